@@ -1,0 +1,15 @@
+//! Tower middleware for LLM calls.
+
+pub mod catalog;
+mod error;
+pub mod json;
+pub mod layers;
+pub mod model;
+pub mod provider;
+pub mod route;
+pub mod sse;
+pub mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use error::{BoxError, Error, ErrorKind, Retry};

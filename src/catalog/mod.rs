@@ -1,0 +1,17 @@
+//! What exists and what it costs: tiers, deployments, capabilities, prices, money.
+
+mod deployment;
+mod money;
+mod price;
+mod targets;
+mod tier;
+
+pub use deployment::{Capabilities, Capability, Deployment, DeploymentId};
+pub use money::Money;
+pub(crate) use price::amount;
+pub use price::{Price, Rates};
+pub use targets::Targets;
+pub use tier::Tier;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,337 @@
+//! The one error of the crate: a kind that decides status and retry class, a message that is safe to show a client, and its cause.
+
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+use http::StatusCode;
+
+/// The error type of tower: any error, boxed.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Why a call failed. The kind decides the HTTP status a client sees and whether another try can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request itself is wrong; the same request will always fail.
+    Invalid,
+    /// No key, or one that is not known.
+    Unauthorized,
+    /// The key is known but may not do this.
+    Forbidden,
+    /// The model, route or object does not exist (or is not yours).
+    NotFound,
+    /// The body is larger than the gateway accepts.
+    TooLarge,
+    /// A budget has no room for the worst case of this call.
+    Budget,
+    /// A rate limit of ours or of the provider.
+    RateLimited,
+    /// No capacity right now; shed instead of queued.
+    Overloaded,
+    /// A time limit ran out: first frame, gap between frames, or total.
+    Timeout,
+    /// The deployment cannot be reached, or its breaker is open.
+    Unavailable,
+    /// The provider answered with an error, or with something that is no answer.
+    Upstream,
+    /// The prompt does not fit the context window.
+    ContextTooLong,
+    /// The provider's content policy refused the request.
+    Refused,
+    /// The stream ended without its dialect's terminal signal.
+    Cut,
+    /// A defect or failure of the gateway itself.
+    Internal,
+}
+
+/// What a retry may do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// The same deployment may answer if asked again.
+    Same,
+    /// This deployment will not, another one may.
+    Other,
+    /// Nobody will: the request or the caller is at fault.
+    Never,
+}
+
+/// An error of a call: one word wide, cheap to clone, safe to show.
+///
+/// `Display` prints this level only; the cause is reached through [`StdError::source`] and is meant for logs.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    param: Option<Box<str>>,
+    provider: Option<Arc<str>>,
+    model: Option<Arc<str>>,
+    upstream_status: Option<StatusCode>,
+    retry_after: Option<Duration>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` whose `message` may be shown to the client.
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            param: None,
+            provider: None,
+            model: None,
+            upstream_status: None,
+            retry_after: None,
+            source: None,
+        }))
+    }
+
+    /// Shorthand for an [`ErrorKind::Invalid`] error.
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// Shorthand for an [`ErrorKind::Internal`] error.
+    pub fn internal(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// Names the request member that is at fault.
+    #[must_use]
+    pub fn param(mut self, param: impl Into<Box<str>>) -> Self {
+        self.0.param = Some(param.into());
+        self
+    }
+
+    /// Names the provider and the model that were asked.
+    #[must_use]
+    pub fn asked(mut self, provider: Arc<str>, model: Arc<str>) -> Self {
+        self.0.provider = Some(provider);
+        self.0.model = Some(model);
+        self
+    }
+
+    /// Records the status that the provider answered with.
+    #[must_use]
+    pub fn upstream_status(mut self, status: StatusCode) -> Self {
+        self.0.upstream_status = Some(status);
+        self
+    }
+
+    /// Says how long to wait before another try.
+    #[must_use]
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.0.retry_after = Some(after);
+        self
+    }
+
+    /// Attaches the cause. It is logged, never shown.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// Why the call failed.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The client-safe message.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The request member at fault, if one is.
+    #[must_use]
+    pub fn get_param(&self) -> Option<&str> {
+        self.0.param.as_deref()
+    }
+
+    /// The provider that was asked, if the error came from there.
+    #[must_use]
+    pub fn provider(&self) -> Option<&str> {
+        self.0.provider.as_deref()
+    }
+
+    /// The model that was asked, if the error came from a provider.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.0.model.as_deref()
+    }
+
+    /// The status that the provider answered with.
+    #[must_use]
+    pub fn get_upstream_status(&self) -> Option<StatusCode> {
+        self.0.upstream_status
+    }
+
+    /// How long to wait before another try.
+    #[must_use]
+    pub fn get_retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// Whether a provider was asked: such an error says something about a deployment's health, others do not.
+    #[must_use]
+    pub fn is_upstream(&self) -> bool {
+        self.0.provider.is_some()
+    }
+
+    /// The HTTP status for the client.
+    ///
+    /// A provider's own status is kept where it tells the client something true: errors of the request (4xx) and of the
+    /// provider (5xx). Its 401, 402 and 403 are about *our* account there, so the client gets 502.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        if let Some(status) = self.0.upstream_status {
+            let ours = matches!(status.as_u16(), 401..=403 | 407);
+            if (status.is_client_error() && !ours && status != StatusCode::REQUEST_TIMEOUT)
+                || status.is_server_error()
+            {
+                return status;
+            }
+        }
+        match self.0.kind {
+            ErrorKind::Invalid | ErrorKind::ContextTooLong | ErrorKind::Refused => {
+                StatusCode::BAD_REQUEST
+            }
+            ErrorKind::Unauthorized => StatusCode::UNAUTHORIZED,
+            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+            ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::Budget | ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            ErrorKind::Upstream | ErrorKind::Cut => StatusCode::BAD_GATEWAY,
+            ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What a retry may do about it. 4xx answers other than 408 and 429 are not tried again on the same deployment.
+    #[must_use]
+    pub fn retry(&self) -> Retry {
+        match self.0.kind {
+            ErrorKind::RateLimited
+            | ErrorKind::Timeout
+            | ErrorKind::Unavailable
+            | ErrorKind::Cut => Retry::Same,
+            ErrorKind::Upstream => match self.0.upstream_status {
+                Some(status) if status.is_client_error() => Retry::Other,
+                _ => Retry::Same,
+            },
+            ErrorKind::Budget | ErrorKind::Overloaded | ErrorKind::ContextTooLong => Retry::Other,
+            ErrorKind::NotFound if self.is_upstream() => Retry::Other,
+            _ => Retry::Never,
+        }
+    }
+}
+
+impl ErrorKind {
+    /// The `type` and `code` of OpenAI's error envelope.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid_request_error",
+            Self::Unauthorized => "invalid_api_key",
+            Self::Forbidden => "permission_denied",
+            Self::NotFound => "not_found",
+            Self::TooLarge => "request_too_large",
+            Self::Budget => "insufficient_quota",
+            Self::RateLimited => "rate_limit_exceeded",
+            Self::Overloaded => "overloaded",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "service_unavailable",
+            Self::Upstream => "upstream_error",
+            Self::ContextTooLong => "context_length_exceeded",
+            Self::Refused => "content_policy_violation",
+            Self::Cut => "stream_cut",
+            Self::Internal => "internal_error",
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut s = f.debug_struct("Error");
+        s.field("kind", &self.0.kind)
+            .field("message", &self.0.message);
+        if let Some(param) = &self.0.param {
+            s.field("param", param);
+        }
+        if let (Some(provider), Some(model)) = (&self.0.provider, &self.0.model) {
+            s.field("provider", provider).field("model", model);
+        }
+        if let Some(status) = &self.0.upstream_status {
+            s.field("upstream_status", status);
+        }
+        if let Some(source) = &self.0.source {
+            s.field("source", source);
+        }
+        s.finish()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|s| s as _)
+    }
+}
+
+impl From<BoxError> for Error {
+    /// Keeps an [`Error`] as it is; anything else was raised by somebody's layer and becomes [`ErrorKind::Internal`].
+    fn from(error: BoxError) -> Self {
+        match error.downcast::<Error>() {
+            Ok(ours) => *ours,
+            Err(other) => Error::internal("a layer of the gateway failed").with_source(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_word_wide() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn our_own_error_survives_the_box() {
+        let boxed: BoxError = Box::new(Error::invalid("no").param("model"));
+        let error = Error::from(boxed);
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert_eq!(error.get_param(), Some("model"));
+        let foreign: BoxError = "boom".into();
+        let error = Error::from(foreign);
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        assert!(StdError::source(&error).is_some());
+    }
+
+    #[test]
+    fn a_providers_complaint_about_our_account_is_not_the_clients_status() {
+        for (status, seen) in [
+            (400, 400),
+            (401, 502),
+            (402, 502),
+            (403, 502),
+            (429, 429),
+            (500, 500),
+            (529, 529),
+        ] {
+            let status = StatusCode::from_u16(status).expect("a status");
+            let error = Error::new(ErrorKind::Upstream, "x").upstream_status(status);
+            assert_eq!(error.status().as_u16(), seen);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::RawObject;
+use crate::error::ErrorKind;
+
+fn parse(text: &str) -> RawObject {
+    RawObject::parse(text.to_owned().into()).unwrap()
+}
+
+fn refuse(text: &str) -> String {
+    let error = RawObject::parse(text.to_owned().into()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    error.to_string()
+}
+
+#[test]
+fn what_nobody_touches_stays_byte_for_byte() {
+    let text = "{ \"n\" : 1.10 ,\n \"model\":\"a\", \"x\\u0041\" : [ 1e3, {} ] }";
+    let mut body = parse(text);
+    assert_eq!(body.as_bytes(), text);
+    body.set("model", &"longer-name").unwrap();
+    assert_eq!(
+        body.as_bytes(),
+        "{ \"n\" : 1.10 ,\n \"model\":\"longer-name\", \"x\\u0041\" : [ 1e3, {} ] }"
+    );
+    assert_eq!(body.get("xA"), Some("[ 1e3, {} ]"));
+}
+
+#[test]
+fn members_are_added_and_removed() {
+    let mut body = parse("{}");
+    body.set("a", &1).unwrap();
+    body.set("b", "x\"y").unwrap();
+    assert_eq!(body.as_bytes(), r#"{"a":1,"b":"x\"y"}"#);
+    assert!(body.remove("a"));
+    assert!(!body.remove("a"));
+    assert_eq!(body.as_bytes(), r#"{"b":"x\"y"}"#);
+    assert!(body.remove("b"));
+    assert_eq!(body.as_bytes(), "{}");
+    let mut empty = RawObject::default();
+    empty.set("a", &true).unwrap();
+    assert_eq!(empty.as_bytes(), r#"{"a":true}"#);
+}
+
+#[test]
+fn duplicates_depth_and_other_documents_are_refused() {
+    assert!(refuse(r#"{"model":"cheap","model":"dear"}"#).contains("`model` occurs twice"));
+    assert!(refuse(r#"{"model":"cheap","m\u006fdel":"dear"}"#).contains("twice"));
+    for text in [
+        "",
+        "[]",
+        "1",
+        "{",
+        "{\"a\":1}x",
+        "{\"a\":}",
+        "{\"a\":01}",
+        "nul",
+    ] {
+        refuse(text);
+    }
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(64), "]".repeat(64));
+    assert!(refuse(&deep).contains("nested"));
+    let fine = format!("{{\"a\":{}{}}}", "[".repeat(63), "]".repeat(63));
+    parse(&fine);
+    // Brackets inside strings do not count.
+    parse(&format!("{{\"a\":\"\\\"{}\"}}", "[".repeat(500)));
+    assert!(RawObject::parse(b"{\"a\":\"\xff\"}".as_slice().into()).is_err());
+}
+
+#[test]
+fn a_wrong_type_names_the_member() {
+    let body = parse(r#"{"stream":"yes","n":null}"#);
+    let error = body.get_as::<bool>("stream").unwrap_err();
+    assert_eq!(error.get_param(), Some("stream"));
+    assert_eq!(body.get_as::<u32>("n").unwrap(), None);
+    assert_eq!(body.get_as::<u32>("absent").unwrap(), None);
+}
+
+fn hash(body: &RawObject, except: &[&str]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    body.hash_except(except, &mut hasher);
+    hasher.finalize()
+}
+
+#[test]
+fn the_hash_ignores_order_and_exceptions_only() {
+    let a = parse(r#"{"a":1,"b":2,"stream":true}"#);
+    let b = parse(r#"{"b":2,"a":1}"#);
+    assert_eq!(hash(&a, &["stream"]), hash(&b, &["stream"]));
+    assert_ne!(hash(&a, &[]), hash(&b, &[]));
+    // Borders between members count.
+    assert_ne!(
+        hash(&parse(r#"{"a":"1","b":"2"}"#), &[]),
+        hash(&parse(r#"{"a":"1b","":"2"}"#), &[])
+    );
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(".{0,6}", inner, 0..4)
+                .prop_map(|m| Value::Object(m.into_iter().collect())),
+        ]
+    })
+}
+
+fn object() -> impl Strategy<Value = Map<String, Value>> {
+    prop::collection::btree_map(".{0,6}", value(), 0..6).prop_map(|m| m.into_iter().collect())
+}
+
+proptest! {
+    /// Any sequence of edits leaves the same object that a typed tree would have.
+    #[test]
+    fn edits_agree_with_a_tree(
+        start in object(),
+        pretty in any::<bool>(),
+        edits in prop::collection::vec((".{0,6}", prop::option::of(value())), 0..8),
+    ) {
+        let mut tree = start.clone();
+        let text = if pretty { serde_json::to_string_pretty(&start) } else { serde_json::to_string(&start) };
+        let mut body = parse(&text.unwrap());
+        for (name, edit) in edits {
+            match edit {
+                Some(new) => { body.set(&name, &new).unwrap(); tree.insert(name, new); }
+                None => prop_assert_eq!(body.remove(&name), tree.remove(&name).is_some()),
+            }
+            // The index must agree with a fresh parse after each edit.
+            let fresh = RawObject::parse(body.as_bytes().clone()).unwrap();
+            prop_assert!(fresh.iter().eq(body.iter()));
+        }
+        let read: Value = serde_json::from_slice(body.as_bytes()).unwrap();
+        prop_assert_eq!(read, Value::Object(tree));
+    }
+
+    /// No input makes the parser panic, and what it accepts serde_json accepts too.
+    #[test]
+    fn any_bytes_are_parsed_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        if RawObject::parse(bytes.clone().into()).is_ok() {
+            prop_assert!(serde_json::from_slice::<Value>(&bytes).unwrap().is_object());
+        }
+    }
+}
+
+#[test]
+fn debug_shows_names_and_no_prompt() {
+    let body = RawObject::from_serialize(&json!({"messages": "secret"})).unwrap();
+    assert!(!format!("{body:?}").contains("secret"));
+}

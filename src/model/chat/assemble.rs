@@ -1,0 +1,135 @@
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, ErrorKind};
+
+/// Puts the chunks of a chat stream together to the whole answer that they spell.
+///
+/// Deltas merge the way clients merge them: text is appended, lists with an `index` merge by it, other lists are appended,
+/// names and ids are set, and members nobody knows follow the same rules.
+///
+/// # Errors
+/// [`ErrorKind::Upstream`] if a chunk is not a JSON object.
+pub fn assemble(chunks: &[Bytes], usage_chunk: Option<&Bytes>) -> Result<Bytes, Error> {
+    let mut answer = Map::new();
+    let mut choices = BTreeMap::<u64, Map<String, Value>>::new();
+    for chunk in chunks.iter().chain(usage_chunk) {
+        let chunk: Map<String, Value> = serde_json::from_slice(chunk).map_err(|e| {
+            Error::new(
+                ErrorKind::Upstream,
+                "the provider's stream holds no chat chunks",
+            )
+            .with_source(e)
+        })?;
+        for (name, value) in chunk {
+            match (name.as_str(), value) {
+                ("choices", Value::Array(parts)) => {
+                    for (at, part) in parts.into_iter().enumerate() {
+                        let Value::Object(part) = part else { continue };
+                        let at = part
+                            .get("index")
+                            .and_then(Value::as_u64)
+                            .unwrap_or(at as u64);
+                        add_choice(choices.entry(at).or_default(), part);
+                    }
+                }
+                ("usage", Value::Null) => {}
+                (_, value) => {
+                    answer.insert(name, value);
+                }
+            }
+        }
+    }
+    answer.insert("object".into(), json!("chat.completion"));
+    let choices = choices
+        .into_iter()
+        .map(|(index, choice)| finished(index, choice));
+    answer.insert("choices".into(), choices.collect());
+    let whole = serde_json::to_vec(&answer)
+        .map_err(|e| Error::internal("the answer does not serialise").with_source(e))?;
+    Ok(whole.into())
+}
+
+fn add_choice(choice: &mut Map<String, Value>, part: Map<String, Value>) {
+    for (name, value) in part {
+        match (name.as_str(), value) {
+            (_, Value::Null) | ("index", _) => {}
+            ("delta", Value::Object(delta)) => {
+                let message = choice.entry("message").or_insert_with(|| json!({}));
+                if let Value::Object(message) = message {
+                    merge(message, delta);
+                }
+            }
+            ("logprobs", Value::Object(logprobs)) => {
+                let all = choice.entry("logprobs").or_insert_with(|| json!({}));
+                if let Value::Object(all) = all {
+                    merge(all, logprobs);
+                }
+            }
+            (_, value) => {
+                choice.insert(name, value);
+            }
+        }
+    }
+}
+
+fn finished(index: u64, mut choice: Map<String, Value>) -> Value {
+    choice.insert("index".into(), json!(index));
+    choice.entry("finish_reason").or_insert(Value::Null);
+    choice.entry("logprobs").or_insert(Value::Null);
+    let message = choice.entry("message").or_insert_with(|| json!({}));
+    if let Value::Object(message) = message {
+        message.entry("role").or_insert_with(|| json!("assistant"));
+        message.entry("content").or_insert(Value::Null);
+        if let Some(Value::Array(calls)) = message.get_mut("tool_calls") {
+            for call in calls.iter_mut().filter_map(Value::as_object_mut) {
+                call.remove("index");
+            }
+        }
+    }
+    Value::Object(choice)
+}
+
+fn merge(into: &mut Map<String, Value>, delta: Map<String, Value>) {
+    for (name, new) in delta {
+        match (into.get_mut(&name), new) {
+            (Some(_), Value::Null) => {}
+            // Set once: some providers repeat these in each delta.
+            (Some(Value::String(old)), Value::String(new))
+                if matches!(name.as_str(), "id" | "type" | "role" | "name") =>
+            {
+                if old.is_empty() {
+                    *old = new;
+                }
+            }
+            (Some(Value::String(old)), Value::String(new)) => old.push_str(&new),
+            (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
+            (Some(Value::Array(old)), Value::Array(new)) => append(old, new),
+            (None, Value::Array(new)) => {
+                let mut all = Vec::new();
+                append(&mut all, new);
+                into.insert(name, Value::Array(all));
+            }
+            (_, new) => {
+                into.insert(name, new);
+            }
+        }
+    }
+}
+
+/// Appends list items; those with an `index` merge with the item of the same index.
+fn append(all: &mut Vec<Value>, new: Vec<Value>) {
+    for item in new {
+        let index = item.get("index").and_then(Value::as_u64);
+        let same = index.and_then(|index| {
+            all.iter_mut()
+                .find(|old| old.get("index").and_then(Value::as_u64) == Some(index))
+        });
+        match (same, item) {
+            (Some(Value::Object(old)), Value::Object(item)) => merge(old, item),
+            (_, item) => all.push(item),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Lenient views of chat bodies in OpenAI's shape: enough to judge, classify and hand over, without a typed model of everything.
+//!
+//! Unknown members, roles and finish reasons are kept or ignored, never an error.
+
+mod answer;
+mod assemble;
+mod prompt;
+mod split;
+
+pub use answer::Answer;
+pub use assemble::assemble;
+pub use prompt::{Message, Prompt};
+pub use split::split;
+
+#[cfg(test)]
+mod tests;

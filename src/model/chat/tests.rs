@@ -1,0 +1,140 @@
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{json::RawObject, model::FinishReason};
+
+fn chunk(delta: Value, finish: Value) -> Bytes {
+    json!({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "x": {"kept": 1},
+           "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": null}], "usage": null})
+    .to_string()
+    .into()
+}
+
+fn value(bytes: &Bytes) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+/// R6: parallel, interleaved, zero-argument and early-chunk tool calls reassemble to equal JSON.
+#[test]
+fn r6_interleaved_tool_calls_are_put_together() {
+    let call = |index: u32, rest: Value| {
+        let mut call = json!({ "index": index });
+        call.as_object_mut()
+            .unwrap()
+            .extend(rest.as_object().unwrap().clone());
+        json!({ "tool_calls": [call] })
+    };
+    let chunks = [
+        chunk(json!({"role": "assistant", "content": null}), json!(null)),
+        chunk(
+            call(
+                0,
+                json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}),
+            ),
+            json!(null),
+        ),
+        chunk(
+            call(
+                1,
+                json!({"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}}),
+            ),
+            json!(null),
+        ),
+        chunk(
+            call(0, json!({"function": {"arguments": "{\"x\""}})),
+            json!(null),
+        ),
+        // Repeats id, type and name, as some servers do.
+        chunk(
+            call(
+                0,
+                json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": ":1}"}}),
+            ),
+            json!(null),
+        ),
+        chunk(json!({}), json!("tool_calls")),
+    ];
+    let usage: Bytes = json!({"choices": [], "usage": {"prompt_tokens": 3}})
+        .to_string()
+        .into();
+    let whole = value(&assemble(&chunks, Some(&usage)).unwrap());
+    assert_eq!(whole["object"], "chat.completion");
+    assert_eq!(whole["x"], json!({"kept": 1}));
+    assert_eq!(whole["usage"], json!({"prompt_tokens": 3}));
+    assert_eq!(whole["choices"][0]["finish_reason"], "tool_calls");
+    assert_eq!(
+        whole["choices"][0]["message"],
+        json!({"role": "assistant", "content": null, "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}},
+            {"id": "b", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+        ]})
+    );
+}
+
+#[test]
+fn split_and_assemble_are_inverse() {
+    let whole = json!({
+        "id": "c", "object": "chat.completion", "created": 1, "model": "m", "usage": {"prompt_tokens": 1},
+        "choices": [
+            {"index": 0, "finish_reason": "stop", "logprobs": null, "message": {"role": "assistant", "content": "hi", "reasoning_content": "hm"}},
+            {"index": 1, "finish_reason": "tool_calls", "logprobs": {"content": [{"token": "x", "logprob": -0.5}]},
+             "message": {"role": "assistant", "content": null, "tool_calls": [{"id": "t", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}},
+        ],
+    });
+    let (chunks, usage) = split(&whole.to_string().into()).unwrap();
+    assert_eq!(chunks.len(), 4);
+    assert!(chunks.iter().all(|c| value(c).get("usage").is_none()));
+    assert_eq!(value(&assemble(&chunks, usage.as_ref()).unwrap()), whole);
+}
+
+#[test]
+fn text_is_appended_per_choice() {
+    let chunks = [
+        chunk(json!({"role": "assistant", "content": "a"}), json!(null)),
+        chunk(json!({"content": "b", "reasoning": "r"}), json!(null)),
+        chunk(json!({"content": "", "reasoning": "s"}), json!("length")),
+    ];
+    let whole = assemble(&chunks, None).unwrap();
+    assert_eq!(value(&whole)["choices"][0]["message"]["reasoning"], "rs");
+    let answer = Answer::parse(&whole).unwrap();
+    assert_eq!(answer.text, "ab");
+    assert_eq!(answer.finish, Some(FinishReason::Length));
+    assert!(assemble(&["[]".into()], None).is_err());
+}
+
+#[test]
+fn prompts_are_read_leniently() {
+    let body = RawObject::from_serialize(&json!({"messages": [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": [{"type": "text", "text": "what is"}, {"type": "image_url", "image_url": {"url": "data:"}}, {"type": "text", "text": "this?"}]},
+        {"role": "assistant", "content": null, "tool_calls": []},
+        {"role": "martian", "unknown": 1},
+    ]}))
+    .unwrap();
+    let prompt = Prompt::of(&body).unwrap();
+    assert_eq!(prompt.question(), "what is\nthis?");
+    assert!(prompt.has_images());
+    assert_eq!(prompt.len(), 4);
+    for wrong in [
+        json!({}),
+        json!({"messages": []}),
+        json!({"messages": "hi"}),
+        json!({"messages": [1]}),
+    ] {
+        let body = RawObject::from_serialize(&wrong).unwrap();
+        assert_eq!(Prompt::of(&body).unwrap_err().get_param(), Some("messages"));
+    }
+}
+
+#[test]
+fn answers_without_a_choice_are_no_answers() {
+    for wrong in ["{}", "{\"choices\":[]}", "{\"choices\":[{}]}", "<html>"] {
+        assert!(Answer::parse(wrong.as_bytes()).is_err(), "{wrong}");
+    }
+    let answer = Answer::parse(
+        br#"{"choices":[{"message":{"content":"x"},"logprobs":{"content":[{"logprob":-1.0},{"logprob":-3.0}]}}]}"#,
+    )
+    .unwrap();
+    assert_eq!(answer.mean_logprob, Some(-2.0));
+}

@@ -1,0 +1,195 @@
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::catalog::{DeploymentId, Money, Tier};
+
+/// How much an answer matters.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Quality {
+    /// The cheapest tier that can carry it.
+    #[default]
+    Normal,
+    /// Cross-checked where that is configured.
+    High,
+    /// Cross-checked, and starting one tier up.
+    Critical,
+}
+
+/// The facts of one call, fixed where it enters. Give it to [`CallContext::new`].
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The request id, unique.
+    pub id: Arc<str>,
+    /// Whose data this is: caches and conversations are never shared between tenants.
+    pub tenant: Arc<str>,
+    /// The id of the API key, never the key.
+    pub key: Option<Arc<str>>,
+    /// The end user, as the client names them.
+    pub user: Option<Arc<str>>,
+    /// The conversation that this call continues.
+    pub conversation: Option<Arc<str>>,
+    /// How much the answer matters.
+    pub quality: Quality,
+    /// The accounts that pay, all of them at once.
+    pub accounts: Arc<[Arc<str>]>,
+    /// No attempt starts, and no frame is waited for, beyond this point.
+    pub deadline: Option<Instant>,
+    /// How many attempts the call may have, over retries, fallbacks, climbs and reviewers together.
+    pub max_attempts: u32,
+}
+
+impl Call {
+    /// A call of `tenant` with a fresh id, four attempts and no deadline.
+    #[must_use]
+    pub fn new(tenant: impl Into<Arc<str>>) -> Self {
+        Self {
+            id: format!("req_{}", Uuid::now_v7().simple()).into(),
+            tenant: tenant.into(),
+            key: None,
+            user: None,
+            conversation: None,
+            quality: Quality::Normal,
+            accounts: Arc::new([]),
+            deadline: None,
+            max_attempts: 4,
+        }
+    }
+}
+
+/// The context of one call, shared by all its attempts.
+#[derive(Clone)]
+pub struct CallContext(Arc<Shared>);
+
+struct Shared {
+    call: Call,
+    started: Instant,
+    attempts: AtomicU32,
+    spent: AtomicI64,
+    trail: Mutex<Vec<Step>>,
+}
+
+/// One thing that happened to a call, for its log line and for the curious client.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// Who was asked.
+    pub deployment: Option<DeploymentId>,
+    /// On which tier.
+    pub tier: Option<Tier>,
+    /// What came of it.
+    pub what: Cow<'static, str>,
+}
+
+impl CallContext {
+    /// The context of `call`, which starts now.
+    #[must_use]
+    pub fn new(call: Call) -> Self {
+        Self(Arc::new(Shared {
+            call,
+            started: Instant::now(),
+            attempts: AtomicU32::new(0),
+            spent: AtomicI64::new(0),
+            trail: Mutex::default(),
+        }))
+    }
+
+    /// When the call entered.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.0.started
+    }
+
+    /// The time left until the deadline; `None` if there is no deadline.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        let deadline = self.0.call.deadline?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Takes one attempt; its number, counted from 1, or `None` when all are used up.
+    #[must_use]
+    pub fn begin_attempt(&self) -> Option<u32> {
+        let max = self.0.call.max_attempts;
+        self.0
+            .attempts
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                (used < max).then_some(used + 1)
+            })
+            .ok()
+            .map(|used| used + 1)
+    }
+
+    /// Gives back an attempt that never reached a provider.
+    pub fn return_attempt(&self) {
+        self.0.attempts.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Attempts begun so far.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts.load(Ordering::Relaxed)
+    }
+
+    /// Whether another attempt may begin.
+    #[must_use]
+    pub fn may_try(&self) -> bool {
+        self.attempts() < self.0.call.max_attempts
+            && self.time_left().is_none_or(|left| !left.is_zero())
+    }
+
+    /// Adds to what the call has cost so far.
+    pub fn charge(&self, cost: Money) {
+        self.0.spent.fetch_add(cost.nanos(), Ordering::Relaxed);
+    }
+
+    /// What the call has cost so far, all attempts together. Final once the body has ended.
+    #[must_use]
+    pub fn spent(&self) -> Money {
+        Money::from_nanos(self.0.spent.load(Ordering::Relaxed))
+    }
+
+    /// Writes a step down.
+    pub fn note(&self, step: Step) {
+        self.trail().push(step);
+    }
+
+    /// The steps so far.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step> {
+        self.trail().clone()
+    }
+
+    fn trail(&self) -> std::sync::MutexGuard<'_, Vec<Step>> {
+        self.0.trail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::ops::Deref for CallContext {
+    type Target = Call;
+    fn deref(&self) -> &Call {
+        &self.0.call
+    }
+}
+
+impl fmt::Debug for CallContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallContext")
+            .field("id", &self.id)
+            .field("tenant", &self.tenant)
+            .field("attempts", &self.attempts())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,28 @@
+//! What flows through the rings: requests, answers, frames, usage, and the context of a call.
+//!
+//! One request type and one answer type serve every operation, because bodies stay raw. Layers that must look inside a chat
+//! use the lenient views of [`chat`].
+
+mod body;
+pub mod chat;
+mod collect;
+mod context;
+mod frame;
+mod request;
+mod response;
+mod service;
+mod tap;
+mod usage;
+
+pub use body::ModelBody;
+pub use collect::Collected;
+pub use context::{Call, CallContext, Quality, Step};
+pub use frame::{End, FinishReason, Frame};
+pub use request::{ModelRequest, Operation, RouteHint};
+pub use response::{Agreement, CacheStatus, ModelResponse, ResponseMeta, Verdict};
+pub use service::{BoxModelService, ModelService};
+pub use tap::{Outcome, Tap};
+pub use usage::Usage;
+
+#[cfg(test)]
+mod tests;

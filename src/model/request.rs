@@ -1,0 +1,124 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+
+use super::CallContext;
+use crate::{
+    catalog::{DeploymentId, Targets, Tier},
+    json::RawObject,
+};
+
+/// What the client called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Operation {
+    /// `POST /v1/chat/completions`.
+    Chat,
+    /// `POST /v1/embeddings`.
+    Embeddings,
+}
+
+impl Operation {
+    /// The name in metrics and ledgers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Embeddings => "embeddings",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One request, on its way down the rings. Cheap to clone, so that it can be asked again.
+#[derive(Debug, Clone)]
+pub struct ModelRequest {
+    /// What the client called.
+    pub op: Operation,
+    /// The body as received.
+    pub body: RawObject,
+    /// Who calls, and what this call may still do.
+    pub ctx: CallContext,
+    /// Where it may go.
+    pub route: RouteHint,
+    /// Which attempt of the call this is, counted from 1; 0 above the attempt ring.
+    pub attempt: u32,
+    /// For other people's layers; ours never read it.
+    pub extensions: http::Extensions,
+}
+
+impl ModelRequest {
+    /// A chat request.
+    #[must_use]
+    pub fn chat(body: RawObject, ctx: CallContext) -> Self {
+        Self::new(Operation::Chat, body, ctx)
+    }
+
+    /// A request of any operation.
+    #[must_use]
+    pub fn new(op: Operation, body: RawObject, ctx: CallContext) -> Self {
+        Self {
+            op,
+            body,
+            ctx,
+            route: RouteHint::default(),
+            attempt: 0,
+            extensions: http::Extensions::new(),
+        }
+    }
+
+    /// Sets where it may go.
+    #[must_use]
+    pub fn route(mut self, route: RouteHint) -> Self {
+        self.route = route;
+        self
+    }
+
+    /// Whether the client wants the answer as a stream.
+    #[must_use]
+    pub fn wants_stream(&self) -> bool {
+        self.body.get("stream") == Some("true")
+    }
+}
+
+/// Where a request may go. Escalation raises `min_tier`, cross-checking excludes voices already heard.
+#[derive(Debug, Clone)]
+pub struct RouteHint {
+    /// What the model name stands for.
+    pub targets: Targets,
+    /// Not below this tier.
+    pub min_tier: Tier,
+    /// Not above this tier.
+    pub max_tier: Tier,
+    /// Deployments that must not be asked again.
+    pub exclude: SmallVec<[DeploymentId; 2]>,
+}
+
+impl RouteHint {
+    /// Any tier of `targets`.
+    #[must_use]
+    pub fn to(targets: Targets) -> Self {
+        Self {
+            targets,
+            ..Self::default()
+        }
+    }
+}
+
+impl Default for RouteHint {
+    fn default() -> Self {
+        Self {
+            targets: Targets::default(),
+            min_tier: Tier::L0,
+            max_tier: Tier::MAX,
+            exclude: SmallVec::new(),
+        }
+    }
+}
