@@ -4,6 +4,7 @@
 //! use the lenient views of [`chat`].
 
 mod body;
+mod bound;
 pub mod chat;
 mod collect;
 mod context;
@@ -15,6 +16,7 @@ mod tap;
 mod usage;
 
 pub use body::ModelBody;
+pub use bound::TokenBound;
 pub use collect::Collected;
 pub use context::{Call, CallContext, Quality, Step};
 pub use frame::{End, FinishReason, Frame};

@@ -1,1 +1,43 @@
-//! cost
+//! Writes one ledger row per attempt, however it ends.
+//!
+//! # Example
+//! ```
+//! use std::sync::Arc;
+//! use rungs::{layers::cost::CostLayer, store::memory::MemoryLedger, testing::{Reply, Scripted, ask}};
+//! use tower::{ServiceBuilder, ServiceExt};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let ledger = Arc::new(MemoryLedger::new());
+//! let provider = Scripted::new(Reply::text("42"));
+//! let stack = ServiceBuilder::new()
+//!     .layer(CostLayer::new(provider.deployment(), ledger.clone()))
+//!     .service(provider);
+//! let answer = stack.oneshot(ask("6 x 7?")).await?;
+//! answer.body.collect(1000).await?;
+//! assert_eq!(ledger.rows().len(), 1);
+//! # Ok::<(), rungs::Error>(()) }).unwrap();
+//! ```
+//!
+//! # Where it goes in a stack
+//! In the attempt ring, below everything that refuses without asking the provider and below the retry, so that each row is a
+//! request that went out; directly above the timeout, whose errors it records.
+//!
+//! # Streams
+//! The row is written when the body ends. A body that is dropped before leaves a row with status `cancelled`.
+//!
+//! # Errors
+//! Passes the inner errors on. Refuses with [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded) while the ledger's writer
+//! is too far behind, because an attempt that cannot be written down is not made.
+//!
+//! # Cost of the layer
+//! One allocation per attempt; no IO on the path of the call.
+
+mod entry;
+mod layer;
+mod service;
+
+pub use layer::CostLayer;
+pub use service::{Cost, CostFuture};
+
+#[cfg(test)]
+mod tests;

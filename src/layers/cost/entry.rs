@@ -1,0 +1,169 @@
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::{
+    catalog::{Deployment, Money},
+    error::{Error, ErrorKind},
+    model::{CallContext, ModelRequest, Operation, Outcome, Tap, TokenBound, Usage},
+    store::{CostSource, Ledger, LedgerRow, RowStatus},
+};
+
+/// A row in the making. It is written exactly once: by the end of the answer, by an error, or by being dropped.
+pub(super) struct Entry(Option<Open>);
+
+struct Open {
+    ledger: Arc<dyn Ledger>,
+    deployment: Arc<Deployment>,
+    ctx: CallContext,
+    op: Operation,
+    attempt: u32,
+    bound: TokenBound,
+    prompt_bytes: u64,
+    frames: u64,
+    started: SystemTime,
+    clock: Instant,
+    first_frame_ms: Option<u32>,
+}
+
+impl Entry {
+    pub(super) fn open(
+        request: &ModelRequest,
+        deployment: Arc<Deployment>,
+        ledger: Arc<dyn Ledger>,
+    ) -> Self {
+        // Where nothing bounds the output no budget let this attempt pass; only what was seen can be charged.
+        let unbounded = TokenBound { input: 0, output: 0 };
+        Self(Some(Open {
+            bound: TokenBound::of(request, &deployment).unwrap_or(unbounded),
+            prompt_bytes: request.body.as_bytes().len() as u64,
+            ledger,
+            deployment,
+            ctx: request.ctx.clone(),
+            op: request.op,
+            attempt: request.attempt,
+            frames: 0,
+            started: SystemTime::now(),
+            clock: Instant::now(),
+            first_frame_ms: None,
+        }))
+    }
+
+    pub(super) fn first_frame(&mut self) {
+        if let Some(open) = &mut self.0 {
+            open.first_frame_ms = Some(open.elapsed_ms());
+        }
+    }
+
+    /// The attempt failed before its answer began.
+    pub(super) fn failed(mut self, error: &Error) {
+        if let Some(open) = self.0.take() {
+            open.fail(error);
+        }
+    }
+}
+
+impl Tap for Entry {
+    fn on_data(&mut self, _: &Bytes) {
+        if let Some(open) = &mut self.0 {
+            open.frames += 1;
+        }
+    }
+
+    fn on_end(mut self: Box<Self>, outcome: Outcome<'_>) {
+        let Some(open) = self.0.take() else { return };
+        match outcome {
+            Outcome::Complete(end) => match end.usage {
+                Some(usage) => open.close(RowStatus::Ok, Some(usage), CostSource::Computed),
+                None => open.close_unknown(RowStatus::Ok),
+            },
+            Outcome::Failed(error) => open.fail(error),
+            Outcome::Cut => open.close_unknown(RowStatus::Cancelled),
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(open) = self.0.take() {
+            open.close_unknown(RowStatus::Cancelled);
+        }
+    }
+}
+
+impl Open {
+    fn fail(self, error: &Error) {
+        let status = match error.kind() {
+            ErrorKind::Cut => RowStatus::Truncated,
+            kind => RowStatus::Failed(kind),
+        };
+        // A provider that answers with an error status has not answered; one that cannot be reached was not asked.
+        let refused = error.get_upstream_status().is_some() || error.kind() == ErrorKind::Unavailable;
+        if self.frames == 0 && (refused || !error.is_upstream()) {
+            self.close(status, None, CostSource::Nothing);
+        } else {
+            self.close_unknown(status);
+        }
+    }
+
+    /// The tokens are not known: the row shows an estimate, and the cost is the most that it can be.
+    fn close_unknown(self, status: RowStatus) {
+        let estimate = Usage::new(self.prompt_bytes.div_ceil(4), self.frames);
+        let source = match self.deployment.is_free() {
+            true => CostSource::Nothing,
+            false => CostSource::Unknown,
+        };
+        self.close(status, Some(estimate), source);
+    }
+
+    fn close(self, status: RowStatus, usage: Option<Usage>, source: CostSource) {
+        let cost = match (source, usage, &self.deployment.price) {
+            (CostSource::Computed, Some(usage), Some(price)) => usage.cost(price),
+            (CostSource::Unknown, Some(usage), Some(price)) => {
+                self.bound.cost(&self.deployment).max(usage.cost(price))
+            }
+            _ => Money::ZERO,
+        };
+        self.ctx.charge(cost);
+        let source = match (source, self.deployment.price) {
+            (CostSource::Computed, None) => CostSource::Unknown,
+            (source, _) => source,
+        };
+        self.count(status, usage, cost);
+        self.ledger.record(LedgerRow {
+            request: self.ctx.id.clone(),
+            attempt: self.attempt,
+            tenant: self.ctx.tenant.clone(),
+            key: self.ctx.key.clone(),
+            user: self.ctx.user.clone(),
+            conversation: self.ctx.conversation.clone(),
+            op: self.op,
+            deployment: self.deployment.id.clone(),
+            tier: self.deployment.tier,
+            status,
+            usage,
+            cost,
+            source,
+            started: self.started,
+            first_frame_ms: self.first_frame_ms,
+            total_ms: self.elapsed_ms(),
+        });
+    }
+
+    fn count(&self, status: RowStatus, usage: Option<Usage>, cost: Money) {
+        let deployment = || self.deployment.id.as_str().to_owned();
+        metrics::counter!("rungs_attempts_total", "deployment" => deployment(), "status" => status.as_str()).increment(1);
+        if let Some(usage) = usage {
+            for (kind, tokens) in [("input", usage.total_input()), ("output", usage.total_output())] {
+                metrics::counter!("rungs_tokens_total", "deployment" => deployment(), "kind" => kind).increment(tokens);
+            }
+        }
+        let nanos = cost.nanos().unsigned_abs();
+        metrics::counter!("rungs_cost_nanodollars_total", "deployment" => deployment()).increment(nanos);
+    }
+
+    fn elapsed_ms(&self) -> u32 {
+        u32::try_from(self.clock.elapsed().as_millis()).unwrap_or(u32::MAX)
+    }
+}
