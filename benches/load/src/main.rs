@@ -8,7 +8,8 @@ mod load;
 mod serve;
 mod upstream;
 
-use anyhow::Result;
+use std::process::ExitCode;
+
 use clap::Parser;
 
 #[derive(Parser)]
@@ -25,11 +26,16 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    match Command::parse() {
+async fn main() -> ExitCode {
+    let outcome = match Command::parse() {
         Command::Upstream(options) => upstream::run(options).await,
         Command::Bare(options) => bare::run(options).await,
         Command::Load(options) => load::run(options).await,
         Command::Compare(options) => compare::run(options).await,
+    };
+    if let Err(error) = outcome {
+        eprintln!("rungs-load: {error:#}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }

@@ -14,8 +14,9 @@ impl Tally {
     /// or of the standard test harness.
     pub(crate) fn of_line(line: &str) -> Self {
         let line = without_colour(line);
-        let line = line.trim_start();
-        if !line.starts_with("Summary [") && !line.starts_with("test result: ") {
+        // nextest shows a failed test's output indented, with the harness's line in it: only a
+        // line that begins with the harness's words is a summary of its own.
+        if !line.starts_with("test result: ") && !line.trim_start().starts_with("Summary [") {
             return Self::default();
         }
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -83,6 +84,10 @@ mod tests {
     #[test]
     fn counts_nothing_else() {
         assert_eq!(counts("test parses ... ok"), (0, 0));
+        assert_eq!(
+            counts("    test result: FAILED. 0 passed; 1 failed;"),
+            (0, 0)
+        );
         assert_eq!(
             counts("        PASS [   0.004s] rungs 7 passed into the body"),
             (0, 0)

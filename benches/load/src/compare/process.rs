@@ -22,7 +22,7 @@ pub(crate) struct Process {
     pid: u32,
     started: Instant,
     ready_after: Duration,
-    _child: Child,
+    child: Child,
     _drain: JoinSet<()>,
 }
 
@@ -60,7 +60,7 @@ impl Process {
             pid,
             started,
             ready_after: started.elapsed(),
-            _child: child,
+            child,
             _drain: drain,
         })
     }
@@ -81,6 +81,12 @@ impl Process {
     /// From the start until it listened or, where that was checked, answered.
     pub(crate) fn ready_after(&self) -> Duration {
         self.ready_after
+    }
+
+    /// Kill it and wait for its end.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        let stopped = self.child.kill().await;
+        stopped.with_context(|| format!("stop {}", self.name))
     }
 
     /// Processor time so far, in user and kernel mode, of all its threads.

@@ -92,29 +92,29 @@ impl Report {
             String::from("| | bare proxy | rungs | rungs / bare |\n| :-- | --: | --: | --: |\n");
         let mut row = |title: &str, unit: &str, digits: usize, [bare, rungs, ratio]: [f64; 3]| {
             rows.push_str(&format!(
-                "| {title} | {bare:.digits$} {unit} | {rungs:.digits$} {unit} | {ratio:.2} |\n"
+                "| {title} | {bare:.digits$}{unit} | {rungs:.digits$}{unit} | {ratio:.2} |\n"
             ));
         };
         let per_thousand = self.whole.figures(Round::cpu_seconds_per_thousand);
-        row("processor time, 1,000 whole answers", "s", 3, per_thousand);
+        row("processor time, 1,000 whole answers", " s", 3, per_thousand);
         let per_chunk = self.stream.figures(Round::cpu_us_per_chunk);
-        row("processor time, one streamed chunk", "µs", 2, per_chunk);
+        row("processor time, one streamed chunk", " µs", 2, per_chunk);
         let rate = self.whole.figures(Round::requests_per_second);
         row("whole answers per second", "", 0, rate);
         let p50 = self.whole.figures(Round::p50_ms);
-        row("whole answer under that load, p50", "ms", 2, p50);
+        row("whole answer under that load, p50", " ms", 2, p50);
         let p99 = self.whole.figures(Round::p99_ms);
-        row("whole answer under that load, p99", "ms", 2, p99);
+        row("whole answer under that load, p99", " ms", 2, p99);
         let mib = |bare: u64, rungs: u64| {
             let [bare, rungs] = [bare, rungs].map(|kib| kib as f64 / 1024.0);
             [bare, rungs, rungs / bare]
         };
         let idle = mib(self.bare.idle_kib, self.rungs.idle_kib);
-        row("resident memory when ready", "MiB", 1, idle);
+        row("resident memory when ready", " MiB", 1, idle);
         let loaded = mib(self.bare.loaded_kib, self.rungs.loaded_kib);
-        row("resident memory after the load", "MiB", 1, loaded);
+        row("resident memory after the load", " MiB", 1, loaded);
         let [bare, rungs] = [&self.bare, &self.rungs].map(|side| side.ready.as_secs_f64() * 1e3);
-        row("start until ready", "ms", 0, [bare, rungs, rungs / bare]);
+        row("start until ready", " ms", 0, [bare, rungs, rungs / bare]);
 
         let [direct, bare, rungs] = self.paced.figures();
         format!(

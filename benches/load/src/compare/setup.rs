@@ -94,9 +94,12 @@ impl Setup {
     }
 
     /// Stop the servers and remove the gateway's files; after a failure they stay for a look.
-    pub(crate) fn remove(self) -> Result<()> {
-        let Self { folder, .. } = &self;
-        fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))
+    pub(crate) async fn remove(self) -> Result<()> {
+        for process in [self.rungs, self.bare, self.upstream] {
+            process.stop().await?;
+        }
+        let folder = self.folder;
+        fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))
     }
 }
 
