@@ -1,1 +1,48 @@
-fn main() {}
+//! The project's own commands: `cargo xtask <command>`.
+
+mod bench_proxy;
+mod child;
+mod doc_block;
+mod real_model;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+commands:
+  test                    formatting, lints, every test, doc tests, the light library build
+  bench-proxy [--record]  gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
+  real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        ["test"] => test::run(),
+        ["bench-proxy"] => bench_proxy::run(Record::No),
+        ["bench-proxy", "--record"] => bench_proxy::run(Record::Yes),
+        ["real-model"] => real_model::run(Record::No),
+        ["real-model", "--record"] => real_model::run(Record::Yes),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether a command writes its result into the documentation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Record {
+    No,
+    Yes,
+}

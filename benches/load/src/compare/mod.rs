@@ -1,0 +1,149 @@
+//! The comparison: the same load through the bare proxy and through the gateway, in turns.
+//!
+//! Processor time is read from outside, so that what a program does after its answer (the
+//! ledger's writes) is charged to it as well.
+
+mod process;
+mod report;
+mod setup;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use tokio::time::sleep;
+
+use crate::load::{self, Outcome};
+use process::Process;
+use report::{Footprint, Paced, Report, Round, Series};
+use setup::Setup;
+
+/// Long enough for work that follows an answer, such as writing the ledger.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// Which gateway to measure and how long.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The gateway's program.
+    #[arg(long)]
+    rungs: PathBuf,
+    /// Rounds of each kind through each proxy.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Whole answers in a round.
+    #[arg(long, default_value_t = 20_000)]
+    requests: u64,
+    /// Streams of 100 chunks in a round.
+    #[arg(long, default_value_t = 1000)]
+    streams: u64,
+    /// Streams with a pause between chunks in a round, one after another.
+    #[arg(long, default_value_t = 50)]
+    paced: u64,
+    /// Requests at a time.
+    #[arg(long, default_value_t = 16)]
+    concurrency: usize,
+}
+
+pub(crate) async fn run(options: Options) -> Result<()> {
+    let setup = Setup::start(&options.rungs).await?;
+    let idle = setup.rungs.resident_kib()?;
+    let bare_idle = setup.bare.resident_kib()?;
+
+    let whole = series(&setup, &options, Kind::Whole).await?;
+    let stream = series(&setup, &options, Kind::Stream).await?;
+    let paced = paced(&setup, &options).await?;
+
+    let report = Report {
+        whole,
+        stream,
+        paced,
+        bare: Footprint {
+            ready: setup.bare.ready_after(),
+            idle_kib: bare_idle,
+            loaded_kib: setup.bare.resident_kib()?,
+        },
+        rungs: Footprint {
+            ready: setup.rungs.ready_after(),
+            idle_kib: idle,
+            loaded_kib: setup.rungs.resident_kib()?,
+        },
+    };
+    print!("{}", report.tables());
+    println!("\n{}", report.json());
+    setup.remove().await
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Whole,
+    Stream,
+}
+
+/// Alternate rounds, after one short uncounted round each.
+async fn series(setup: &Setup, options: &Options, kind: Kind) -> Result<Series> {
+    let requests = match kind {
+        Kind::Whole => options.requests,
+        Kind::Stream => options.streams,
+    };
+    let load = |process: &Process, requests| load::Options {
+        requests,
+        concurrency: options.concurrency,
+        stream: kind == Kind::Stream,
+        ..setup.load(process)
+    };
+    for process in [&setup.bare, &setup.rungs] {
+        checked(process, load(process, requests.div_ceil(10))).await?;
+    }
+    let mut series = Series::default();
+    for _ in 0..options.rounds {
+        for (process, rounds) in [
+            (&setup.bare, &mut series.bare),
+            (&setup.rungs, &mut series.rungs),
+        ] {
+            sleep(SETTLE).await;
+            let before = process.processor_time()?;
+            let outcome = checked(process, load(process, requests)).await?;
+            sleep(SETTLE).await;
+            let cpu = process.processor_time()? - before;
+            rounds.push(Round { cpu, outcome });
+        }
+    }
+    Ok(series)
+}
+
+/// First-chunk latency of calm streams: straight to the upstream and through each proxy.
+async fn paced(setup: &Setup, options: &Options) -> Result<Paced> {
+    let mut paced = Paced::default();
+    for _ in 0..options.rounds {
+        for (process, rounds) in [
+            (&setup.upstream, &mut paced.direct),
+            (&setup.bare, &mut paced.bare),
+            (&setup.rungs, &mut paced.rungs),
+        ] {
+            let load = load::Options {
+                requests: options.paced,
+                concurrency: 1,
+                stream: true,
+                script: "chunks=4 gap_us=5000".to_owned(),
+                ..setup.load(process)
+            };
+            rounds.push(checked(process, load).await?);
+        }
+    }
+    Ok(paced)
+}
+
+/// A run in which every request was answered; numbers of any other mean nothing.
+async fn checked(process: &Process, load: load::Options) -> Result<Outcome> {
+    let outcome = load::measure(&load).await?;
+    ensure!(
+        outcome.errors == 0,
+        "{} of {} requests through {} failed, the first with: {}",
+        outcome.errors,
+        outcome.requests,
+        process.name(),
+        outcome.first_error.as_deref().unwrap_or("no message"),
+    );
+    Ok(outcome)
+}

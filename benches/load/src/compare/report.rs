@@ -1,0 +1,187 @@
+//! What the comparison found, as tables for people and as JSON for programs.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::load::Outcome;
+
+/// One counted round through one proxy.
+pub(crate) struct Round {
+    pub(crate) cpu: Duration,
+    pub(crate) outcome: Outcome,
+}
+
+/// The rounds of one kind of load, in pairs.
+#[derive(Default)]
+pub(crate) struct Series {
+    pub(crate) bare: Vec<Round>,
+    pub(crate) rungs: Vec<Round>,
+}
+
+/// Calm streams, one after another.
+#[derive(Default)]
+pub(crate) struct Paced {
+    pub(crate) direct: Vec<Outcome>,
+    pub(crate) bare: Vec<Outcome>,
+    pub(crate) rungs: Vec<Outcome>,
+}
+
+/// What a proxy takes before and after the load.
+pub(crate) struct Footprint {
+    pub(crate) ready: Duration,
+    pub(crate) idle_kib: u64,
+    pub(crate) loaded_kib: u64,
+}
+
+/// Everything measured.
+pub(crate) struct Report {
+    pub(crate) whole: Series,
+    pub(crate) stream: Series,
+    pub(crate) paced: Paced,
+    pub(crate) bare: Footprint,
+    pub(crate) rungs: Footprint,
+}
+
+impl Round {
+    fn cpu_seconds_per_thousand(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e3 / self.outcome.requests as f64
+    }
+
+    fn cpu_us_per_chunk(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.outcome.chunks as f64
+    }
+
+    fn requests_per_second(&self) -> f64 {
+        self.outcome.requests as f64 / self.outcome.wall_seconds
+    }
+
+    fn p50_ms(&self) -> f64 {
+        self.outcome.p50_us as f64 / 1e3
+    }
+
+    fn p99_ms(&self) -> f64 {
+        self.outcome.p99_us as f64 / 1e3
+    }
+}
+
+impl Series {
+    /// The median of each side, and the median of the ratios within each pair of rounds.
+    fn figures(&self, figure: fn(&Round) -> f64) -> [f64; 3] {
+        let pairs = self.bare.iter().zip(&self.rungs);
+        [
+            median(self.bare.iter().map(figure)),
+            median(self.rungs.iter().map(figure)),
+            median(pairs.map(|(bare, rungs)| figure(rungs) / figure(bare))),
+        ]
+    }
+}
+
+impl Paced {
+    /// First-chunk p50 in milliseconds: direct, through the bare proxy, through the gateway.
+    fn figures(&self) -> [f64; 3] {
+        [&self.direct, &self.bare, &self.rungs]
+            .map(|rounds| median(rounds.iter().map(|round| round.first_chunk_p50_us as f64)) / 1e3)
+    }
+}
+
+impl Report {
+    /// Markdown tables.
+    pub(crate) fn tables(&self) -> String {
+        let mut rows =
+            String::from("| | bare proxy | rungs | rungs / bare |\n| :-- | --: | --: | --: |\n");
+        let mut row = |title: &str, unit: &str, digits: usize, [bare, rungs, ratio]: [f64; 3]| {
+            rows.push_str(&format!(
+                "| {title} | {bare:.digits$}{unit} | {rungs:.digits$}{unit} | {ratio:.2} |\n"
+            ));
+        };
+        let per_thousand = self.whole.figures(Round::cpu_seconds_per_thousand);
+        row("processor time, 1,000 whole answers", " s", 3, per_thousand);
+        let per_chunk = self.stream.figures(Round::cpu_us_per_chunk);
+        row("processor time, one streamed chunk", " µs", 2, per_chunk);
+        let rate = self.whole.figures(Round::requests_per_second);
+        row("whole answers per second", "", 0, rate);
+        let p50 = self.whole.figures(Round::p50_ms);
+        row("whole answer under that load, p50", " ms", 2, p50);
+        let p99 = self.whole.figures(Round::p99_ms);
+        row("whole answer under that load, p99", " ms", 2, p99);
+        let mib = |bare: u64, rungs: u64| {
+            let [bare, rungs] = [bare, rungs].map(|kib| kib as f64 / 1024.0);
+            [bare, rungs, rungs / bare]
+        };
+        let idle = mib(self.bare.idle_kib, self.rungs.idle_kib);
+        row("resident memory when ready", " MiB", 1, idle);
+        let loaded = mib(self.bare.loaded_kib, self.rungs.loaded_kib);
+        row("resident memory after the load", " MiB", 1, loaded);
+        let [bare, rungs] = [&self.bare, &self.rungs].map(|side| side.ready.as_secs_f64() * 1e3);
+        row("start until ready", " ms", 0, [bare, rungs, rungs / bare]);
+
+        let [direct, bare, rungs] = self.paced.figures();
+        format!(
+            "{rows}\n| stream with 5 ms between chunks | direct | bare proxy | rungs | rungs over bare |\n\
+             | :-- | --: | --: | --: | --: |\n\
+             | first chunk, p50 | {direct:.3} ms | {bare:.3} ms | {rungs:.3} ms | {:+.3} ms |\n",
+            rungs - bare
+        )
+    }
+
+    /// The same figures under stable names.
+    pub(crate) fn json(&self) -> Value {
+        let [direct, bare, rungs] = self.paced.figures();
+        json!({
+            "whole": {
+                "rounds": self.whole.bare.len(),
+                "cpu_seconds_per_1000": sides(self.whole.figures(Round::cpu_seconds_per_thousand)),
+                "requests_per_second": sides(self.whole.figures(Round::requests_per_second)),
+                "p50_ms": sides(self.whole.figures(Round::p50_ms)),
+                "p99_ms": sides(self.whole.figures(Round::p99_ms)),
+            },
+            "stream": {
+                "rounds": self.stream.bare.len(),
+                "cpu_us_per_chunk": sides(self.stream.figures(Round::cpu_us_per_chunk)),
+                "first_chunk_p50_ms": { "direct": direct, "bare": bare, "rungs": rungs },
+                "first_chunk_over_bare_ms": rungs - bare,
+            },
+            "bare": self.bare.json(),
+            "rungs": self.rungs.json(),
+        })
+    }
+}
+
+impl Footprint {
+    fn json(&self) -> Value {
+        json!({
+            "ready_ms": self.ready.as_secs_f64() * 1e3,
+            "idle_rss_kib": self.idle_kib,
+            "loaded_rss_kib": self.loaded_kib,
+        })
+    }
+}
+
+fn sides([bare, rungs, ratio]: [f64; 3]) -> Value {
+    json!({ "bare": bare, "rungs": rungs, "ratio": ratio })
+}
+
+/// The middle value, the mean of the two middle ones when their number is even.
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        odd if odd % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        assert_eq!(median([3.0, 1.0, 9.0].into_iter()), 3.0);
+        assert_eq!(median([4.0, 1.0, 9.0, 2.0].into_iter()), 3.0);
+        assert!(median(std::iter::empty()).is_nan());
+    }
+}

@@ -1,0 +1,152 @@
+//! The three servers under comparison and the folder the gateway keeps its files in.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use http::uri::{Authority, Scheme, Uri};
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use tokio::process::Command;
+use tokio::time::{sleep, timeout};
+
+use super::process::Process;
+use crate::load;
+
+const KEY: &str = "sk-rungs-load-0123456789abcdef";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The gateway's configuration: keys checked, one model, everything else as it comes.
+const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+auth = "keys"
+
+[[key]]
+name = "load"
+key = "@KEY@"
+
+[store]
+url = "sqlite:@FOLDER@/rungs.db"
+
+[[provider]]
+name = "up"
+dialect = "openai"
+base_url = "http://@UPSTREAM@/v1"
+allow_private = true
+
+[[model]]
+id = "bench"
+provider = "up"
+upstream = "bench"
+tier = "L1"
+capabilities = ["general"]
+context_window = 128000
+price = { input = "0.15", output = "0.60" }
+"#;
+
+/// Everything a measurement needs, running.
+pub(crate) struct Setup {
+    pub(crate) upstream: Process,
+    pub(crate) bare: Process,
+    pub(crate) rungs: Process,
+    folder: PathBuf,
+}
+
+impl Setup {
+    /// Start the upstream, the bare proxy and the gateway, and wait until all answer.
+    pub(crate) async fn start(rungs: &Path) -> Result<Self> {
+        let folder = env::temp_dir().join(format!("rungs-load-{}", process::id()));
+        fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+
+        let this = env::current_exe().context("locate the running program")?;
+        let mut command = Command::new(&this);
+        let upstream = Process::start("the upstream", command.arg("upstream")).await?;
+        let address = upstream.address().as_str();
+        let mut command = Command::new(&this);
+        let command = command.args(["bare", "--upstream", address]);
+        let bare = Process::start("the bare proxy", command).await?;
+        let rungs = start_rungs(rungs, &folder, address).await?;
+        Ok(Self {
+            upstream,
+            bare,
+            rungs,
+            folder,
+        })
+    }
+
+    /// A load on one of the three.
+    pub(crate) fn load(&self, process: &Process) -> load::Options {
+        load::Options {
+            url: url(process.address(), "/v1/chat/completions"),
+            requests: 0,
+            concurrency: 1,
+            stream: false,
+            key: Some(KEY.to_owned()),
+            prompt_bytes: 1000,
+            script: String::new(),
+        }
+    }
+
+    /// Stop the servers and remove the gateway's files; after a failure they stay for a look.
+    pub(crate) async fn remove(self) -> Result<()> {
+        for process in [self.rungs, self.bare, self.upstream] {
+            process.stop().await?;
+        }
+        let folder = self.folder;
+        fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))
+    }
+}
+
+async fn start_rungs(program: &Path, folder: &Path, upstream: &str) -> Result<Process> {
+    let config = folder.join("rungs.toml");
+    let text = CONFIG
+        .replace("@KEY@", KEY)
+        .replace("@FOLDER@", &folder.to_string_lossy())
+        .replace("@UPSTREAM@", upstream);
+    fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
+    let log = folder.join("rungs.log");
+    let mut command = Command::new(program);
+    command
+        .args(["serve", "--config"])
+        .arg(config)
+        .stderr(File::create(&log).with_context(|| format!("create {}", log.display()))?);
+    let started = async {
+        let mut rungs = Process::start("the gateway", &mut command).await?;
+        until_ready(rungs.address()).await?;
+        rungs.is_ready();
+        anyhow::Ok(rungs)
+    };
+    started
+        .await
+        .with_context(|| format!("its messages lie in {}", log.display()))
+}
+
+async fn until_ready(address: &Authority) -> Result<()> {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let ready = async {
+        loop {
+            let answer = client.get(url(address, "/ready")).await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
+                return;
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, ready)
+        .await
+        .context("GET /ready never succeeded")
+}
+
+fn url(address: &Authority, path: &'static str) -> Uri {
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(address.clone());
+    parts.path_and_query = Some(http::uri::PathAndQuery::from_static(path));
+    Uri::from_parts(parts).expect("scheme, authority and path make a URL")
+}
