@@ -9,6 +9,7 @@ pub mod provider;
 pub mod route;
 pub mod sse;
 pub mod store;
+pub mod swap;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 

@@ -88,9 +88,7 @@ fn r4_every_split_of_every_spelling_gives_the_same_events() {
     ];
     for ending in ["\n", "\r\n", "\r"] {
         for space in ["", " "] {
-            let text = format!(
-                "\u{feff}: c\ndata:_{{\"t\":\"grüße 🦀\"}}\n\ndata:_two\ndata:_lines\nid:1\n\n\ndata:_[DONE]\n\n"
-            )
+            let text = "\u{feff}: c\ndata:_{\"t\":\"grüße 🦀\"}\n\ndata:_two\ndata:_lines\nid:1\n\n\ndata:_[DONE]\n\n"
             .replace('_', space)
             .replace('\n', ending);
             let bytes = text.as_bytes();

@@ -1,0 +1,66 @@
+use std::sync::Arc;
+
+use crate::{
+    catalog::{Deployment, Money},
+    error::{Error, ErrorKind},
+    model::{ModelRequest, Outcome, Tap, TokenBound},
+    store::{Budgets, Reservation},
+};
+
+/// The reservation of one attempt. Dropped before the answer began, it posts all it holds.
+pub(super) struct Hold {
+    reservation: Reservation,
+    deployment: Arc<Deployment>,
+}
+
+impl Hold {
+    /// Reserves the worst case of `request`; `None` if nobody pays.
+    pub(super) fn take(
+        request: &ModelRequest,
+        deployment: &Arc<Deployment>,
+        book: &Arc<dyn Budgets>,
+    ) -> Result<Option<Self>, Error> {
+        let accounts = &request.ctx.accounts;
+        if !accounts.iter().any(|account| book.balance(account).is_some()) {
+            return Ok(None);
+        }
+        let worst_case = if deployment.is_free() {
+            Money::ZERO
+        } else if deployment.price.is_none() {
+            return Err(Error::new(
+                ErrorKind::Budget,
+                format!(
+                    "the model `{}` has no price, so no budget can pay for it; give it a price (0 if it is free)",
+                    deployment.model
+                ),
+            ));
+        } else {
+            TokenBound::of(request, deployment)?.cost(deployment)
+        };
+        let reservation = Reservation::hold(Arc::clone(book), Arc::clone(accounts), worst_case)?;
+        Ok(Some(Self {
+            reservation,
+            deployment: Arc::clone(deployment),
+        }))
+    }
+
+    /// The attempt failed before its answer began.
+    pub(super) fn failed(self, error: &Error) {
+        let not_answered = error.get_upstream_status().is_some()
+            || error.kind() == ErrorKind::Unavailable
+            || !error.is_upstream();
+        if not_answered {
+            self.reservation.release();
+        }
+    }
+}
+
+impl Tap for Hold {
+    fn on_end(self: Box<Self>, outcome: Outcome<'_>) {
+        if let Outcome::Complete(end) = outcome
+            && let (Some(usage), Some(price)) = (end.usage, &self.deployment.price)
+        {
+            self.reservation.settle(usage.cost(price));
+        }
+    }
+}

@@ -1,0 +1,95 @@
+use std::error::Error as _;
+
+use tokio::time::Instant;
+use tracing::Span;
+
+use crate::{
+    error::Error,
+    model::{CallContext, Operation, Outcome, ResponseMeta, Tap},
+};
+
+/// What will be said about a call once it is over. Says it exactly once.
+pub(super) struct Line(Option<Open>);
+
+struct Open {
+    span: Span,
+    ctx: CallContext,
+    op: Operation,
+    stream: bool,
+    meta: ResponseMeta,
+    first_frame: Option<Instant>,
+}
+
+impl Line {
+    pub(super) fn open(span: Span, ctx: CallContext, op: Operation, stream: bool) -> Self {
+        Self(Some(Open {
+            span,
+            ctx,
+            op,
+            stream,
+            meta: ResponseMeta::default(),
+            first_frame: None,
+        }))
+    }
+
+    pub(super) fn answered(&mut self, meta: &ResponseMeta) {
+        if let Some(open) = &mut self.0 {
+            open.meta = meta.clone();
+            open.first_frame = Some(Instant::now());
+        }
+    }
+
+    pub(super) fn failed(mut self, error: &Error) {
+        if let Some(open) = self.0.take() {
+            open.close(Outcome::Failed(error));
+        }
+    }
+}
+
+impl Tap for Line {
+    fn on_end(mut self: Box<Self>, outcome: Outcome<'_>) {
+        if let Some(open) = self.0.take() {
+            open.close(outcome);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(open) = self.0.take() {
+            open.close(Outcome::Cut);
+        }
+    }
+}
+
+impl Open {
+    fn close(self, outcome: Outcome<'_>) {
+        let status = match outcome {
+            Outcome::Complete(_) => "ok",
+            Outcome::Failed(error) => error.kind().as_str(),
+            Outcome::Cut => "cancelled",
+        };
+        let op = self.op.as_str();
+        let tier = self.meta.deployment.as_ref().map_or("none", |d| d.tier.as_str());
+        let total = self.ctx.started().elapsed();
+        metrics::counter!("rungs_calls_total", "op" => op, "tier" => tier, "cache" => self.meta.cache.as_str(), "status" => status).increment(1);
+        metrics::histogram!("rungs_call_seconds", "op" => op).record(total);
+        let first_frame = self.first_frame.map(|at| at - self.ctx.started());
+        if let (true, Some(wait)) = (self.stream, first_frame) {
+            metrics::histogram!("rungs_first_frame_seconds", "op" => op).record(wait);
+        }
+        let _entered = self.span.enter();
+        let deployment = self.meta.deployment.as_ref().map(|d| d.id.as_str());
+        let cache = self.meta.cache.as_str();
+        let attempts = self.ctx.attempts();
+        let cost_usd = self.ctx.spent();
+        let ms = total.as_millis();
+        match outcome {
+            Outcome::Failed(error) => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::warn!(status, tier, deployment, attempts, cache, %cost_usd, ms, error = %error, cause, "call failed");
+            }
+            _ => tracing::info!(status, tier, deployment, attempts, cache, %cost_usd, ms, "call"),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use tower::{ServiceBuilder, ServiceExt};
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::TraceLayer;
+use crate::{
+    error::{Error, ErrorKind},
+    model::ModelRequest,
+    testing::{Reply, Scripted, ask, ask_stream},
+};
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+/// The log of one call, at the most talkative level.
+async fn log_of(reply: Reply, request: ModelRequest, read: bool) -> String {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(lines.clone())
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    let stack = ServiceBuilder::new().layer(TraceLayer::new()).service(Scripted::new(reply));
+    if let Ok(answer) = stack.oneshot(request).await
+        && read
+    {
+        drop(answer.body.collect(9999).await);
+    }
+    drop(guard);
+    let bytes = lines.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn a_call_is_one_line_without_its_prompt() {
+    let log = log_of(Reply::text("the-answer"), ask("the-question"), true).await;
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("status=\"ok\"") && log.contains("req_"), "{log}");
+    assert!(!log.contains("the-question") && !log.contains("the-answer"), "{log}");
+}
+
+#[tokio::test]
+async fn failures_tell_their_cause_and_cuts_are_no_failures() {
+    let error = Error::new(ErrorKind::Upstream, "outside").with_source("inside");
+    let log = log_of(Reply::error(error), ask("q"), true).await;
+    assert!(log.contains("WARN") && log.contains("outside") && log.contains("inside"), "{log}");
+    let log = log_of(Reply::text("a b"), ask_stream("q"), false).await;
+    assert!(log.contains("status=\"cancelled\"") && !log.contains("WARN"), "{log}");
+}

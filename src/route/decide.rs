@@ -1,0 +1,130 @@
+use std::{cmp::Reverse, sync::Arc};
+
+use serde::Serialize;
+
+use super::{Class, Complexity};
+use crate::{
+    catalog::{Capability, Deployment, DeploymentId, Tier},
+    model::{ModelRequest, Operation, Quality},
+};
+
+/// In which order deployments will be asked, and why the others will not.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// What the classifier said.
+    pub class: Class,
+    /// The tier to start on.
+    pub start: Tier,
+    /// Whom to ask, in order.
+    pub candidates: Vec<Candidate>,
+    /// Who was left out.
+    pub skipped: Vec<(DeploymentId, Skipped)>,
+}
+
+/// A deployment that may answer.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The deployment.
+    pub deployment: Arc<Deployment>,
+    /// Whether it is a fallback for what was asked for.
+    pub fallback: bool,
+}
+
+/// Why a deployment was left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Skipped {
+    /// Its tier is below or above what the call may use.
+    Tier,
+    /// The call has heard it already.
+    Excluded,
+    /// It does not do this operation.
+    Operation,
+    /// The request has pictures, and it cannot see.
+    Vision,
+    /// The prompt does not fit its context window.
+    ContextWindow,
+}
+
+impl Decision {
+    /// Orders what the request's model name stands for.
+    pub(super) fn make(request: &ModelRequest, class: Class, needs: &Needs) -> Self {
+        let hint = &request.route;
+        let start = start_tier(request, class);
+        let mut decision = Self { class, start, candidates: Vec::new(), skipped: Vec::new() };
+        for deployment in hint.targets.first() {
+            let in_tiers = (hint.min_tier..=hint.max_tier).contains(&deployment.tier);
+            let why = if in_tiers { needs.unmet_by(deployment, request) } else { Some(Skipped::Tier) };
+            decision.consider(deployment, why, false);
+        }
+        decision.candidates.sort_by_key(|c| {
+            let d = &c.deployment;
+            let below = d.tier < start;
+            let rungs = if below { start.level() - d.tier.level() } else { d.tier.level() - start.level() };
+            let suited = d.capabilities.contains(class.suits());
+            (below, rungs, Reverse(suited), d.priority)
+        });
+        for deployment in hint.targets.fallback() {
+            let why = if deployment.tier <= hint.max_tier { needs.unmet_by(deployment, request) } else { Some(Skipped::Tier) };
+            decision.consider(deployment, why, true);
+        }
+        decision
+    }
+
+    fn consider(&mut self, deployment: &Arc<Deployment>, why_not: Option<Skipped>, fallback: bool) {
+        match why_not {
+            Some(why) => self.skipped.push((deployment.id.clone(), why)),
+            None => self.candidates.push(Candidate { deployment: Arc::clone(deployment), fallback }),
+        }
+    }
+
+    /// Whether all that was left out was left out for the length of the prompt.
+    pub(super) fn too_long(&self) -> bool {
+        self.candidates.is_empty() && self.skipped.iter().any(|(_, why)| *why == Skipped::ContextWindow)
+    }
+}
+
+/// The lowest tier that a call starts on: one up if it is critical, one up if it looks hard; never out of its range.
+fn start_tier(request: &ModelRequest, class: Class) -> Tier {
+    let hint = &request.route;
+    let mut tiers = hint.targets.tiers().filter(|t| (hint.min_tier..=hint.max_tier).contains(t));
+    let Some(lowest) = tiers.next() else {
+        return hint.min_tier;
+    };
+    let up = usize::from(request.ctx.quality == Quality::Critical) + usize::from(class.complexity == Complexity::High);
+    tiers.take(up).last().unwrap_or(lowest)
+}
+
+/// What a request needs from whoever answers it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Needs {
+    images: bool,
+    /// Roughly; a prompt is called too long only when there is no doubt.
+    tokens: u64,
+}
+
+impl Needs {
+    pub(super) fn of(request: &ModelRequest) -> Self {
+        const BYTES_PER_TOKEN: u64 = 6;
+        let body = request.body.as_bytes();
+        let images = memchr::memmem::find(body, b"\"image_url\"").is_some();
+        // Included pictures are long in bytes and short in tokens.
+        let tokens = if images { 0 } else { body.len() as u64 / BYTES_PER_TOKEN };
+        Self { images, tokens }
+    }
+
+    fn unmet_by(&self, d: &Deployment, request: &ModelRequest) -> Option<Skipped> {
+        let embeds = d.capabilities.contains(Capability::Embeddings.into());
+        if request.route.exclude.contains(&d.id) {
+            Some(Skipped::Excluded)
+        } else if embeds != (request.op == Operation::Embeddings) {
+            Some(Skipped::Operation)
+        } else if self.images && !d.capabilities.contains(Capability::Vision.into()) {
+            Some(Skipped::Vision)
+        } else if d.context_window.is_some_and(|window| self.tokens > window) {
+            Some(Skipped::ContextWindow)
+        } else {
+            None
+        }
+    }
+}

@@ -1,0 +1,156 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::future::BoxFuture;
+use tower::ServiceExt;
+use tower_service::Service;
+
+use super::{
+    Classifier, Decision, Heuristic,
+    decide::{Candidate, Needs},
+};
+use crate::{
+    catalog::{Deployment, DeploymentId},
+    error::{Error, ErrorKind, Retry},
+    model::{BoxModelService, ModelRequest, ModelResponse, Step},
+};
+
+/// Asks deployments in order until one answers. See the [module](super).
+#[derive(Clone)]
+pub struct Route {
+    rings: Arc<HashMap<DeploymentId, BoxModelService>>,
+    classifier: Arc<dyn Classifier>,
+}
+
+impl Route {
+    /// Routes to these deployments, each through its own attempt ring.
+    #[must_use]
+    pub fn new(rings: impl IntoIterator<Item = (Arc<Deployment>, BoxModelService)>) -> Self {
+        let rings = rings.into_iter().map(|(d, ring)| (d.id.clone(), ring));
+        Self {
+            rings: Arc::new(rings.collect()),
+            classifier: Arc::new(Heuristic::new()),
+        }
+    }
+
+    /// Replaces the heuristic classifier.
+    #[must_use]
+    pub fn classifier(mut self, classifier: impl Classifier + 'static) -> Self {
+        self.classifier = Arc::new(classifier);
+        self
+    }
+
+    /// What would be done with `request`, without doing it.
+    #[must_use]
+    pub fn decide(&self, request: &ModelRequest) -> Decision {
+        Decision::make(request, self.classifier.classify(request), &Needs::of(request))
+    }
+
+    async fn ask(self, request: ModelRequest) -> Result<ModelResponse, Error> {
+        let decision = self.decide(&request);
+        if decision.candidates.is_empty() {
+            return Err(nobody(&decision));
+        }
+        let mut failures = Failures::default();
+        for candidate in &decision.candidates {
+            match self.ask_one(candidate, &request).await {
+                Ok(mut response) => {
+                    response.meta.fallback |= candidate.fallback;
+                    return Ok(response);
+                }
+                Err(error) if error.retry() == Retry::Never => return Err(error),
+                Err(error) => failures.add(error),
+            }
+            if !request.ctx.may_try() {
+                break;
+            }
+        }
+        Err(failures.worst())
+    }
+
+    async fn ask_one(&self, candidate: &Candidate, request: &ModelRequest) -> Result<ModelResponse, Error> {
+        let deployment = &candidate.deployment;
+        let ring = self.rings.get(&deployment.id).cloned().ok_or_else(|| {
+            Error::new(ErrorKind::Unavailable, format!("the deployment `{}` is not running", deployment.id))
+        })?;
+        let result = ring.oneshot(request.clone()).await;
+        let step = |what| Step {
+            deployment: Some(deployment.id.clone()),
+            tier: Some(deployment.tier),
+            what,
+        };
+        match &result {
+            Ok(_) => request.ctx.note(step("answered".into())),
+            Err(error) => {
+                tracing::debug!(deployment = %deployment.id, error = %error, "no answer");
+                request.ctx.note(step(error.message().to_owned().into()));
+            }
+        }
+        result
+    }
+}
+
+fn nobody(decision: &Decision) -> Error {
+    if decision.too_long() {
+        return Error::new(
+            ErrorKind::ContextTooLong,
+            "the prompt does not fit the context window of any model that this request may use",
+        )
+        .param("messages");
+    }
+    let why = decision.skipped.iter().map(|(id, why)| format!("{id}: {why:?}")).collect::<Vec<_>>().join(", ");
+    Error::invalid(format!("no model that this request may use can answer it ({why})")).param("model")
+}
+
+/// The errors of all that were asked. The one that tells the client most is passed on.
+#[derive(Default)]
+struct Failures(Vec<Error>);
+
+impl Failures {
+    fn add(&mut self, error: Error) {
+        self.0.push(error);
+    }
+
+    /// The last provider's error, or the last of all. When everybody said "later", the soonest later.
+    fn worst(mut self) -> Error {
+        let later = |e: &Error| e.kind() == ErrorKind::RateLimited;
+        if self.0.iter().all(later)
+            && let Some(soonest) = self.0.iter().filter(|e| e.get_retry_after().is_some()).min_by_key(|e| e.get_retry_after())
+        {
+            return soonest.clone();
+        }
+        let at = self.0.iter().rposition(Error::is_upstream).unwrap_or(self.0.len().saturating_sub(1));
+        if at < self.0.len() {
+            self.0.swap_remove(at)
+        } else {
+            Error::internal("nobody was asked")
+        }
+    }
+}
+
+impl Service<ModelRequest> for Route {
+    type Response = ModelResponse;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<ModelResponse, Error>>;
+
+    /// Always ready: readiness stops here, each deployment's ring is asked when its turn comes.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: ModelRequest) -> Self::Future {
+        Box::pin(self.clone().ask(request))
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Route")
+            .field("deployments", &self.rings.len())
+            .finish_non_exhaustive()
+    }
+}
