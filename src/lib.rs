@@ -2,6 +2,7 @@
 
 pub mod catalog;
 mod error;
+pub mod http;
 pub mod json;
 pub mod layers;
 pub mod model;

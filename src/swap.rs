@@ -23,8 +23,8 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tower::util::Oneshot;
 use tower::ServiceExt;
+use tower::util::Oneshot;
 use tower_service::Service;
 
 use crate::{

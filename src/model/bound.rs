@@ -61,9 +61,9 @@ impl TokenBound {
     /// What the bound costs at `deployment`'s price; nothing if the price is not known.
     #[must_use]
     pub fn cost(&self, deployment: &Deployment) -> Money {
-        deployment
-            .price
-            .map_or(Money::ZERO, |price| price.worst_case(self.input, self.output))
+        deployment.price.map_or(Money::ZERO, |price| {
+            price.worst_case(self.input, self.output)
+        })
     }
 }
 

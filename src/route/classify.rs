@@ -85,27 +85,67 @@ impl Heuristic {
 const LOOK_AT: usize = 4096;
 
 const CODE: [&str; 16] = [
-    "```", "fn ", "def ", "class ", "function", "stack trace", "traceback", "compile", "refactor", "regex", "sql",
-    "unit test", "bug", "segfault", "typescript", "python",
+    "```",
+    "fn ",
+    "def ",
+    "class ",
+    "function",
+    "stack trace",
+    "traceback",
+    "compile",
+    "refactor",
+    "regex",
+    "sql",
+    "unit test",
+    "bug",
+    "segfault",
+    "typescript",
+    "python",
 ];
 
 const REASONING: [&str; 14] = [
-    "prove", "step by step", "derive", "why does", "compare", "trade-off", "tradeoff", "design a", "architecture", "plan",
-    "optimi", "analy", "solve", "how many",
+    "prove",
+    "step by step",
+    "derive",
+    "why does",
+    "compare",
+    "trade-off",
+    "tradeoff",
+    "design a",
+    "architecture",
+    "plan",
+    "optimi",
+    "analy",
+    "solve",
+    "how many",
 ];
 
 impl Classifier for Heuristic {
     fn classify(&self, request: &ModelRequest) -> Class {
         if request.op == Operation::Embeddings {
-            return Class { task: Task::Embeddings, complexity: Complexity::Low };
+            return Class {
+                task: Task::Embeddings,
+                complexity: Complexity::Low,
+            };
         }
         let Ok(prompt) = Prompt::of(&request.body) else {
-            return Class { task: Task::General, complexity: Complexity::Low };
+            return Class {
+                task: Task::General,
+                complexity: Complexity::Low,
+            };
         };
         let question = prompt.question();
-        let start = question.char_indices().nth(LOOK_AT).map_or(&question[..], |(at, _)| &question[..at]);
+        let start = question
+            .char_indices()
+            .nth(LOOK_AT)
+            .map_or(&question[..], |(at, _)| &question[..at]);
         let start = start.to_lowercase();
-        let count = |words: &[&str]| words.iter().filter(|w| memmem::find(start.as_bytes(), w.as_bytes()).is_some()).count();
+        let count = |words: &[&str]| {
+            words
+                .iter()
+                .filter(|w| memmem::find(start.as_bytes(), w.as_bytes()).is_some())
+                .count()
+        };
         let (code, reasoning) = (count(&CODE), count(&REASONING));
         let task = if prompt.has_images() {
             Task::Vision

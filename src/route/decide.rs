@@ -51,21 +51,38 @@ impl Decision {
     pub(super) fn make(request: &ModelRequest, class: Class, needs: &Needs) -> Self {
         let hint = &request.route;
         let start = start_tier(request, class);
-        let mut decision = Self { class, start, candidates: Vec::new(), skipped: Vec::new() };
+        let mut decision = Self {
+            class,
+            start,
+            candidates: Vec::new(),
+            skipped: Vec::new(),
+        };
         for deployment in hint.targets.first() {
             let in_tiers = (hint.min_tier..=hint.max_tier).contains(&deployment.tier);
-            let why = if in_tiers { needs.unmet_by(deployment, request) } else { Some(Skipped::Tier) };
+            let why = if in_tiers {
+                needs.unmet_by(deployment, request)
+            } else {
+                Some(Skipped::Tier)
+            };
             decision.consider(deployment, why, false);
         }
         decision.candidates.sort_by_key(|c| {
             let d = &c.deployment;
             let below = d.tier < start;
-            let rungs = if below { start.level() - d.tier.level() } else { d.tier.level() - start.level() };
+            let rungs = if below {
+                start.level() - d.tier.level()
+            } else {
+                d.tier.level() - start.level()
+            };
             let suited = d.capabilities.contains(class.suits());
             (below, rungs, Reverse(suited), d.priority)
         });
         for deployment in hint.targets.fallback() {
-            let why = if deployment.tier <= hint.max_tier { needs.unmet_by(deployment, request) } else { Some(Skipped::Tier) };
+            let why = if deployment.tier <= hint.max_tier {
+                needs.unmet_by(deployment, request)
+            } else {
+                Some(Skipped::Tier)
+            };
             decision.consider(deployment, why, true);
         }
         decision
@@ -74,24 +91,35 @@ impl Decision {
     fn consider(&mut self, deployment: &Arc<Deployment>, why_not: Option<Skipped>, fallback: bool) {
         match why_not {
             Some(why) => self.skipped.push((deployment.id.clone(), why)),
-            None => self.candidates.push(Candidate { deployment: Arc::clone(deployment), fallback }),
+            None => self.candidates.push(Candidate {
+                deployment: Arc::clone(deployment),
+                fallback,
+            }),
         }
     }
 
     /// Whether all that was left out was left out for the length of the prompt.
     pub(super) fn too_long(&self) -> bool {
-        self.candidates.is_empty() && self.skipped.iter().any(|(_, why)| *why == Skipped::ContextWindow)
+        self.candidates.is_empty()
+            && self
+                .skipped
+                .iter()
+                .any(|(_, why)| *why == Skipped::ContextWindow)
     }
 }
 
 /// The lowest tier that a call starts on: one up if it is critical, one up if it looks hard; never out of its range.
 fn start_tier(request: &ModelRequest, class: Class) -> Tier {
     let hint = &request.route;
-    let mut tiers = hint.targets.tiers().filter(|t| (hint.min_tier..=hint.max_tier).contains(t));
+    let mut tiers = hint
+        .targets
+        .tiers()
+        .filter(|t| (hint.min_tier..=hint.max_tier).contains(t));
     let Some(lowest) = tiers.next() else {
         return hint.min_tier;
     };
-    let up = usize::from(request.ctx.quality == Quality::Critical) + usize::from(class.complexity == Complexity::High);
+    let up = usize::from(request.ctx.quality == Quality::Critical)
+        + usize::from(class.complexity == Complexity::High);
     tiers.take(up).last().unwrap_or(lowest)
 }
 
@@ -109,7 +137,11 @@ impl Needs {
         let body = request.body.as_bytes();
         let images = memchr::memmem::find(body, b"\"image_url\"").is_some();
         // Included pictures are long in bytes and short in tokens.
-        let tokens = if images { 0 } else { body.len() as u64 / BYTES_PER_TOKEN };
+        let tokens = if images {
+            0
+        } else {
+            body.len() as u64 / BYTES_PER_TOKEN
+        };
         Self { images, tokens }
     }
 

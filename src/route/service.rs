@@ -47,7 +47,11 @@ impl Route {
     /// What would be done with `request`, without doing it.
     #[must_use]
     pub fn decide(&self, request: &ModelRequest) -> Decision {
-        Decision::make(request, self.classifier.classify(request), &Needs::of(request))
+        Decision::make(
+            request,
+            self.classifier.classify(request),
+            &Needs::of(request),
+        )
     }
 
     async fn ask(self, request: ModelRequest) -> Result<ModelResponse, Error> {
@@ -72,10 +76,17 @@ impl Route {
         Err(failures.worst())
     }
 
-    async fn ask_one(&self, candidate: &Candidate, request: &ModelRequest) -> Result<ModelResponse, Error> {
+    async fn ask_one(
+        &self,
+        candidate: &Candidate,
+        request: &ModelRequest,
+    ) -> Result<ModelResponse, Error> {
         let deployment = &candidate.deployment;
         let ring = self.rings.get(&deployment.id).cloned().ok_or_else(|| {
-            Error::new(ErrorKind::Unavailable, format!("the deployment `{}` is not running", deployment.id))
+            Error::new(
+                ErrorKind::Unavailable,
+                format!("the deployment `{}` is not running", deployment.id),
+            )
         })?;
         let result = ring.oneshot(request.clone()).await;
         let step = |what| Step {
@@ -102,8 +113,16 @@ fn nobody(decision: &Decision) -> Error {
         )
         .param("messages");
     }
-    let why = decision.skipped.iter().map(|(id, why)| format!("{id}: {why:?}")).collect::<Vec<_>>().join(", ");
-    Error::invalid(format!("no model that this request may use can answer it ({why})")).param("model")
+    let why = decision
+        .skipped
+        .iter()
+        .map(|(id, why)| format!("{id}: {why:?}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    Error::invalid(format!(
+        "no model that this request may use can answer it ({why})"
+    ))
+    .param("model")
 }
 
 /// The errors of all that were asked. The one that tells the client most is passed on.
@@ -119,11 +138,19 @@ impl Failures {
     fn worst(mut self) -> Error {
         let later = |e: &Error| e.kind() == ErrorKind::RateLimited;
         if self.0.iter().all(later)
-            && let Some(soonest) = self.0.iter().filter(|e| e.get_retry_after().is_some()).min_by_key(|e| e.get_retry_after())
+            && let Some(soonest) = self
+                .0
+                .iter()
+                .filter(|e| e.get_retry_after().is_some())
+                .min_by_key(|e| e.get_retry_after())
         {
             return soonest.clone();
         }
-        let at = self.0.iter().rposition(Error::is_upstream).unwrap_or(self.0.len().saturating_sub(1));
+        let at = self
+            .0
+            .iter()
+            .rposition(Error::is_upstream)
+            .unwrap_or(self.0.len().saturating_sub(1));
         if at < self.0.len() {
             self.0.swap_remove(at)
         } else {

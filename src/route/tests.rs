@@ -16,7 +16,11 @@ struct World(Vec<Scripted>);
 
 impl World {
     fn route(&self) -> Route {
-        Route::new(self.0.iter().map(|s| (s.deployment(), BoxCloneSyncService::new(s.clone()))))
+        Route::new(
+            self.0
+                .iter()
+                .map(|s| (s.deployment(), BoxCloneSyncService::new(s.clone()))),
+        )
     }
 
     fn targets(&self) -> Targets {
@@ -25,7 +29,10 @@ impl World {
 
     async fn call(&self, request: ModelRequest) -> Result<ModelResponse, Error> {
         let targets = self.targets();
-        let hint = RouteHint { targets, ..request.route.clone() };
+        let hint = RouteHint {
+            targets,
+            ..request.route.clone()
+        };
         self.route().oneshot(request.route(hint)).await
     }
 
@@ -47,35 +54,73 @@ fn name(answer: &ModelResponse) -> &str {
 }
 
 fn critical(request: ModelRequest) -> ModelRequest {
-    let call = Call { quality: Quality::Critical, ..Call::new("t") };
-    ModelRequest { ctx: CallContext::new(call), ..request }
+    let call = Call {
+        quality: Quality::Critical,
+        ..Call::new("t")
+    };
+    ModelRequest {
+        ctx: CallContext::new(call),
+        ..request
+    }
 }
 
 #[tokio::test]
 async fn a_call_starts_on_the_cheapest_tier() {
-    let world = World(vec![at("dear", Tier::L3, Reply::text("a")), at("free", Tier::L0, Reply::text("a"))]);
+    let world = World(vec![
+        at("dear", Tier::L3, Reply::text("a")),
+        at("free", Tier::L0, Reply::text("a")),
+    ]);
     assert_eq!(name(&world.call(ask("hi")).await.unwrap()), "free");
-    assert_eq!(name(&world.call(critical(ask("hi"))).await.unwrap()), "dear");
-    let hard = "prove step by step and compare: design a plan to optimise and analyse this architecture";
+    assert_eq!(
+        name(&world.call(critical(ask("hi"))).await.unwrap()),
+        "dear"
+    );
+    let hard =
+        "prove step by step and compare: design a plan to optimise and analyse this architecture";
     assert_eq!(name(&world.call(ask(hard)).await.unwrap()), "dear");
 }
 
 #[tokio::test]
 async fn r14_failures_before_the_first_content_fall_to_the_next() {
-    let world = World(vec![at("a", Tier::L0, down()), at("b", Tier::L0, Reply::text("").stop_after(0)), at("c", Tier::L1, Reply::text("ok"))]);
+    let world = World(vec![
+        at("a", Tier::L0, down()),
+        at("b", Tier::L0, Reply::text("").stop_after(0)),
+        at("c", Tier::L1, Reply::text("ok")),
+    ]);
     for request in [ask("hi"), crate::testing::ask_stream("hi")] {
-        assert_eq!(name(&world.call(request).await.unwrap()), if world.calls()[0] == 1 { "b" } else { "c" });
+        assert_eq!(
+            name(&world.call(request).await.unwrap()),
+            if world.calls()[0] == 1 { "b" } else { "c" }
+        );
     }
 }
 
 #[tokio::test]
 async fn r12_if_all_fail_the_client_gets_the_providers_error() {
-    let world = World(vec![at("a", Tier::L0, down()), at("b", Tier::L1, Reply::error(Error::new(ErrorKind::Overloaded, "full")))]);
+    let world = World(vec![
+        at("a", Tier::L0, down()),
+        at(
+            "b",
+            Tier::L1,
+            Reply::error(Error::new(ErrorKind::Overloaded, "full")),
+        ),
+    ]);
     let error = world.call(ask("hi")).await.unwrap_err();
-    assert_eq!((error.status(), error.provider()), (StatusCode::SERVICE_UNAVAILABLE, Some("p")));
+    assert_eq!(
+        (error.status(), error.provider()),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("p"))
+    );
 
-    let later = |seconds| Reply::error(Error::new(ErrorKind::RateLimited, "later").retry_after(Duration::from_secs(seconds)));
-    let world = World(vec![at("a", Tier::L0, later(30)), at("b", Tier::L0, later(5)), at("c", Tier::L1, later(60))]);
+    let later = |seconds| {
+        Reply::error(
+            Error::new(ErrorKind::RateLimited, "later").retry_after(Duration::from_secs(seconds)),
+        )
+    };
+    let world = World(vec![
+        at("a", Tier::L0, later(30)),
+        at("b", Tier::L0, later(5)),
+        at("c", Tier::L1, later(60)),
+    ]);
     let error = world.call(ask("hi")).await.unwrap_err();
     assert_eq!(error.get_retry_after(), Some(Duration::from_secs(5)));
 }
@@ -83,16 +128,28 @@ async fn r12_if_all_fail_the_client_gets_the_providers_error() {
 #[tokio::test]
 async fn r13_a_request_that_is_wrong_is_wrong_everywhere() {
     let wrong = Reply::error(Error::invalid("bad member"));
-    let world = World(vec![at("a", Tier::L0, wrong), at("b", Tier::L1, Reply::text("a"))]);
-    assert_eq!(world.call(ask("hi")).await.unwrap_err().kind(), ErrorKind::Invalid);
+    let world = World(vec![
+        at("a", Tier::L0, wrong),
+        at("b", Tier::L1, Reply::text("a")),
+    ]);
+    assert_eq!(
+        world.call(ask("hi")).await.unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
     assert_eq!(world.calls(), [1, 0]);
 }
 
 #[tokio::test]
 async fn a_budget_that_does_not_reach_goes_down_a_tier() {
     let broke = Reply::error(Error::new(ErrorKind::Budget, "no room"));
-    let world = World(vec![at("free", Tier::L0, Reply::text("a")), at("dear", Tier::L1, broke)]);
-    assert_eq!(name(&world.call(critical(ask("hi"))).await.unwrap()), "free");
+    let world = World(vec![
+        at("free", Tier::L0, Reply::text("a")),
+        at("dear", Tier::L1, broke),
+    ]);
+    assert_eq!(
+        name(&world.call(critical(ask("hi"))).await.unwrap()),
+        "free"
+    );
     assert_eq!(world.calls(), [1, 1]);
 }
 
@@ -101,20 +158,59 @@ async fn tiers_exclusions_and_abilities_are_respected() {
     let world = World(vec![
         at("l0", Tier::L0, Reply::text("a")),
         at("l1", Tier::L1, Reply::text("a")),
-        Scripted::at(Deployment::new("p", "eyes").tier(Tier::L2).capabilities([Capability::Vision]), [Reply::text("a")]),
-        Scripted::at(Deployment::new("p", "vectors").capabilities([Capability::Embeddings]), [Reply::text("a")]),
-        Scripted::at(Deployment { context_window: Some(10), priority: -1, ..Deployment::new("p", "short") }, [Reply::text("a")]),
+        Scripted::at(
+            Deployment::new("p", "eyes")
+                .tier(Tier::L2)
+                .capabilities([Capability::Vision]),
+            [Reply::text("a")],
+        ),
+        Scripted::at(
+            Deployment::new("p", "vectors").capabilities([Capability::Embeddings]),
+            [Reply::text("a")],
+        ),
+        Scripted::at(
+            Deployment {
+                context_window: Some(10),
+                priority: -1,
+                ..Deployment::new("p", "short")
+            },
+            [Reply::text("a")],
+        ),
     ]);
-    let hint = RouteHint { min_tier: Tier::L1, ..RouteHint::default() };
-    assert_eq!(name(&world.call(ask("hi").route(hint)).await.unwrap()), "l1");
-    let hint = RouteHint { exclude: ["p/l0".into()].into_iter().collect(), ..RouteHint::default() };
-    assert_eq!(name(&world.call(ask("hi").route(hint)).await.unwrap()), "l1");
-    let picture = chat(&json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]}));
+    let hint = RouteHint {
+        min_tier: Tier::L1,
+        ..RouteHint::default()
+    };
+    assert_eq!(
+        name(&world.call(ask("hi").route(hint)).await.unwrap()),
+        "l1"
+    );
+    let hint = RouteHint {
+        exclude: ["p/l0".into()].into_iter().collect(),
+        ..RouteHint::default()
+    };
+    assert_eq!(
+        name(&world.call(ask("hi").route(hint)).await.unwrap()),
+        "l1"
+    );
+    let picture = chat(
+        &json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]}),
+    );
     assert_eq!(name(&world.call(picture).await.unwrap()), "eyes");
-    let embed = ModelRequest { op: Operation::Embeddings, ..ask("x") };
+    let embed = ModelRequest {
+        op: Operation::Embeddings,
+        ..ask("x")
+    };
     assert_eq!(name(&world.call(embed).await.unwrap()), "vectors");
-    let hint = RouteHint { max_tier: Tier::L0, exclude: ["p/l0".into()].into_iter().collect(), ..RouteHint::default() };
-    assert_eq!(world.call(ask("hi").route(hint)).await.unwrap_err().kind(), ErrorKind::ContextTooLong);
+    let hint = RouteHint {
+        max_tier: Tier::L0,
+        exclude: ["p/l0".into()].into_iter().collect(),
+        ..RouteHint::default()
+    };
+    assert_eq!(
+        world.call(ask("hi").route(hint)).await.unwrap_err().kind(),
+        ErrorKind::ContextTooLong
+    );
 }
 
 #[tokio::test]
@@ -124,7 +220,10 @@ async fn fallbacks_come_last_and_are_marked() {
     let route = World(vec![main.clone(), spare.clone()]).route();
     let targets = Targets::new([main.deployment()]);
     let request = ask("hi").route(RouteHint::to(targets.clone()));
-    assert_eq!(route.clone().oneshot(request).await.unwrap_err().kind(), ErrorKind::Upstream);
+    assert_eq!(
+        route.clone().oneshot(request).await.unwrap_err().kind(),
+        ErrorKind::Upstream
+    );
     let request = ask("hi").route(RouteHint::to(targets.or_else([spare.deployment()])));
     let answer = route.oneshot(request).await.unwrap();
     assert!(answer.meta.fallback);
@@ -132,20 +231,35 @@ async fn fallbacks_come_last_and_are_marked() {
 
 #[tokio::test]
 async fn r33_the_dry_run_decides_as_the_call_does() {
-    let world = World(vec![at("b", Tier::L1, Reply::text("a")), at("a", Tier::L0, Reply::text("a"))]);
+    let world = World(vec![
+        at("b", Tier::L1, Reply::text("a")),
+        at("a", Tier::L0, Reply::text("a")),
+    ]);
     let request = ask("refactor this function").route(RouteHint::to(world.targets()));
     let decision = world.route().decide(&request);
     assert_eq!(world.calls(), [0, 0]);
     assert_eq!(decision.class.task, Task::Code);
     let answer = world.route().oneshot(request).await.unwrap();
-    assert_eq!(Some(&decision.candidates[0].deployment), answer.meta.deployment.as_ref());
+    assert_eq!(
+        Some(&decision.candidates[0].deployment),
+        answer.meta.deployment.as_ref()
+    );
 }
 
 #[tokio::test]
 async fn attempts_that_are_used_up_end_the_search() {
-    let world = World(vec![at("a", Tier::L0, down()), at("b", Tier::L1, Reply::text("a"))]);
-    let call = Call { max_attempts: 0, ..Call::new("t") };
-    let request = ModelRequest { ctx: CallContext::new(call), ..ask("hi") };
+    let world = World(vec![
+        at("a", Tier::L0, down()),
+        at("b", Tier::L1, Reply::text("a")),
+    ]);
+    let call = Call {
+        max_attempts: 0,
+        ..Call::new("t")
+    };
+    let request = ModelRequest {
+        ctx: CallContext::new(call),
+        ..ask("hi")
+    };
     assert!(world.call(request).await.is_err());
     assert_eq!(world.calls(), [1, 0]);
 }
@@ -153,9 +267,18 @@ async fn attempts_that_are_used_up_end_the_search() {
 #[test]
 fn the_heuristic_tells_kinds_of_work_apart() {
     let class = |text: &str| Heuristic::new().classify(&ask(text));
-    assert_eq!(class("hello"), Class { task: Task::General, complexity: Complexity::Low });
+    assert_eq!(
+        class("hello"),
+        Class {
+            task: Task::General,
+            complexity: Complexity::Low
+        }
+    );
     assert_eq!(class("fix this bug:\n```fn main() {}```").task, Task::Code);
-    assert_eq!(class("prove that there are infinitely many primes").task, Task::Reasoning);
+    assert_eq!(
+        class("prove that there are infinitely many primes").task,
+        Task::Reasoning
+    );
     assert!(class(&"long ".repeat(2000)).complexity > Complexity::Low);
     let _ = Arc::new(Heuristic::new()) as Arc<dyn Classifier>;
 }

@@ -21,7 +21,10 @@ impl Hold {
         book: &Arc<dyn Budgets>,
     ) -> Result<Option<Self>, Error> {
         let accounts = &request.ctx.accounts;
-        if !accounts.iter().any(|account| book.balance(account).is_some()) {
+        if !accounts
+            .iter()
+            .any(|account| book.balance(account).is_some())
+        {
             return Ok(None);
         }
         let worst_case = if deployment.is_free() {

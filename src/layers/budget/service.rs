@@ -28,7 +28,11 @@ pub struct Budget<S> {
 impl<S> Budget<S> {
     /// Attempts at `deployment`, answered by `inner`, are paid from `book`.
     pub fn new(inner: S, deployment: Arc<Deployment>, book: Arc<dyn Budgets>) -> Self {
-        Self { inner, deployment, book }
+        Self {
+            inner,
+            deployment,
+            book,
+        }
     }
 }
 
@@ -46,7 +50,10 @@ where
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
         BudgetFuture(match Hold::take(&request, &self.deployment, &self.book) {
-            Ok(hold) => State::Asking { inner: self.inner.call(request), hold },
+            Ok(hold) => State::Asking {
+                inner: self.inner.call(request),
+                hold,
+            },
             Err(refused) => State::Refused(Some(refused)),
         })
     }

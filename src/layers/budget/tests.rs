@@ -32,14 +32,26 @@ impl Bench {
     fn new(deployment: Deployment, budget: &str, reply: Reply) -> Self {
         let book = Arc::new(MemoryBudgets::new());
         book.set(ACCOUNT, &[budget.parse().unwrap()]);
-        Self { book, provider: Scripted::at(deployment, [reply]) }
+        Self {
+            book,
+            provider: Scripted::at(deployment, [reply]),
+        }
     }
 
     async fn call(&self, request: ModelRequest) -> Result<ModelResponse, Error> {
-        let call = Call { accounts: Arc::new([ACCOUNT.into()]), ..Call::new("t") };
-        let request = ModelRequest { ctx: CallContext::new(call), ..request };
+        let call = Call {
+            accounts: Arc::new([ACCOUNT.into()]),
+            ..Call::new("t")
+        };
+        let request = ModelRequest {
+            ctx: CallContext::new(call),
+            ..request
+        };
         let mut stack = ServiceBuilder::new()
-            .layer(BudgetLayer::new(self.provider.deployment(), self.book.clone()))
+            .layer(BudgetLayer::new(
+                self.provider.deployment(),
+                self.book.clone(),
+            ))
             .service(self.provider.clone());
         stack.ready().await?.call(request).await
     }
@@ -60,7 +72,10 @@ async fn the_worst_case_is_held_and_the_cost_is_posted() {
     // 100 output tokens at 10 $/M alone are 1,000,000 nano-dollars.
     assert!(bench.reserved() > Money::from_nanos(1_000_000));
     answer.body.collect(9999).await.unwrap();
-    assert_eq!((bench.reserved(), bench.posted()), (Money::ZERO, Money::from_nanos(20_000)));
+    assert_eq!(
+        (bench.reserved(), bench.posted()),
+        (Money::ZERO, Money::from_nanos(20_000))
+    );
     assert_eq!(bench.posted(), bench.provider.bill());
 }
 
@@ -77,7 +92,11 @@ async fn what_is_unknown_is_charged_at_its_worst_case() {
 #[tokio::test(start_paused = true)]
 async fn a_client_who_leaves_before_the_answer_has_spent_what_was_held() {
     let bench = Bench::new(priced(), "1", Reply::hang());
-    assert!(tokio::time::timeout(Duration::from_secs(1), bench.call(ask("q"))).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_secs(1), bench.call(ask("q")))
+            .await
+            .is_err()
+    );
     assert_eq!(bench.reserved(), Money::ZERO);
     assert!(bench.posted() > Money::ZERO);
 }
@@ -87,7 +106,10 @@ async fn a_refusal_of_the_provider_costs_nothing() {
     let error = Error::new(ErrorKind::Upstream, "no").upstream_status(StatusCode::BAD_GATEWAY);
     let bench = Bench::new(priced(), "1", Reply::error(error));
     assert!(bench.call(ask("q")).await.is_err());
-    assert_eq!((bench.reserved(), bench.posted()), (Money::ZERO, Money::ZERO));
+    assert_eq!(
+        (bench.reserved(), bench.posted()),
+        (Money::ZERO, Money::ZERO)
+    );
 }
 
 #[tokio::test]
@@ -96,7 +118,11 @@ async fn r1_concurrent_calls_never_overspend() {
     let request = ask("q");
     let worst = (request.body.as_bytes().len() as i64 + 64) * 1000 + 100 * 10_000;
     let budget = Money::from_nanos(worst * 3 + worst / 2).to_string();
-    let bench = Bench::new(priced(), &budget, Reply::text("a").after(Duration::from_millis(1)));
+    let bench = Bench::new(
+        priced(),
+        &budget,
+        Reply::text("a").after(Duration::from_millis(1)),
+    );
     let calls = futures_util::future::join_all((0..200).map(|_| bench.call(ask("q")))).await;
     assert_eq!(calls.iter().filter(|c| c.is_ok()).count(), 3);
     assert_eq!(bench.provider.calls(), 3);
@@ -115,15 +141,30 @@ async fn r15_a_model_without_a_price_is_never_free() {
 
 #[tokio::test]
 async fn a_budget_of_nothing_pays_for_free_models_only() {
-    let free = Bench::new(Deployment::new("p", "m").price(Price::FREE), "0", Reply::text("a"));
+    let free = Bench::new(
+        Deployment::new("p", "m").price(Price::FREE),
+        "0",
+        Reply::text("a"),
+    );
     assert!(free.call(ask("q")).await.is_ok());
     let dear = Bench::new(priced(), "0", Reply::text("a"));
-    assert_eq!(dear.call(ask("q")).await.unwrap_err().kind(), ErrorKind::Budget);
+    assert_eq!(
+        dear.call(ask("q")).await.unwrap_err().kind(),
+        ErrorKind::Budget
+    );
 }
 
 #[tokio::test]
 async fn a_spent_budget_pays_for_nothing() {
-    let free = Bench::new(Deployment::new("p", "m").price(Price::FREE), "0.01/day", Reply::text("a"));
-    free.book.settle(&[ACCOUNT.into()], Money::ZERO, "0.01".parse().unwrap());
-    assert_eq!(free.call(ask("q")).await.unwrap_err().kind(), ErrorKind::Budget);
+    let free = Bench::new(
+        Deployment::new("p", "m").price(Price::FREE),
+        "0.01/day",
+        Reply::text("a"),
+    );
+    free.book
+        .settle(&[ACCOUNT.into()], Money::ZERO, "0.01".parse().unwrap());
+    assert_eq!(
+        free.call(ask("q")).await.unwrap_err().kind(),
+        ErrorKind::Budget
+    );
 }

@@ -34,7 +34,10 @@ impl Entry {
         ledger: Arc<dyn Ledger>,
     ) -> Self {
         // Where nothing bounds the output no budget let this attempt pass; only what was seen can be charged.
-        let unbounded = TokenBound { input: 0, output: 0 };
+        let unbounded = TokenBound {
+            input: 0,
+            output: 0,
+        };
         Self(Some(Open {
             bound: TokenBound::of(request, &deployment).unwrap_or(unbounded),
             prompt_bytes: request.body.as_bytes().len() as u64,
@@ -99,7 +102,8 @@ impl Open {
             kind => RowStatus::Failed(kind),
         };
         // A provider that answers with an error status has not answered; one that cannot be reached was not asked.
-        let refused = error.get_upstream_status().is_some() || error.kind() == ErrorKind::Unavailable;
+        let refused =
+            error.get_upstream_status().is_some() || error.kind() == ErrorKind::Unavailable;
         if self.frames == 0 && (refused || !error.is_upstream()) {
             self.close(status, None, CostSource::Nothing);
         } else {
@@ -155,12 +159,16 @@ impl Open {
         let deployment = || self.deployment.id.as_str().to_owned();
         metrics::counter!("rungs_attempts_total", "deployment" => deployment(), "status" => status.as_str()).increment(1);
         if let Some(usage) = usage {
-            for (kind, tokens) in [("input", usage.total_input()), ("output", usage.total_output())] {
+            for (kind, tokens) in [
+                ("input", usage.total_input()),
+                ("output", usage.total_output()),
+            ] {
                 metrics::counter!("rungs_tokens_total", "deployment" => deployment(), "kind" => kind).increment(tokens);
             }
         }
         let nanos = cost.nanos().unsigned_abs();
-        metrics::counter!("rungs_cost_nanodollars_total", "deployment" => deployment()).increment(nanos);
+        metrics::counter!("rungs_cost_nanodollars_total", "deployment" => deployment())
+            .increment(nanos);
     }
 
     fn elapsed_ms(&self) -> u32 {

@@ -24,7 +24,11 @@ impl<S> Layer<S> for CostLayer {
     type Service = Cost<S>;
 
     fn layer(&self, inner: S) -> Cost<S> {
-        Cost::new(inner, Arc::clone(&self.deployment), Arc::clone(&self.ledger))
+        Cost::new(
+            inner,
+            Arc::clone(&self.deployment),
+            Arc::clone(&self.ledger),
+        )
     }
 }
 

@@ -28,7 +28,11 @@ pub struct Cost<S> {
 impl<S> Cost<S> {
     /// Attempts at `deployment`, answered by `inner`, are written to `ledger`.
     pub fn new(inner: S, deployment: Arc<Deployment>, ledger: Arc<dyn Ledger>) -> Self {
-        Self { inner, deployment, ledger }
+        Self {
+            inner,
+            deployment,
+            ledger,
+        }
     }
 }
 
@@ -48,7 +52,11 @@ where
         if !self.ledger.has_room() {
             return CostFuture(State::Refused);
         }
-        let entry = Entry::open(&request, Arc::clone(&self.deployment), Arc::clone(&self.ledger));
+        let entry = Entry::open(
+            &request,
+            Arc::clone(&self.deployment),
+            Arc::clone(&self.ledger),
+        );
         CostFuture(State::Asking {
             inner: self.inner.call(request),
             entry: Some(entry),

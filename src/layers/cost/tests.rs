@@ -22,7 +22,11 @@ fn priced() -> Deployment {
 }
 
 /// Asks, reads `frames` frames (all if `None`), and returns the one row, what the call was charged, and the true bill.
-async fn row(reply: Reply, request: ModelRequest, frames: Option<usize>) -> (LedgerRow, Money, Money) {
+async fn row(
+    reply: Reply,
+    request: ModelRequest,
+    frames: Option<usize>,
+) -> (LedgerRow, Money, Money) {
     let ledger = Arc::new(MemoryLedger::new());
     let provider = Scripted::at(priced(), [reply]);
     let stack = ServiceBuilder::new()
@@ -50,7 +54,10 @@ async fn r3_a_complete_answer_costs_what_was_billed() {
     for request in [ask("q"), ask_stream("q")] {
         let reply = Reply::text("a b c").usage(Usage::new(1000, 10));
         let (row, charged, bill) = row(reply, request, None).await;
-        assert_eq!((row.status, row.source), (RowStatus::Ok, CostSource::Computed));
+        assert_eq!(
+            (row.status, row.source),
+            (RowStatus::Ok, CostSource::Computed)
+        );
         assert_eq!(charged.to_string(), "0.0011");
         assert_eq!(charged, bill);
     }
@@ -65,7 +72,10 @@ async fn r3_an_explicit_zero_usage_stays_zero() {
 #[tokio::test]
 async fn r3_a_client_who_leaves_leaves_a_row_that_is_not_below_the_bill() {
     let (row, charged, bill) = row(Reply::text("a b c d"), ask_stream("q"), Some(2)).await;
-    assert_eq!((row.status, row.source), (RowStatus::Cancelled, CostSource::Unknown));
+    assert_eq!(
+        (row.status, row.source),
+        (RowStatus::Cancelled, CostSource::Unknown)
+    );
     assert!(row.usage.unwrap().output > 0);
     assert!(charged >= bill, "{charged} < {bill}");
 }
@@ -85,12 +95,21 @@ async fn r3_a_client_who_leaves_before_the_first_frame_leaves_a_row() {
 
 #[tokio::test]
 async fn r3_failures_before_the_answer_cost_nothing_if_the_provider_refused() {
-    let refused = Error::new(ErrorKind::Upstream, "no").upstream_status(StatusCode::INTERNAL_SERVER_ERROR);
+    let refused =
+        Error::new(ErrorKind::Upstream, "no").upstream_status(StatusCode::INTERNAL_SERVER_ERROR);
     let (refused, ..) = row(Reply::error(refused), ask("q"), None).await;
     assert_eq!(refused.status, RowStatus::Failed(ErrorKind::Upstream));
-    assert_eq!((refused.source, refused.cost), (CostSource::Nothing, Money::ZERO));
+    assert_eq!(
+        (refused.source, refused.cost),
+        (CostSource::Nothing, Money::ZERO)
+    );
 
-    let (late, ..) = row(Reply::error(Error::new(ErrorKind::Timeout, "late")), ask("q"), None).await;
+    let (late, ..) = row(
+        Reply::error(Error::new(ErrorKind::Timeout, "late")),
+        ask("q"),
+        None,
+    )
+    .await;
     assert_eq!(late.source, CostSource::Unknown);
     assert!(late.cost > Money::ZERO);
 }
@@ -104,7 +123,9 @@ async fn r5_a_truncated_stream_is_truncated_in_the_ledger() {
 
 #[tokio::test]
 async fn the_clients_own_limit_bounds_the_unknown() {
-    let request = chat(&serde_json::json!({"messages": [{"role": "user", "content": "q"}], "stream": true, "max_tokens": 3}));
+    let request = chat(
+        &serde_json::json!({"messages": [{"role": "user", "content": "q"}], "stream": true, "max_tokens": 3}),
+    );
     let bytes = request.body.as_bytes().len() as i64;
     let (_, charged, _) = row(Reply::text("a b c d"), request, Some(1)).await;
     assert_eq!(charged, Money::from_nanos((bytes + 64) * 1000 + 3 * 10_000));

@@ -70,7 +70,11 @@ impl Open {
             Outcome::Cut => "cancelled",
         };
         let op = self.op.as_str();
-        let tier = self.meta.deployment.as_ref().map_or("none", |d| d.tier.as_str());
+        let tier = self
+            .meta
+            .deployment
+            .as_ref()
+            .map_or("none", |d| d.tier.as_str());
         let total = self.ctx.started().elapsed();
         metrics::counter!("rungs_calls_total", "op" => op, "tier" => tier, "cache" => self.meta.cache.as_str(), "status" => status).increment(1);
         metrics::histogram!("rungs_call_seconds", "op" => op).record(total);

@@ -42,10 +42,24 @@ where
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
         let ctx = &request.ctx;
-        let span = tracing::info_span!("call", id = &*ctx.id, tenant = &*ctx.tenant, op = request.op.as_str());
-        let line = Line::open(span.clone(), ctx.clone(), request.op, request.wants_stream());
+        let span = tracing::info_span!(
+            "call",
+            id = &*ctx.id,
+            tenant = &*ctx.tenant,
+            op = request.op.as_str()
+        );
+        let line = Line::open(
+            span.clone(),
+            ctx.clone(),
+            request.op,
+            request.wants_stream(),
+        );
         let inner = span.in_scope(|| self.inner.call(request));
-        TraceFuture { inner, span, line: Some(line) }
+        TraceFuture {
+            inner,
+            span,
+            line: Some(line),
+        }
     }
 }
 

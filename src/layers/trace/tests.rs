@@ -42,7 +42,9 @@ async fn log_of(reply: Reply, request: ModelRequest, read: bool) -> String {
         .with_writer(lines.clone())
         .finish();
     let guard = tracing::subscriber::set_default(subscriber);
-    let stack = ServiceBuilder::new().layer(TraceLayer::new()).service(Scripted::new(reply));
+    let stack = ServiceBuilder::new()
+        .layer(TraceLayer::new())
+        .service(Scripted::new(reply));
     if let Ok(answer) = stack.oneshot(request).await
         && read
     {
@@ -57,15 +59,27 @@ async fn log_of(reply: Reply, request: ModelRequest, read: bool) -> String {
 async fn a_call_is_one_line_without_its_prompt() {
     let log = log_of(Reply::text("the-answer"), ask("the-question"), true).await;
     assert_eq!(log.lines().count(), 1, "{log}");
-    assert!(log.contains("status=\"ok\"") && log.contains("req_"), "{log}");
-    assert!(!log.contains("the-question") && !log.contains("the-answer"), "{log}");
+    assert!(
+        log.contains("status=\"ok\"") && log.contains("req_"),
+        "{log}"
+    );
+    assert!(
+        !log.contains("the-question") && !log.contains("the-answer"),
+        "{log}"
+    );
 }
 
 #[tokio::test]
 async fn failures_tell_their_cause_and_cuts_are_no_failures() {
     let error = Error::new(ErrorKind::Upstream, "outside").with_source("inside");
     let log = log_of(Reply::error(error), ask("q"), true).await;
-    assert!(log.contains("WARN") && log.contains("outside") && log.contains("inside"), "{log}");
+    assert!(
+        log.contains("WARN") && log.contains("outside") && log.contains("inside"),
+        "{log}"
+    );
     let log = log_of(Reply::text("a b"), ask_stream("q"), false).await;
-    assert!(log.contains("status=\"cancelled\"") && !log.contains("WARN"), "{log}");
+    assert!(
+        log.contains("status=\"cancelled\"") && !log.contains("WARN"),
+        "{log}"
+    );
 }

@@ -1,0 +1,64 @@
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::json;
+
+use crate::model::{Agreement, CallContext, ResponseMeta};
+
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TIER: HeaderName = HeaderName::from_static("x-rungs-tier");
+const MODEL: HeaderName = HeaderName::from_static("x-rungs-model");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-rungs-attempts");
+const CACHE: HeaderName = HeaderName::from_static("x-rungs-cache");
+const COST: HeaderName = HeaderName::from_static("x-rungs-cost-usd");
+const VERDICT: HeaderName = HeaderName::from_static("x-rungs-verdict");
+const NOTE: HeaderName = HeaderName::from_static("x-rungs-note");
+
+/// Writes the facts of a call into headers. The cost is written for whole answers only: a stream's is not known yet.
+pub fn write_facts(headers: &mut HeaderMap, ctx: &CallContext, meta: &ResponseMeta, whole: bool) {
+    insert(headers, &REQUEST_ID, &ctx.id);
+    if let Some(d) = &meta.deployment {
+        headers.insert(TIER, HeaderValue::from_static(d.tier.as_str()));
+        insert(headers, &MODEL, &d.model);
+    }
+    headers.insert(ATTEMPTS, HeaderValue::from(ctx.attempts()));
+    headers.insert(CACHE, HeaderValue::from_static(meta.cache.as_str()));
+    if whole {
+        insert(headers, &COST, &ctx.spent().to_string());
+    }
+    if let Some(verdict) = &meta.verdict {
+        let word = match &verdict.agreement {
+            Agreement::Agree => "agree",
+            Agreement::Differ(_) => "differ",
+            Agreement::Unchecked => "unchecked",
+        };
+        insert(
+            headers,
+            &VERDICT,
+            &format!("{word}; confidence={}", verdict.confidence),
+        );
+    }
+    for note in &meta.notes {
+        if let Ok(value) = HeaderValue::from_str(note) {
+            headers.append(NOTE, value);
+        }
+    }
+}
+
+pub(super) fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// The same facts for the end of a stream, as one line.
+pub(super) fn last_words(ctx: &CallContext, meta: &ResponseMeta) -> String {
+    let deployment = meta.deployment.as_ref();
+    let facts = json!({
+        "request_id": &*ctx.id,
+        "tier": deployment.map(|d| d.tier),
+        "model": deployment.map(|d| &*d.model),
+        "attempts": ctx.attempts(),
+        "cache": meta.cache,
+        "cost_usd": ctx.spent(),
+    });
+    format!("rungs {facts}")
+}

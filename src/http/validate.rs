@@ -1,0 +1,78 @@
+use crate::{error::Error, json::RawObject, model::Operation};
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Text,
+    Flag,
+    Count,
+    Number,
+    List,
+    Object,
+}
+
+const CHAT: [(&str, Kind); 12] = [
+    ("model", Kind::Text),
+    ("messages", Kind::List),
+    ("stream", Kind::Flag),
+    ("stream_options", Kind::Object),
+    ("max_tokens", Kind::Count),
+    ("max_completion_tokens", Kind::Count),
+    ("n", Kind::Count),
+    ("temperature", Kind::Number),
+    ("top_p", Kind::Number),
+    ("tools", Kind::List),
+    ("response_format", Kind::Object),
+    ("user", Kind::Text),
+];
+
+const EMBEDDINGS: [(&str, Kind); 2] = [("model", Kind::Text), ("user", Kind::Text)];
+
+/// Checks the members that the gateway itself relies on, by the look of their JSON. The rest is the provider's to judge.
+pub(super) fn validate(op: Operation, body: &RawObject) -> Result<(), Error> {
+    let (members, required): (&[_], _) = match op {
+        Operation::Chat => (&CHAT, "messages"),
+        Operation::Embeddings => (&EMBEDDINGS, "input"),
+    };
+    for (name, kind) in members {
+        if let Some(raw) = body.get(name)
+            && raw != "null"
+            && !kind.fits(raw)
+        {
+            return Err(Error::invalid(format!("`{name}` must be {}", kind.name())).param(*name));
+        }
+    }
+    for name in ["model", required] {
+        match body.get(name) {
+            None | Some("null" | "[]" | "\"\"") => {
+                return Err(Error::invalid(format!("`{name}` is missing or empty")).param(name));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+impl Kind {
+    fn fits(self, raw: &str) -> bool {
+        let first = raw.as_bytes().first();
+        match self {
+            Self::Text => first == Some(&b'"'),
+            Self::Flag => matches!(raw, "true" | "false"),
+            Self::Count => raw.bytes().all(|b| b.is_ascii_digit()) && raw.len() < 16,
+            Self::Number => matches!(first, Some(b'-' | b'0'..=b'9')),
+            Self::List => first == Some(&b'['),
+            Self::Object => first == Some(&b'{'),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "a string",
+            Self::Flag => "true or false",
+            Self::Count => "a whole number",
+            Self::Number => "a number",
+            Self::List => "a list",
+            Self::Object => "an object",
+        }
+    }
+}
