@@ -21,6 +21,8 @@ pub enum ErrorKind {
     NotFound,
     /// The body is larger than the gateway accepts.
     TooLarge,
+    /// The client did not send its request in time.
+    Slow,
     /// A budget has no room for the worst case of this call.
     Budget,
     /// A rate limit of ours or of the provider.
@@ -203,6 +205,7 @@ impl Error {
             ErrorKind::Forbidden => StatusCode::FORBIDDEN,
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorKind::Slow => StatusCode::REQUEST_TIMEOUT,
             ErrorKind::Budget | ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -240,6 +243,7 @@ impl ErrorKind {
             Self::Forbidden => "permission_denied",
             Self::NotFound => "not_found",
             Self::TooLarge => "request_too_large",
+            Self::Slow => "request_timeout",
             Self::Budget => "insufficient_quota",
             Self::RateLimited => "rate_limit_exceeded",
             Self::Overloaded => "overloaded",

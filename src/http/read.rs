@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 /// A body that announces more is refused before any of it is read.
 ///
 /// # Errors
-/// [`ErrorKind::TooLarge`] and [`ErrorKind::Timeout`] for the limits, [`ErrorKind::Invalid`] when the client breaks off.
+/// [`ErrorKind::TooLarge`] and [`ErrorKind::Slow`] for the limits, [`ErrorKind::Invalid`] when the client breaks off.
 pub async fn read_body<B>(
     headers: &HeaderMap,
     body: B,
@@ -60,7 +60,7 @@ where
     };
     tokio::time::timeout(time, read).await.unwrap_or_else(|_| {
         Err(Error::new(
-            ErrorKind::Timeout,
+            ErrorKind::Slow,
             format!("the body did not arrive within {} s", time.as_secs()),
         ))
     })

@@ -1,11 +1,13 @@
 //! For tests of stacks and layers: a scripted provider that keeps its own true bill, and contract suites.
 //!
 //! [`Scripted`] is a leaf service that answers from a script and writes down what a real provider would have charged, so that a
-//! ledger can be checked against the truth.
+//! ledger can be checked against the truth. [`Upstream`] puts such providers on a real socket.
 
 mod scripted;
+mod upstream;
 
 pub use scripted::{Reply, Scripted};
+pub use upstream::Upstream;
 
 use crate::{
     json::RawObject,
