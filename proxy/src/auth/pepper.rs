@@ -1,0 +1,64 @@
+//! The secret that keys are hashed with. It lives beside the database, not in it: a stolen dump is no list of keys.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+
+/// The hashing secret of one gateway. `Debug` shows nothing.
+#[derive(Clone)]
+pub(crate) struct Pepper([u8; 32]);
+
+/// Separates these hashes from any other use of the secret.
+const PURPOSE: &str = "rungs 2026 api key hash v1";
+
+impl Pepper {
+    /// A secret for this process alone.
+    pub(crate) fn random() -> anyhow::Result<Self> {
+        Ok(Self(random_bytes()?))
+    }
+
+    /// The secret beside `database`; made, readable by its owner only, if there is none.
+    pub(crate) fn beside(database: &Path) -> anyhow::Result<Self> {
+        let path = PathBuf::from(format!("{}.secret", database.display()));
+        match fs::read(&path) {
+            Ok(bytes) => bytes.try_into().map(Self).map_err(|_| {
+                anyhow::anyhow!("{} is damaged: it must hold 32 bytes. Restore it, or delete it and make new keys", path.display())
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let secret = random_bytes()?;
+                create(&path, &secret).with_context(|| format!("cannot write {}", path.display()))?;
+                Ok(Self(secret))
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    /// The keyed hash of a credential.
+    pub(crate) fn hash(&self, credential: &str) -> [u8; 32] {
+        let key = blake3::derive_key(PURPOSE, &self.0);
+        *blake3::keyed_hash(&key, credential.as_bytes()).as_bytes()
+    }
+}
+
+/// 32 bytes from the system.
+pub(crate) fn random_bytes() -> anyhow::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    fs::File::open("/dev/urandom")
+        .and_then(|mut source| source.read_exact(&mut bytes))
+        .context("the system gives no random bytes")?;
+    Ok(bytes)
+}
+
+fn create(path: &Path, secret: &[u8]) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(secret)?;
+    file.sync_all()
+}

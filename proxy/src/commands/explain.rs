@@ -1,0 +1,57 @@
+//! `rungs explain`: the decision about a question, without asking anybody.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use rungs::{
+    json::RawObject,
+    model::{Call, CallContext, ModelRequest, Quality, RouteHint},
+    route::Route,
+};
+use serde_json::json;
+
+use super::world;
+use crate::{
+    cli::ExplainArgs,
+    config::{AUTO, Catalog},
+    http::decision::decision_value,
+};
+
+/// Prints who would be asked, in which order, and who would not and why.
+pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let config = world::load(&args.config)?;
+    let catalog = Catalog::new(&config);
+    let targets = catalog.resolve(&args.model).with_context(|| match catalog.nearest(&args.model) {
+        Some(name) => format!("there is no model `{}`; did you mean `{name}`?", args.model),
+        None => format!("there is no model `{}`", args.model),
+    })?;
+    let quality: Quality = serde_json::from_value(json!(args.quality))
+        .with_context(|| format!("`{}` is none of normal, high, critical", args.quality))?;
+    let body = RawObject::from_serialize(&json!({
+        "model": args.model,
+        "messages": [{ "role": "user", "content": args.question }],
+    }))?;
+    let ctx = CallContext::new(Call { quality, ..Call::new("explain") });
+    let mut hint = RouteHint::to(targets.clone());
+    if args.model == AUTO {
+        hint.min_tier = config.routing.default_tier;
+        hint.max_tier = config.routing.max_tier;
+    }
+    let decision = Route::new([])
+        .classify(config.routing.classifier)
+        .decide(&ModelRequest::chat(body, ctx).route(hint));
+    if args.json {
+        println!("{:#}", decision_value(&decision));
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("task {:?}, complexity {:?}, starts on {}", decision.class.task, decision.class.complexity, decision.start);
+    for (at, candidate) in decision.candidates.iter().enumerate() {
+        let d = &candidate.deployment;
+        let fallback = if candidate.fallback { "  (fallback)" } else { "" };
+        println!("{:>3}. {} {}{fallback}", at + 1, d.tier, d.id);
+    }
+    for (id, why) in &decision.skipped {
+        println!("  -  {id}: {why:?}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

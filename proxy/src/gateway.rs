@@ -1,0 +1,98 @@
+//! The running gateway: a configuration, the rings built from it, and the state that outlives both.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rungs::{model::BoxModelService, route::Route, swap::Swap};
+
+use crate::{
+    auth::{Keyring, Principal},
+    config::{Access, Catalog, Config},
+    stack::{attempt_ring, call_ring},
+    state::State,
+};
+
+/// The gateway. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Gateway(Arc<Shared>);
+
+struct Shared {
+    state: State,
+    ring: Swap,
+    live: ArcSwap<Live>,
+}
+
+/// What a reload replaces, all at once.
+pub(crate) struct Live {
+    pub(crate) config: Config,
+    pub(crate) catalog: Catalog,
+    pub(crate) route: Route,
+    pub(crate) keyring: Keyring,
+    pub(crate) access: Access,
+}
+
+impl Gateway {
+    /// Opens the stores and builds the rings.
+    pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
+        let state = State::open(&config).await?;
+        let (live, ring) = build(config, &state).await?;
+        Ok(Self(Arc::new(Shared {
+            state,
+            ring: Swap::new(ring),
+            live: ArcSwap::from_pointee(live),
+        })))
+    }
+
+    /// Builds everything anew and swaps it in; if that fails, all stays as it was.
+    pub(crate) async fn reload(&self, config: Config) -> anyhow::Result<()> {
+        let (live, ring) = build(config, &self.0.state).await?;
+        self.0.ring.replace(ring);
+        self.0.live.store(Arc::new(live));
+        Ok(())
+    }
+
+    /// The call ring of the moment.
+    pub(crate) fn ring(&self) -> Swap {
+        self.0.ring.clone()
+    }
+
+    /// The configuration of the moment and what was made of it.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.0.live.load_full()
+    }
+
+    /// What outlives configurations.
+    pub(crate) fn state(&self) -> &State {
+        &self.0.state
+    }
+
+    /// Who stands behind a credential; a key that is seen for the first time opens its account.
+    pub(crate) async fn principal(&self, credential: &str) -> Result<Arc<Principal>, rungs::Error> {
+        let live = self.live();
+        let (principal, fresh) = live.keyring.look_up(credential).await?;
+        if fresh.is_some() {
+            self.0.state.open_account(&principal).await?;
+        }
+        Ok(principal)
+    }
+}
+
+async fn build(config: Config, state: &State) -> anyhow::Result<(Live, BoxModelService)> {
+    let has_keys = state.keys.list().await?.iter().any(|key| key.revoked.is_none());
+    let access = config.check_bind(has_keys)?;
+    let catalog = Catalog::new(&config);
+    let rings = catalog
+        .deployments()
+        .iter()
+        .map(|deployment| Ok((Arc::clone(deployment), attempt_ring(&config, deployment, state)?)))
+        .collect::<Result<Vec<_>, rungs::Error>>()?;
+    let route = Route::new(rings).classify(config.routing.classifier);
+    let keyring = Keyring::new(state.pepper.clone(), Arc::clone(&state.keys), &config.keys);
+    for principal in keyring.configured() {
+        state.open_account(principal).await?;
+    }
+    state.open_global(config.budget.global).await?;
+    state.calls.resize(config.limits.max_in_flight);
+    let ring = call_ring(&config, route.clone(), state);
+    Ok((Live { config, catalog, route, keyring, access }, ring))
+}

@@ -1,0 +1,169 @@
+//! Turns an authenticated request into a call: who pays, how long it may take, where it may go.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, header, request::Parts};
+use rungs::{
+    Error, ErrorKind,
+    catalog::{Targets, Tier},
+    http::{Admit, Admitted},
+    json::RawObject,
+    model::{CacheUse, Call, CallContext, Operation, Quality, RateLimits, RouteHint},
+};
+use tokio::time::Instant;
+
+use crate::{
+    auth::Principal,
+    config::AUTO,
+    gateway::{Gateway, Live},
+};
+
+/// Admits requests that [`authenticate`](super::authenticate) let through.
+#[derive(Clone)]
+pub(super) struct Admission(Gateway);
+
+impl Admission {
+    pub(super) fn new(gateway: Gateway) -> Self {
+        Self(gateway)
+    }
+}
+
+/// What a call asks for beside its body.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wishes {
+    pub(super) quality: Quality,
+    pub(super) min_tier: Option<Tier>,
+    pub(super) max_tier: Option<Tier>,
+    pub(super) fallback: Fallback,
+    pub(super) cache: CacheUse,
+    pub(super) user: Option<String>,
+    pub(super) conversation: Option<String>,
+}
+
+/// Whether configured fallbacks may answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Fallback {
+    #[default]
+    Allowed,
+    Off,
+}
+
+impl Admit for Admission {
+    fn admit(&self, head: &Parts, _: Operation, body: &RawObject) -> Result<Admitted, Error> {
+        let principal = head
+            .extensions
+            .get::<Arc<Principal>>()
+            .ok_or_else(|| Error::internal("a request came past authentication"))?;
+        let model: String = body.get_as("model")?.unwrap_or_default();
+        let mut wishes = Wishes::of(&head.headers)?;
+        wishes.user = body.get_as("user")?;
+        admit(&self.0.live(), principal, &model, wishes)
+    }
+}
+
+/// Decides what a call of `principal` for `model` may do.
+pub(super) fn admit(live: &Live, principal: &Principal, model: &str, wishes: Wishes) -> Result<Admitted, Error> {
+    let targets = resolve(live, principal, model)?;
+    let route = hint(live, principal, model, targets, &wishes)?;
+    let call = Call {
+        key: principal.key.clone(),
+        user: wishes.user.map(Into::into),
+        conversation: wishes.conversation.map(Into::into),
+        quality: wishes.quality,
+        accounts: Arc::clone(&principal.accounts),
+        limits: RateLimits { requests: principal.rpm, tokens: principal.tpm },
+        deadline: Some(Instant::now() + live.config.timeouts.total),
+        max_attempts: live.config.limits.max_attempts,
+        ..Call::new(Arc::clone(&principal.tenant))
+    };
+    Ok(Admitted { ctx: CallContext::new(call), route, cache: wishes.cache })
+}
+
+fn resolve(live: &Live, principal: &Principal, model: &str) -> Result<Targets, Error> {
+    // A model that the key may not ask for does not exist for it.
+    if let (true, Some(targets)) = (principal.may_ask(model), live.catalog.resolve(model)) {
+        return Ok(targets.clone());
+    }
+    let near = live.catalog.nearest(model).filter(|name| principal.may_ask(name));
+    let hint = near.map_or_else(|| "; GET /v1/models lists them".to_owned(), |name| format!("; did you mean `{name}`?"));
+    Err(Error::new(ErrorKind::NotFound, format!("there is no model `{model}`{hint}")).param("model"))
+}
+
+fn hint(
+    live: &Live,
+    principal: &Principal,
+    model: &str,
+    targets: Targets,
+    wishes: &Wishes,
+) -> Result<RouteHint, Error> {
+    let routing = &live.config.routing;
+    let ceiling = principal.max_tier.unwrap_or(routing.max_tier);
+    let too_high = |tier: Tier| {
+        Error::new(
+            ErrorKind::Forbidden,
+            format!("tier {tier} is above {ceiling}, the highest that this key may reach; raise `routing.max_tier` or the key's"),
+        )
+    };
+    if let Some(tier) = wishes.max_tier.into_iter().chain(wishes.min_tier).find(|tier| *tier > ceiling) {
+        return Err(too_high(tier));
+    }
+    let targets = match wishes.fallback {
+        Fallback::Allowed => targets,
+        Fallback::Off => Targets::new(targets.first().iter().cloned()),
+    };
+    let mut hint = RouteHint::to(targets);
+    if model == AUTO {
+        hint.min_tier = wishes.min_tier.unwrap_or(routing.default_tier);
+        hint.max_tier = wishes.max_tier.unwrap_or(ceiling.min(routing.max_tier)).max(hint.min_tier);
+        return Ok(hint);
+    }
+    // Whoever names a model means that model; the ceiling still holds.
+    hint.min_tier = wishes.min_tier.unwrap_or(Tier::L0);
+    hint.max_tier = wishes.max_tier.unwrap_or(ceiling);
+    match hint.targets.first().iter().map(|d| d.tier).min() {
+        Some(lowest) if lowest > ceiling => Err(too_high(lowest)),
+        _ => Ok(hint),
+    }
+}
+
+impl Wishes {
+    /// Reads the `x-rungs-*` request headers.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Error> {
+        let get = |name: &'static str| {
+            let value = headers.get(name)?;
+            let text = value.to_str().map_err(|_| Error::invalid(format!("the header `{name}` is not text")).param(name));
+            Some(text.map(|text| (name, text)))
+        };
+        let tier = |name| get(name).transpose()?.map(|(_, text)| text.parse::<Tier>()).transpose();
+        let word = |name: &'static str, words: &'static [&'static str]| -> Result<Option<&'static str>, Error> {
+            let Some((name, text)) = get(name).transpose()? else { return Ok(None) };
+            let found = words.iter().find(|word| word.eq_ignore_ascii_case(text));
+            let wrong = || Error::invalid(format!("`{name}` is one of {}", words.join(", "))).param(name);
+            found.copied().map(Some).ok_or_else(wrong)
+        };
+        let no_store = headers
+            .get(header::CACHE_CONTROL)
+            .is_some_and(|v| v.as_bytes().windows(8).any(|w| w.eq_ignore_ascii_case(b"no-store")));
+        Ok(Self {
+            quality: match word("x-rungs-quality", &["normal", "high", "critical"])? {
+                Some("critical") => Quality::Critical,
+                Some("high") => Quality::High,
+                _ => Quality::Normal,
+            },
+            min_tier: tier("x-rungs-min-tier")?,
+            max_tier: tier("x-rungs-max-tier")?,
+            fallback: match word("x-rungs-fallback", &["on", "off"])? {
+                Some("off") => Fallback::Off,
+                _ => Fallback::Allowed,
+            },
+            cache: match word("x-rungs-cache", &["use", "refresh", "bypass"])? {
+                Some("refresh") => CacheUse::Refresh,
+                Some("bypass") => CacheUse::Bypass,
+                _ if no_store => CacheUse::Bypass,
+                _ => CacheUse::Use,
+            },
+            user: None,
+            conversation: None,
+        })
+    }
+}

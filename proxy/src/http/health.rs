@@ -1,0 +1,35 @@
+//! Probes. Liveness depends on nothing, readiness on the models being configured; neither ever calls a model.
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use serde_json::{Value, json};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+use crate::gateway::Gateway;
+
+pub(super) async fn live() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+pub(super) async fn ready(State(gateway): State<Gateway>) -> (StatusCode, Json<Value>) {
+    let live = gateway.live();
+    let models = live.catalog.deployments().len();
+    if models == 0 {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "no models are configured" })));
+    }
+    let broken = gateway.state().broken().len();
+    let status = if broken == 0 { "ok" } else { "degraded" };
+    (StatusCode::OK, Json(json!({ "status": status, "models": models, "broken": broken })))
+}
+
+/// The shape of the original: whether the hot and the cold store are there.
+pub(super) async fn health(State(gateway): State<Gateway>) -> Json<Value> {
+    let broken = gateway.state().broken();
+    Json(json!({
+        "status": if broken.is_empty() { "ok" } else { "degraded" },
+        "redis": false,
+        "database": gateway.state().has_database(),
+        "timestamp": OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
+        "version": env!("CARGO_PKG_VERSION"),
+    }))
+}

@@ -1,0 +1,86 @@
+//! The edge ring: one file per route family, and the layers around them.
+
+mod admission;
+mod authenticate;
+pub(crate) mod decision;
+mod error;
+mod guard;
+mod health;
+pub(crate) mod metrics;
+mod models;
+mod openapi;
+mod route;
+
+use std::any::Any;
+
+use axum::{
+    Router,
+    middleware::from_fn_with_state,
+    response::Response,
+    routing::{get, post, post_service},
+};
+use http::{Method, header};
+use rungs::{Error, http::OpenAi};
+use tower::ServiceBuilder;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+};
+
+use crate::gateway::Gateway;
+
+/// Paths that answer without a key, because probes have none. They tell states, not data.
+pub(crate) const OPEN: [&str; 3] = ["/health", "/live", "/ready"];
+
+/// All routes, under the edge layers.
+pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router {
+    let live = gateway.live();
+    let server = &live.config.server;
+    let openai = OpenAi::new(gateway.ring(), admission::Admission::new(gateway.clone()))
+        .body_limit(server.body_limit)
+        .body_time(server.read_timeout)
+        .ping(server.ping);
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::list(server.cors_origins.iter().cloned()))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE]);
+    Router::new()
+        .route("/v1/chat/completions", post_service(openai.clone()))
+        .route("/v1/embeddings", post_service(openai))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::show))
+        .route("/v1/route", post(route::route))
+        .route("/v1/route/explain", post(decision::explain))
+        .route("/openapi.json", get(openapi::document))
+        .route("/metrics", get(metrics::render).with_state(recorder.clone()))
+        .route("/health", get(health::health))
+        .route("/live", get(health::live))
+        .route("/ready", get(health::ready))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::wrong_method)
+        .with_state(gateway.clone())
+        .layer(
+            ServiceBuilder::new()
+                // One request that breaks the gateway must not break the others.
+                .layer(CatchPanicLayer::custom(panicked))
+                // Answers preflights of the listed origins; none are listed unless the configuration says so.
+                .layer(cors)
+                // A web page is not a local program: foreign hosts and origins stop here.
+                .layer(from_fn_with_state(gateway.clone(), guard::guard))
+                // Who calls; everything below may rely on a principal.
+                .layer(from_fn_with_state(gateway.clone(), authenticate::authenticate)),
+        )
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let what = panic
+        .downcast_ref::<&str>()
+        .map(|s| (*s).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    tracing::error!(what, "a request made the gateway panic");
+    error::respond(&Error::internal("the gateway failed on this request"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! The accept loop: connections with limits of their own, and an end that lets answers finish.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use crate::config::Server;
+
+/// Serves `router` until `stop` resolves, then lets what runs finish within the drain time.
+pub(crate) async fn serve(listener: TcpListener, router: Router, config: &Server, stop: impl Future<Output = ()>) {
+    let connections = Arc::new(Semaphore::new(config.max_connections));
+    let graceful = GracefulShutdown::new();
+    let protocol = protocol(config.header_timeout);
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = async {
+            // More connections than we may have wait in the listener's backlog.
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        tokio::select! {
+            (permit, accepted) = accepted => match (permit, accepted) {
+                (Ok(permit), Ok((socket, _))) => connect(socket, permit, &router, &protocol, &graceful),
+                (_, Err(error)) => {
+                    // Out of file descriptors, most likely: a pause, not a spin.
+                    tracing::warn!(error = %error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                (Err(_), _) => break,
+            },
+            () = &mut stop => break,
+        }
+    }
+    drop(listener);
+    tracing::info!(seconds = config.drain.as_secs(), "stopping; running answers may finish");
+    if tokio::time::timeout(config.drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some answers did not finish in time and are cut");
+    }
+}
+
+fn protocol(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        // Without a timer hyper does not enforce its limits.
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_buf_size(64 * 1024);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(100)
+        .max_header_list_size(16 * 1024)
+        .keep_alive_interval(Duration::from_secs(20));
+    builder
+}
+
+fn connect(
+    socket: TcpStream,
+    permit: OwnedSemaphorePermit,
+    router: &Router,
+    protocol: &auto::Builder<TokioExecutor>,
+    graceful: &GracefulShutdown,
+) {
+    // A chunk of a stream goes out when it is there; some peers wait 40 ms for a full packet otherwise.
+    let _ = socket.set_nodelay(true);
+    let service = TowerToHyperService::new(router.clone());
+    let connection = protocol.serve_connection(TokioIo::new(socket), service).into_owned();
+    let connection = graceful.watch(connection);
+    #[expect(clippy::disallowed_methods, reason = "the graceful shutdown watches it")]
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error = %error, "connection ended");
+        }
+        drop(permit);
+    });
+}

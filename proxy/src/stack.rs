@@ -1,0 +1,90 @@
+//! The call ring and the attempt rings, written out in order. The order is the product.
+
+use std::sync::Arc;
+
+use rungs::{
+    Error,
+    catalog::Deployment,
+    layers::{
+        breaker::BreakerLayer,
+        budget::BudgetLayer,
+        cache::{CacheLayer, CacheScope},
+        cost::CostLayer,
+        cross_check::CrossCheckLayer,
+        escalate::{EscalateLayer, StandardJudge},
+        in_flight::InFlightLayer,
+        rate::RateLayer,
+        retry::RetryLayer,
+        timeout::TimeoutLayer,
+        trace::TraceLayer,
+    },
+    model::BoxModelService,
+    provider::HttpProvider,
+    route::Route,
+};
+use tower::ServiceBuilder;
+
+use crate::{config::Config, state::State};
+
+/// What happens to each user's call.
+pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxModelService {
+    let routing = &config.routing;
+    BoxModelService::new(
+        ServiceBuilder::new()
+            // Sees every call once, also those that a limit refuses or the cache answers.
+            .layer(TraceLayer::new())
+            // Sheds what is too much before any work is done for it; the permit lives as long as the answer.
+            .layer(InFlightLayer::shared(state.calls.clone()))
+            // The caller's own requests and tokens per minute, before the cache: hits are requests too.
+            .layer(RateLayer::per_call(state.rates.clone()))
+            // Above the money: a hit costs nothing and needs no budget. Identical calls at once become one.
+            .option_layer(config.cache.enabled.then(|| {
+                CacheLayer::new(state.cache.clone(), CacheScope::Tenant)
+                    .ttl(config.cache.ttl)
+                    .ledger(state.ledger.clone())
+            }))
+            // Asks the stack below several times; below the cache, so that only a checked answer is kept.
+            .option_layer(routing.cross_check.when().map(CrossCheckLayer::new))
+            // Asks again one tier up; below the cross-check, so that each voice may climb on its own.
+            .option_layer(
+                routing
+                    .auto_escalate
+                    .then(|| EscalateLayer::new(StandardJudge::new()).on_stream(routing.on_stream.into())),
+            )
+            // The fan-out point: a service, not a layer.
+            .service(route),
+    )
+}
+
+/// What happens to each attempt at one deployment.
+pub(crate) fn attempt_ring(
+    config: &Config,
+    deployment: &Arc<Deployment>,
+    state: &State,
+) -> Result<BoxModelService, Error> {
+    let provider = state.provider(deployment)?;
+    Ok(BoxModelService::new(
+        ServiceBuilder::new()
+            // A dead deployment answers at once, so that the route goes on to the next.
+            .layer(BreakerLayer::new(state.breaker(deployment)))
+            // Only before the first frame. Every try below pays for itself.
+            .layer(RetryLayer::new(config.retry.to_layer(), state.retry_budget.clone()))
+            // The provider's requests and tokens per minute. Refusals stand above the money: what is not sent costs nothing.
+            .option_layer(provider.rate_layer(state.rates.clone()))
+            // Attempts at once; sheds, never queues.
+            .option_layer(provider.permits.clone().map(InFlightLayer::shared))
+            // Holds the worst case, settles the real cost. Its refusal sends the route to something cheaper.
+            .layer(BudgetLayer::new(deployment.clone(), state.budgets.clone()))
+            // One ledger row for whatever passes here, however it ends.
+            .layer(CostLayer::new(deployment.clone(), state.ledger.clone()))
+            // The first frame, the gap between frames, and the whole.
+            .layer(TimeoutLayer::new(config.timeouts.to_layer()).deployment(deployment.clone()))
+            // A pure dialect over an HTTP client.
+            .service(HttpProvider::new(
+                deployment.clone(),
+                provider.endpoint.clone(),
+                provider.dialect.clone(),
+                provider.transport.clone(),
+            )),
+    ))
+}

@@ -1,0 +1,163 @@
+//! What survives a reload: stores, clients, permits, breakers.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use rungs::{
+    Error,
+    catalog::{Deployment, DeploymentId},
+    layers::{
+        breaker::{BreakerConfig, BreakerState},
+        in_flight::Permits,
+        retry::RetryBudget,
+    },
+    provider::{ReqwestTransport, TransportConfig},
+    store::{
+        Budget, KeyStore, Ledger, Spent,
+        memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
+        sqlite::SqliteStore,
+    },
+};
+
+use crate::{
+    auth::{GLOBAL, Pepper, Principal, account},
+    config::{Config, StoreUrl},
+};
+
+/// Rows that a ledger in memory keeps for looking at.
+const ROWS_IN_MEMORY: usize = 10_000;
+
+/// Everything that outlives a configuration.
+pub(crate) struct State {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) budgets: Arc<MemoryBudgets>,
+    pub(crate) rates: Arc<MemoryRates>,
+    pub(crate) cache: Arc<MemoryCache>,
+    pub(crate) calls: Permits,
+    pub(crate) retries: RetryBudget,
+    pub(crate) pepper: Pepper,
+    database: Option<Arc<SqliteStore>>,
+    public: ReqwestTransport,
+    private: ReqwestTransport,
+    breakers: Mutex<HashMap<DeploymentId, BreakerState>>,
+    permits: Mutex<HashMap<Arc<str>, Permits>>,
+}
+
+impl State {
+    /// Opens the stores of `config`.
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let (ledger, keys, pepper, database): (Arc<dyn Ledger>, Arc<dyn KeyStore>, _, _) = match &config.store.url {
+            StoreUrl::Memory => (
+                Arc::new(MemoryLedger::new(ROWS_IN_MEMORY)),
+                Arc::new(MemoryKeys::new()),
+                Pepper::random()?,
+                None,
+            ),
+            StoreUrl::Sqlite(path) => {
+                let store = Arc::new(open_database(path).await?);
+                (store.clone(), store.clone(), Pepper::beside(path)?, Some(store))
+            }
+        };
+        let transport = TransportConfig::default();
+        Ok(Self {
+            ledger,
+            keys,
+            budgets: Arc::new(MemoryBudgets::new()),
+            rates: Arc::new(MemoryRates::new()),
+            cache: Arc::new(MemoryCache::new(config.cache.max_bytes)),
+            calls: Permits::new(config.limits.max_in_flight),
+            retries: RetryBudget::default(),
+            pepper,
+            database,
+            public: ReqwestTransport::new(&transport)?,
+            private: ReqwestTransport::new(&transport.allow_private())?,
+            breakers: Mutex::default(),
+            permits: Mutex::default(),
+        })
+    }
+
+    /// The client for providers that may, or may not, be on private addresses.
+    pub(crate) fn transport(&self, allow_private: bool) -> ReqwestTransport {
+        match allow_private {
+            true => self.private.clone(),
+            false => self.public.clone(),
+        }
+    }
+
+    /// The breaker of a deployment; made on first use.
+    pub(crate) fn breaker(&self, deployment: &Deployment, config: BreakerConfig) -> BreakerState {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || BreakerState::new(deployment.id.clone(), config);
+        breakers.entry(deployment.id.clone()).or_insert_with(made).clone()
+    }
+
+    /// The deployments whose breaker is open.
+    pub(crate) fn broken(&self) -> Vec<DeploymentId> {
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        breakers.iter().filter(|(_, state)| state.is_open()).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The permits of a provider, set to `max`.
+    pub(crate) fn permits(&self, provider: &Arc<str>, max: usize) -> Permits {
+        let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
+        let permits = permits.entry(Arc::clone(provider)).or_insert_with(|| Permits::new(max));
+        permits.resize(max);
+        permits.clone()
+    }
+
+    /// Puts a principal's budget into the book, with what the ledger says was spent of it.
+    pub(crate) async fn open_account(&self, principal: &Principal) -> Result<(), Error> {
+        if let (Some(key), Some(budget)) = (&principal.key, principal.budget) {
+            self.open_budget(&account(key), budget, Spent::Key(key)).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for the budget over everything.
+    pub(crate) async fn open_global(&self, budget: Option<Budget>) -> Result<(), Error> {
+        match budget {
+            Some(budget) => self.open_budget(GLOBAL, budget, Spent::All).await,
+            None => {
+                self.budgets.set(GLOBAL, Vec::new());
+                Ok(())
+            }
+        }
+    }
+
+    async fn open_budget(&self, account: &str, budget: Budget, whose: Spent<'_>) -> Result<(), Error> {
+        if self.budgets.balances(account).iter().any(|b| b.budget == budget) {
+            return Ok(());
+        }
+        self.ledger.flush().await?;
+        let since = budget.window.start(SystemTime::now());
+        let posted = self.ledger.spent(whose, since).await?;
+        self.budgets.set(account, vec![budget]);
+        self.budgets.seed(account, budget.window, posted);
+        Ok(())
+    }
+
+    /// Writes what is still in memory; the last thing a process does.
+    pub(crate) async fn close(&self) {
+        let flushed = tokio::time::timeout(Duration::from_secs(10), async {
+            self.ledger.flush().await?;
+            match &self.database {
+                Some(database) => database.close().await,
+                None => Ok(()),
+            }
+        });
+        match flushed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = %error, "the ledger could not be written"),
+            Err(_) => tracing::error!("the ledger could not be written in time"),
+        }
+    }
+}
+
+async fn open_database(path: &Path) -> Result<SqliteStore, Error> {
+    SqliteStore::open(&format!("sqlite:{}", path.display())).await
+}
