@@ -35,7 +35,7 @@ pub(crate) use env::Mode;
 pub(crate) use error::{ConfigError, Fault, Source};
 pub(crate) use key::Key;
 pub(crate) use model::{AUTO, Model};
-pub(crate) use provider::{Dialect, Provider, Terminal};
+pub(crate) use provider::{Dialect, Metering, Provider, Terminal};
 pub(crate) use sections::{
     Breaker, BudgetRules, Cache, CrossCheck, Limits, Log, LogFormat, OnStream, Retry, Routing,
     Store, StoreUrl, Timeouts, Unpriced,
@@ -184,6 +184,7 @@ impl Config {
             ("limits.max_in_flight", self.limits.max_in_flight == 0),
             ("retry.max_tries", self.retry.max_tries == 0),
             ("breaker.failures", self.breaker.failures == 0),
+            ("breaker.window", self.breaker.window == 0),
             ("server.body_limit", self.server.body_limit == 0),
             ("server.max_connections", self.server.max_connections == 0),
         ] {

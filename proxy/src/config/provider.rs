@@ -26,6 +26,17 @@ pub(crate) enum Terminal {
     FinishReason,
 }
 
+/// How the usage of a stream is learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Metering {
+    /// Always asked for.
+    #[default]
+    Ask,
+    /// Taken as it comes, from servers that refuse to be asked.
+    Accept,
+}
+
 /// `[[provider]]` as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -46,6 +57,8 @@ pub(crate) struct ProviderSpec {
     tpm: Option<u64>,
     #[serde(default)]
     terminal: Terminal,
+    #[serde(default)]
+    metering: Metering,
 }
 
 /// A provider that can be called. `Debug` shows no secret.
@@ -55,7 +68,7 @@ pub(crate) struct Provider {
     pub(crate) name: Arc<str>,
     /// What it speaks.
     pub(crate) dialect: Dialect,
-    /// The address that `/chat/completions` is appended to; without a slash at its end, a query or credentials.
+    /// The address whose path `/chat/completions` is appended to; without credentials. A query stays behind the path.
     pub(crate) base_url: Uri,
     /// Sent as a bearer token.
     pub(crate) api_key: Option<SecretString>,
@@ -71,6 +84,8 @@ pub(crate) struct Provider {
     pub(crate) tpm: Option<u64>,
     /// How its streams end.
     pub(crate) terminal: Terminal,
+    /// How their usage is learnt.
+    pub(crate) metering: Metering,
 }
 
 impl ProviderSpec {
@@ -136,6 +151,7 @@ impl ProviderSpec {
             rpm: self.rpm,
             tpm: self.tpm,
             terminal: self.terminal,
+            metering: self.metering,
         })
     }
 
@@ -178,8 +194,13 @@ fn base_url(text: &str, allow_private: bool) -> Result<Uri, String> {
     if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
         return Err("credentials do not belong in a URL; use api_key or headers".into());
     }
-    if uri.query().is_some() || text.contains('#') {
-        return Err("a query or fragment does not belong here".into());
+    if text.contains('#') {
+        return Err("a fragment does not belong in it".into());
+    }
+    if uri.query().is_some_and(has_secret) {
+        return Err(
+            "a key does not belong in a URL, which is logged; use api_key or headers".into(),
+        );
     }
     if is_private(host) && !allow_private {
         return Err(format!(
@@ -187,6 +208,23 @@ fn base_url(text: &str, allow_private: bool) -> Result<Uri, String> {
         ));
     }
     Ok(uri)
+}
+
+/// Whether a parameter is called like a secret.
+fn has_secret(query: &str) -> bool {
+    query
+        .split('&')
+        .map(|pair| {
+            pair.split('=')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase()
+        })
+        .any(|name| {
+            ["key", "token", "secret", "password", "sig"]
+                .iter()
+                .any(|word| name.contains(word))
+        })
 }
 
 /// Whether a host is written as an address of this computer or network. Names are checked again once they are resolved.

@@ -40,6 +40,7 @@ impl<'de> Deserialize<'de> for StoreUrl {
         // A URL may hold a password: only its scheme is ever shown.
         let (scheme, rest) = url.split_once(':').unwrap_or(("", &url));
         let path = rest.strip_prefix("//").unwrap_or(rest);
+        let path = path.split('?').next().unwrap_or(path);
         match scheme {
             "memory" => Ok(Self::Memory),
             "sqlite" if path == ":memory:" => Ok(Self::Memory),
@@ -158,16 +159,30 @@ impl Default for Retry {
 pub(crate) struct Breaker {
     /// Failures in a row that open it.
     pub(crate) failures: u32,
-    /// How long it stays open before one call may try again.
-    #[serde(rename = "open_seconds", deserialize_with = "seconds::some")]
-    pub(crate) open: Duration,
+    /// Failures in a hundred outcomes that open it; more than 100 is never.
+    pub(crate) percent: u32,
+    /// How many outcomes are looked at for that, 1 to 64.
+    pub(crate) window: u32,
+    /// How long it stays open at first; the time doubles while trying again fails.
+    #[serde(rename = "cool_down_seconds", deserialize_with = "seconds::some")]
+    pub(crate) cool_down: Duration,
+    /// The longest it stays open.
+    #[serde(rename = "max_cool_down_seconds", deserialize_with = "seconds::some")]
+    pub(crate) max_cool_down: Duration,
+    /// How long it stays open when the provider does not accept our key.
+    #[serde(rename = "bad_key_seconds", deserialize_with = "seconds::some")]
+    pub(crate) bad_key: Duration,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
         Self {
             failures: 5,
-            open: Duration::from_secs(15),
+            percent: 50,
+            window: 20,
+            cool_down: Duration::from_secs(10),
+            max_cool_down: Duration::from_secs(300),
+            bad_key: Duration::from_secs(900),
         }
     }
 }

@@ -13,7 +13,8 @@ fn a_base_url_is_public_and_holds_no_secret() {
         ("ftp://x", "is no URL like"),
         ("api.openai.com/v1", "is no URL like"),
         ("https://user:canary@x/v1", "credentials do not belong"),
-        ("https://x/v1?key=canary", "query"),
+        ("https://x/v1?api-key=canary", "a key does not belong"),
+        ("https://x/v1#a", "a fragment does not belong"),
         ("http://127.0.0.1:8080/v1", "add allow_private = true"),
         ("http://169.254.169.254/latest", "add allow_private = true"),
         ("http://[::1]:8080", "add allow_private = true"),
@@ -27,11 +28,11 @@ fn a_base_url_is_public_and_holds_no_secret() {
 
 #[test]
 fn secrets_come_from_the_environment_a_file_or_the_text() {
-    let text = "[[provider]]\nname = \"p\"\nbase_url = \"https://llm.example/v1/\"\napi_key = { env = \"KEY\" }\n\
+    let text = "[[provider]]\nname = \"p\"\nbase_url = \"https://llm.example/v1/?api-version=2\"\napi_key = { env = \"KEY\" }\n\
         headers = { x-literal = \"canary-b\", x-file = { file = \"/run/secret\" } }\n";
     let config = load_with(text, &[("KEY", "canary-a")]).unwrap();
     let provider = &config.providers[0];
-    assert_eq!(provider.base_url, "https://llm.example/v1");
+    assert_eq!(provider.base_url, "https://llm.example/v1/?api-version=2");
     assert_eq!(
         provider.api_key.as_ref().unwrap().expose_secret(),
         "canary-a"

@@ -15,7 +15,7 @@ fn the_originals_variables_work_without_a_file() {
         ("COST_ALERT_THRESHOLD", "0.50"),
         ("LOG_LEVEL", "debug"),
         ("LOG_FILE", "logs/gateway.log"),
-        ("DATABASE_URL", "sqlite://data/x.db"),
+        ("DATABASE_URL", "sqlite://data/x.db?mode=rwc"),
         ("REDIS_HOST", "localhost"),
         ("MODE", "mcp"),
         ("OPENAI_API_KEY", "sk-x"),
