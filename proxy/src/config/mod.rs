@@ -1,0 +1,274 @@
+//! Configuration: a file, the environment and the built-in catalog become one checked [`Config`].
+//!
+//! What the file says wins over the environment, and that over the defaults. Loading is pure: everything it may ask of the
+//! world is in [`World`]. All faults of a file are reported at once, each with its line, its path and, where a name is
+//! wrong, the nearest right one.
+
+mod builtin;
+mod catalog;
+mod entries;
+mod env;
+mod error;
+mod key;
+mod model;
+mod nearest;
+mod price;
+mod provider;
+mod read;
+mod seconds;
+mod secret;
+mod sections;
+mod server;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
+};
+
+use secrecy::ExposeSecret;
+use toml::Table;
+
+pub(crate) use builtin::OLLAMA;
+pub(crate) use catalog::Catalog;
+pub(crate) use env::Mode;
+pub(crate) use error::{ConfigError, Fault, Source};
+pub(crate) use key::Key;
+pub(crate) use model::{AUTO, Model};
+pub(crate) use provider::{Dialect, Metering, Provider, Terminal};
+pub(crate) use sections::{
+    Breaker, BudgetRules, Cache, CrossCheck, Limits, Log, LogFormat, OnStream, Retry, Routing,
+    Store, StoreUrl, Timeouts, Unpriced,
+};
+pub(crate) use server::{Access, Auth, Server};
+
+use entries::Entries;
+use error::Faults;
+use key::KeySpec;
+use nearest::did_you_mean;
+use sections::{CatalogRules, UseBuiltin};
+
+/// The environment variables.
+pub(crate) type Vars = BTreeMap<String, String>;
+
+/// Everything that loading may ask of the world.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'a> {
+    /// The environment.
+    pub(crate) vars: &'a Vars,
+    /// Reads a secret's file.
+    pub(crate) read: &'a dyn Fn(&Path) -> io::Result<String>,
+    /// The models of the Ollama at an address such as [`OLLAMA`], or `None` if nothing answers there.
+    pub(crate) ollama: &'a dyn Fn(&str) -> Option<Vec<String>>,
+}
+
+impl World<'_> {
+    /// An environment variable; one that is empty counts as not set.
+    fn var(&self, name: &str) -> Option<&str> {
+        self.vars
+            .get(name)
+            .map(|value| value.trim())
+            .filter(|value| !value.is_empty())
+    }
+}
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The address and the limits of a connection.
+    pub(crate) server: Server,
+    /// Where things are kept.
+    pub(crate) store: Store,
+    /// Answers kept in memory.
+    pub(crate) cache: Cache,
+    /// How much at once, and how often.
+    pub(crate) limits: Limits,
+    /// Time limits.
+    pub(crate) timeouts: Timeouts,
+    /// Asking the same deployment again.
+    pub(crate) retry: Retry,
+    /// Leaving a dead deployment alone.
+    pub(crate) breaker: Breaker,
+    /// Where a call starts and how far it climbs.
+    pub(crate) routing: Routing,
+    /// Money.
+    pub(crate) budget: BudgetRules,
+    /// The log.
+    pub(crate) log: Log,
+    /// Active providers.
+    pub(crate) providers: Vec<Provider>,
+    /// Models of active providers.
+    pub(crate) models: Vec<Model>,
+    /// Keys of the file; the store may have more.
+    pub(crate) keys: Vec<Key>,
+    /// What to be when started without a command.
+    pub(crate) mode: Mode,
+    /// What is not wrong but should be known.
+    pub(crate) warnings: Vec<String>,
+}
+
+const SECTIONS: [&str; 14] = [
+    "server", "store", "cache", "limits", "timeouts", "retry", "breaker", "routing", "budget",
+    "log", "catalog", "provider", "model", "key",
+];
+
+impl Config {
+    /// Reads and checks everything; without a file, what the environment says is enough.
+    ///
+    /// Fails with all faults that were found.
+    pub(crate) fn load(source: Option<&Source>, world: &World<'_>) -> Result<Self, ConfigError> {
+        let mut warnings = Vec::new();
+        let mut faults = Faults::new(source);
+        let faults = &mut faults;
+        let mut table = source.map_or_else(Table::new, |source| read::table(source, faults));
+        faults.check()?;
+        env::underlay(&mut table, world, faults, &mut warnings);
+
+        let rules: CatalogRules = read::section(&mut table, "catalog", faults);
+        let key_specs: Vec<KeySpec> = read::list(&mut table, "key", faults);
+        let mut entries = Entries::new(
+            read::list(&mut table, "provider", faults),
+            read::list(&mut table, "model", faults),
+        );
+        let mut config = Self {
+            server: read::section(&mut table, "server", faults),
+            store: read::section(&mut table, "store", faults),
+            cache: read::section(&mut table, "cache", faults),
+            limits: read::section(&mut table, "limits", faults),
+            timeouts: read::section(&mut table, "timeouts", faults),
+            retry: read::section(&mut table, "retry", faults),
+            breaker: read::section(&mut table, "breaker", faults),
+            routing: read::section(&mut table, "routing", faults),
+            budget: read::section(&mut table, "budget", faults),
+            log: read::section(&mut table, "log", faults),
+            mode: env::mode(world, faults),
+            providers: Vec::new(),
+            models: Vec::new(),
+            keys: Vec::new(),
+            warnings,
+        };
+        read::nothing_left(&table, &SECTIONS, faults);
+        // What refers to something that could not be read would only be blamed for it.
+        faults.check()?;
+
+        let builtin = match rules.builtin {
+            UseBuiltin::Auto => !entries.has_providers(),
+            UseBuiltin::On => true,
+            UseBuiltin::Off => false,
+        };
+        if builtin {
+            builtin::add(&mut entries, world, faults, &mut config.warnings)?;
+        }
+        (config.providers, config.models) = entries.resolve(world, faults);
+        config.keys = keys(&key_specs, &entries.names(), world, faults);
+        config.check_numbers(faults);
+        faults.check()?;
+        config.warn();
+        Ok(config)
+    }
+
+    fn check_numbers(&self, faults: &mut Faults<'_>) {
+        let Routing {
+            default_tier,
+            max_tier,
+            ..
+        } = self.routing;
+        if default_tier > max_tier {
+            faults.at(
+                "routing.max_tier",
+                format_args!("{max_tier} is below default_tier {default_tier}"),
+            );
+        }
+        for (path, is_zero) in [
+            ("limits.max_attempts", self.limits.max_attempts == 0),
+            ("limits.max_in_flight", self.limits.max_in_flight == 0),
+            ("retry.max_tries", self.retry.max_tries == 0),
+            ("breaker.failures", self.breaker.failures == 0),
+            ("breaker.window", self.breaker.window == 0),
+            ("server.body_limit", self.server.body_limit == 0),
+            ("server.max_connections", self.server.max_connections == 0),
+        ] {
+            if is_zero {
+                faults.at(path, "must be at least 1");
+            }
+        }
+    }
+
+    fn warn(&mut self) {
+        let mut warnings = std::mem::take(&mut self.warnings);
+        if self.models.is_empty() {
+            warnings.push(
+                "there are no models: set a provider's key such as OPENAI_API_KEY, start an Ollama, or write \
+                 [[provider]] and [[model]] entries"
+                    .into(),
+            );
+        }
+        for model in &self.models {
+            if model.deployment.price.is_none() && self.budget.unpriced == Unpriced::Refuse {
+                warnings.push(format!(
+                    "`{}` has no price: budgets will refuse it; set `price`, or `price = 0` if it is free",
+                    model.deployment.id
+                ));
+            }
+        }
+        for provider in self
+            .providers
+            .iter()
+            .filter(|provider| provider.exposes_key())
+        {
+            warnings.push(format!(
+                "provider `{}` gets its key over http, unencrypted",
+                provider.name
+            ));
+        }
+        if self.server.auth == Some(Auth::None) && !self.keys.is_empty() {
+            warnings
+                .push("`server.auth` is \"none\": the keys of the file are not asked for".into());
+        }
+        self.warnings = warnings;
+    }
+}
+
+fn keys(
+    specs: &[KeySpec],
+    models: &BTreeSet<&str>,
+    world: &World<'_>,
+    faults: &mut Faults<'_>,
+) -> Vec<Key> {
+    let mut keys: Vec<Key> = Vec::new();
+    for (n, spec) in specs.iter().enumerate() {
+        let path = format!("key[{n}]");
+        for name in &spec.models {
+            if name != AUTO && !models.contains(&**name) {
+                let hint = did_you_mean(name, models.iter().copied());
+                faults.at(
+                    &format!("{path}.models"),
+                    format_args!("there is no model `{name}`{hint}"),
+                );
+            }
+        }
+        let Some(key) = spec.resolve(&path, world, faults) else {
+            continue;
+        };
+        if keys.iter().any(|other| other.name == key.name) {
+            faults.at(
+                &format!("{path}.name"),
+                format_args!("there are two keys `{}`", key.name),
+            );
+        }
+        if let Some(other) = keys
+            .iter()
+            .find(|other| other.secret.expose_secret() == key.secret.expose_secret())
+        {
+            faults.at(
+                &format!("{path}.key"),
+                format_args!("is the key of `{}` too", other.name),
+            );
+        }
+        keys.push(key);
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests;

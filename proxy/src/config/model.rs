@@ -1,0 +1,127 @@
+use std::sync::Arc;
+
+use rungs::catalog::{Capabilities, Capability, Deployment, Tier};
+use serde::Deserialize;
+
+use super::{error::Faults, price::PriceSpec};
+
+/// The name that lets the router choose.
+pub(crate) const AUTO: &str = "auto";
+
+/// `[[model]]` as written: one deployment.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModelSpec {
+    pub(crate) id: String,
+    pub(crate) provider: String,
+    pub(super) upstream: Option<String>,
+    tier: Tier,
+    #[serde(default = "general")]
+    pub(super) capabilities: Vec<Capability>,
+    context_window: Option<u64>,
+    max_output: Option<u64>,
+    price: Option<PriceSpec>,
+    #[serde(default)]
+    priority: i32,
+    #[serde(default)]
+    pub(super) fallback: Vec<String>,
+}
+
+/// A deployment and the models to ask when it does not answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Model {
+    /// The deployment.
+    pub(crate) deployment: Arc<Deployment>,
+    /// Names of other models.
+    pub(crate) fallback: Vec<String>,
+}
+
+impl ModelSpec {
+    /// A model of which nothing is known but that it costs nothing, as Ollama has them.
+    pub(super) fn free(provider: &str, id: &str, capability: Capability) -> Self {
+        Self {
+            id: id.to_owned(),
+            provider: provider.to_owned(),
+            upstream: None,
+            tier: Tier::L0,
+            capabilities: vec![capability],
+            context_window: None,
+            max_output: None,
+            price: Some(PriceSpec(rungs::catalog::Price::FREE)),
+            priority: 0,
+            fallback: Vec::new(),
+        }
+    }
+
+    /// `provider/id`.
+    pub(super) fn deployment_id(&self) -> String {
+        format!("{}/{}", self.provider, self.id)
+    }
+
+    /// Checks what can be seen without the other models; `path` is where it is written.
+    pub(super) fn resolve(&self, path: &str, faults: &mut Faults<'_>) -> Model {
+        let invisible = |c: char| c.is_whitespace() || c.is_control();
+        if self.id.is_empty() || self.id.contains(invisible) {
+            faults.at(&format!("{path}.id"), "is empty or has a space in it");
+        }
+        if self.id == AUTO {
+            faults.at(
+                &format!("{path}.id"),
+                "`auto` is the router's own name; choose another",
+            );
+        }
+        let capabilities: Capabilities = self.capabilities.iter().copied().collect();
+        if capabilities.contains(Capability::Embeddings.into()) && capabilities.len() > 1 {
+            faults.at(
+                &format!("{path}.capabilities"),
+                "a model for embeddings does not chat; list it as [\"embeddings\"] alone",
+            );
+        }
+        if capabilities.is_empty() {
+            faults.at(
+                &format!("{path}.capabilities"),
+                "is empty; leave it out for [\"general\"]",
+            );
+        }
+        for (name, tokens) in [
+            ("context_window", self.context_window),
+            ("max_output", self.max_output),
+        ] {
+            if tokens == Some(0) {
+                faults.at(
+                    &format!("{path}.{name}"),
+                    "is 0; leave it out if it is not known",
+                );
+            }
+        }
+        let deployment = Deployment {
+            id: self.deployment_id().into(),
+            model: self.id.as_str().into(),
+            provider: self.provider.as_str().into(),
+            upstream: self.upstream.as_deref().unwrap_or(&self.id).into(),
+            tier: self.tier,
+            capabilities,
+            context_window: self.context_window,
+            max_output: self.max_output,
+            price: self.price.map(|PriceSpec(price)| price),
+            priority: self.priority,
+        };
+        Model {
+            deployment: Arc::new(deployment),
+            fallback: self.fallback.clone(),
+        }
+    }
+}
+
+impl Model {
+    /// Whether it turns text into vectors and does not chat.
+    pub(crate) fn embeds(&self) -> bool {
+        self.deployment
+            .capabilities
+            .contains(Capability::Embeddings.into())
+    }
+}
+
+fn general() -> Vec<Capability> {
+    vec![Capability::General]
+}

@@ -1,0 +1,245 @@
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::{World, error::Faults, secret::SecretSpec};
+
+/// The wire format of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Dialect {
+    /// OpenAI's, spoken by most.
+    #[default]
+    Openai,
+}
+
+/// How a provider says that a stream is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Terminal {
+    /// With `[DONE]`.
+    #[default]
+    Done,
+    /// With a chunk that has a `finish_reason`; `[DONE]` may be missing.
+    FinishReason,
+}
+
+/// How the usage of a stream is learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Metering {
+    /// Always asked for.
+    #[default]
+    Ask,
+    /// Taken as it comes, from servers that refuse to be asked.
+    Accept,
+}
+
+/// `[[provider]]` as written.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProviderSpec {
+    pub(crate) name: String,
+    #[serde(default)]
+    dialect: Dialect,
+    base_url: String,
+    /// Only active while this environment variable is set.
+    pub(crate) when_env: Option<String>,
+    api_key: Option<SecretSpec>,
+    #[serde(default)]
+    headers: BTreeMap<String, SecretSpec>,
+    #[serde(default)]
+    allow_private: bool,
+    max_in_flight: Option<usize>,
+    rpm: Option<u64>,
+    tpm: Option<u64>,
+    #[serde(default)]
+    terminal: Terminal,
+    #[serde(default)]
+    metering: Metering,
+}
+
+/// A provider that can be called. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub(crate) struct Provider {
+    /// Its name, the first part of the ids of its deployments.
+    pub(crate) name: Arc<str>,
+    /// What it speaks.
+    pub(crate) dialect: Dialect,
+    /// The address whose path `/chat/completions` is appended to; without credentials. A query stays behind the path.
+    pub(crate) base_url: Uri,
+    /// Sent as a bearer token.
+    pub(crate) api_key: Option<SecretString>,
+    /// Sent with each request; all marked sensitive.
+    pub(crate) headers: HeaderMap,
+    /// Whether its name may resolve to a private, loopback or link-local address.
+    pub(crate) allow_private: bool,
+    /// Attempts at once.
+    pub(crate) max_in_flight: Option<usize>,
+    /// Requests per minute.
+    pub(crate) rpm: Option<u64>,
+    /// Tokens per minute.
+    pub(crate) tpm: Option<u64>,
+    /// How its streams end.
+    pub(crate) terminal: Terminal,
+    /// How their usage is learnt.
+    pub(crate) metering: Metering,
+}
+
+impl ProviderSpec {
+    /// Whether its `when_env` is fulfilled.
+    pub(crate) fn is_active(&self, world: &World<'_>) -> bool {
+        self.when_env
+            .as_deref()
+            .is_none_or(|name| world.var(name).is_some())
+    }
+
+    /// Puts another address in place of the one written.
+    pub(super) fn at(mut self, base_url: String) -> Self {
+        self.base_url = base_url;
+        self
+    }
+
+    /// Checks everything and fetches the secrets; `path` is where it is written.
+    pub(super) fn resolve(
+        &self,
+        path: &str,
+        world: &World<'_>,
+        faults: &mut Faults<'_>,
+    ) -> Option<Provider> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || c == '.';
+        if self.name.is_empty() || !self.name.chars().all(plain) {
+            faults.at(
+                &format!("{path}.name"),
+                format_args!(
+                    "`{}` has more in it than letters, digits, `-`, `_` and `.`",
+                    self.name
+                ),
+            );
+        }
+        for (name, limit) in [
+            ("max_in_flight", self.max_in_flight.map(|n| n as u64)),
+            ("rpm", self.rpm),
+            ("tpm", self.tpm),
+        ] {
+            if limit == Some(0) {
+                faults.at(
+                    &format!("{path}.{name}"),
+                    "0 would refuse everything; leave it out for no limit",
+                );
+            }
+        }
+        let api_key = self.api_key.as_ref().and_then(|key| {
+            key.resolve(world)
+                .map_err(|why| faults.at(&format!("{path}.api_key"), why))
+                .ok()
+        });
+        let headers = self.headers(path, world, faults);
+        let base_url = base_url(&self.base_url, self.allow_private)
+            .map_err(|why| faults.at(&format!("{path}.base_url"), why))
+            .ok()?;
+        Some(Provider {
+            name: self.name.as_str().into(),
+            dialect: self.dialect,
+            base_url,
+            api_key,
+            headers,
+            allow_private: self.allow_private,
+            max_in_flight: self.max_in_flight,
+            rpm: self.rpm,
+            tpm: self.tpm,
+            terminal: self.terminal,
+            metering: self.metering,
+        })
+    }
+
+    fn headers(&self, path: &str, world: &World<'_>, faults: &mut Faults<'_>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            let path = format!("{path}.headers.{name}");
+            let value = value.resolve(world).and_then(|value| {
+                HeaderValue::from_str(value.expose_secret())
+                    .map_err(|_| "the value has characters that no header can have".into())
+            });
+            match (HeaderName::try_from(name), value) {
+                (Ok(name), Ok(mut value)) => {
+                    value.set_sensitive(true);
+                    headers.insert(name, value);
+                }
+                (Err(_), _) => faults.at(&path, "is no name of a header"),
+                (_, Err(why)) => faults.at(&path, why),
+            }
+        }
+        headers
+    }
+}
+
+impl Provider {
+    /// Whether its key would cross a network unencrypted.
+    pub(super) fn exposes_key(&self) -> bool {
+        let local = self.base_url.host().is_some_and(is_private);
+        self.api_key.is_some() && self.base_url.scheme_str() == Some("http") && !local
+    }
+}
+
+fn base_url(text: &str, allow_private: bool) -> Result<Uri, String> {
+    // Not echoed: a URL may hold a password.
+    let wrong = || "is no URL like https://api.openai.com/v1".to_owned();
+    let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| wrong())?;
+    let (Some("http" | "https"), Some(host)) = (uri.scheme_str(), uri.host()) else {
+        return Err(wrong());
+    };
+    if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
+        return Err("credentials do not belong in a URL; use api_key or headers".into());
+    }
+    if text.contains('#') {
+        return Err("a fragment does not belong in it".into());
+    }
+    if uri.query().is_some_and(has_secret) {
+        return Err(
+            "a key does not belong in a URL, which is logged; use api_key or headers".into(),
+        );
+    }
+    if is_private(host) && !allow_private {
+        return Err(format!(
+            "`{host}` is a private address; add allow_private = true if it is meant"
+        ));
+    }
+    Ok(uri)
+}
+
+/// Whether a parameter is called like a secret.
+fn has_secret(query: &str) -> bool {
+    query
+        .split('&')
+        .map(|pair| {
+            pair.split('=')
+                .next()
+                .unwrap_or_default()
+                .to_ascii_lowercase()
+        })
+        .any(|name| {
+            ["key", "token", "secret", "password", "sig"]
+                .iter()
+                .any(|word| name.contains(word))
+        })
+}
+
+/// Whether a host is written as an address of this computer or network. Names are checked again once they are resolved.
+fn is_private(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse() {
+        Ok(IpAddr::V4(ip)) => {
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
+        }
+        Ok(IpAddr::V6(ip)) => {
+            ip.is_loopback()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+                || ip.is_unspecified()
+        }
+        Err(_) => bare.eq_ignore_ascii_case("localhost"),
+    }
+}

@@ -1,0 +1,150 @@
+//! TOML to typed sections, reporting every fault instead of the first.
+
+use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
+use toml::{Table, Value};
+
+use super::{
+    error::{Faults, Source},
+    nearest::did_you_mean,
+};
+
+/// The file as a table; empty if it is no TOML, which is then a fault.
+pub(super) fn table(source: &Source, faults: &mut Faults<'_>) -> Table {
+    source.text.parse().unwrap_or_else(|error| {
+        faults.syntax(source, &error);
+        Table::new()
+    })
+}
+
+/// Takes the section `name`; its defaults if there is none.
+pub(super) fn section<T: DeserializeOwned + Default>(
+    table: &mut Table,
+    name: &str,
+    faults: &mut Faults<'_>,
+) -> T {
+    table
+        .remove(name)
+        .and_then(|value| typed(value, name, faults))
+        .unwrap_or_default()
+}
+
+/// Takes the array of tables `name`. Elements with faults are left out.
+pub(super) fn list<T: DeserializeOwned>(
+    table: &mut Table,
+    name: &str,
+    faults: &mut Faults<'_>,
+) -> Vec<T> {
+    match table.remove(name) {
+        None => Vec::new(),
+        Some(Value::Array(items)) => items
+            .into_iter()
+            .enumerate()
+            .filter_map(|(n, item)| typed(item, &format!("{name}[{n}]"), faults))
+            .collect(),
+        Some(_) => {
+            faults.at(
+                name,
+                format_args!("is a list; each entry starts with [[{name}]]"),
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// Whatever no section has taken is unknown.
+pub(super) fn nothing_left(table: &Table, known: &[&str], faults: &mut Faults<'_>) {
+    for name in table.keys() {
+        let hint = did_you_mean(name, known.iter().copied());
+        faults.add(name, format!("unknown key `{name}`{hint}"));
+    }
+}
+
+/// Reads one value. A wrong part is reported, taken out, and the rest is read again: so all faults are found.
+fn typed<T: DeserializeOwned>(mut value: Value, path: &str, faults: &mut Faults<'_>) -> Option<T> {
+    let mut removed: Vec<String> = Vec::new();
+    loop {
+        let error = match serde_path_to_error::deserialize(value.clone()) {
+            Ok(typed) => return Some(typed),
+            Err(error) => error,
+        };
+        let message = error.inner().message();
+        let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+        let inside = below(path, error.path());
+
+        if let (true, [missing]) = (message.starts_with("missing field"), &*quoted) {
+            let missing_path = format!("{inside}.{missing}");
+            if !removed.contains(&missing_path) {
+                faults.add(&inside, format!("`{inside}` has no `{missing}`"));
+            }
+            return None;
+        }
+        let wrong = if let (true, [unknown, known @ ..]) =
+            (message.starts_with("unknown field"), &*quoted)
+        {
+            let wrong = with_key(error.path(), unknown);
+            let inside = joined(path, &wrong);
+            let hint = did_you_mean(unknown, known.iter().copied());
+            faults.add(&inside, format!("unknown key `{inside}`{hint}"));
+            wrong
+        } else if let (true, [unknown, known @ ..]) =
+            (message.starts_with("unknown variant"), &*quoted)
+        {
+            let hint = did_you_mean(unknown, known.iter().copied());
+            let known = known.join(", ");
+            faults.at(
+                &inside,
+                format_args!("`{unknown}` is not one of {known}{hint}"),
+            );
+            keys(error.path())
+        } else {
+            faults.at(&inside, message);
+            keys(error.path())
+        };
+        removed.push(joined(path, &wrong));
+        if !remove(&mut value, &wrong) {
+            return None;
+        }
+    }
+}
+
+fn below(path: &str, inner: &Path) -> String {
+    match inner.iter().next() {
+        Some(Segment::Unknown) | None => path.to_owned(),
+        _ => format!("{path}.{inner}"),
+    }
+}
+
+fn joined(path: &str, keys: &[String]) -> String {
+    format!("{path}.{}", keys.join("."))
+}
+
+/// The table keys of a path up to its first list: a list is taken out whole, so that later indices stay true.
+fn keys(path: &Path) -> Vec<String> {
+    path.iter()
+        .map_while(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn with_key(path: &Path, key: &str) -> Vec<String> {
+    let mut keys = keys(path);
+    if keys.last().is_none_or(|last| last != key) {
+        keys.push(key.to_owned());
+    }
+    keys
+}
+
+fn remove(value: &mut Value, path: &[String]) -> bool {
+    let Some((last, parents)) = path.split_last() else {
+        return false;
+    };
+    let parent = parents
+        .iter()
+        .try_fold(value, |value, key| value.get_mut(key));
+    parent
+        .and_then(Value::as_table_mut)
+        .is_some_and(|table| table.remove(last).is_some())
+}

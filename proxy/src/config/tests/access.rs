@@ -1,0 +1,84 @@
+use super::*;
+
+const KEY: &str = "[[key]]\nname = \"k\"\nkey = \"k3J9-x7Qm-82Lw-p0Zt\"\n";
+
+#[test]
+fn r9_a_public_bind_without_a_key_is_refused() {
+    let listen =
+        |address: &str, more: &str| load(&format!("[server]\nlisten = \"{address}\"\n{more}\n"));
+    for public in ["0.0.0.0:3000", "[::]:3000", "192.168.1.5:80"] {
+        let bare = listen(public, "");
+        let refusal = bare.check_bind(false).unwrap_err().to_string();
+        assert!(
+            refusal.contains("refuses to start") && refusal.contains("rungs keys create"),
+            "{refusal}"
+        );
+        assert_eq!(bare.check_bind(true), Ok(Access::Keys));
+        assert_eq!(listen(public, KEY).check_bind(false), Ok(Access::Keys));
+        assert!(listen(public, "auth = \"none\"").check_bind(true).is_err());
+        assert!(listen(public, "auth = \"keys\"").check_bind(false).is_err());
+    }
+    for local in ["127.0.0.1:3000", "localhost:3000", "[::1]:0"] {
+        assert_eq!(listen(local, "").check_bind(false), Ok(Access::Loopback));
+        assert_eq!(listen(local, "").check_bind(true), Ok(Access::Keys));
+        assert_eq!(listen(local, KEY).check_bind(false), Ok(Access::Keys));
+        assert_eq!(
+            listen(local, "auth = \"none\"").check_bind(true),
+            Ok(Access::Loopback)
+        );
+        assert_eq!(
+            listen(local, "auth = \"keys\"").check_bind(false),
+            Ok(Access::Keys)
+        );
+    }
+}
+
+#[test]
+fn r9_weak_keys_are_refused() {
+    for weak in [
+        "",
+        "short",
+        "changeme-changeme-changeme",
+        "sk-1234567890abcdef",
+        "aaaaaaaaaaaaaaaaaaaaaaaa",
+        "your-secret-api-key-here",
+        "Password1234567890",
+    ] {
+        let found = faults(&format!("[[key]]\nname = \"k\"\nkey = \"{weak}\"\n"));
+        assert!(
+            found[0].starts_with("rungs.toml:3: `key[0].key`: "),
+            "{weak}: {found:?}"
+        );
+        assert!(weak.is_empty() || !found[0].contains(weak), "{found:?}");
+    }
+    let config = load(&format!("{KEY}budget = \"0.01/day\"\nmax_tier = \"L3\"\n"));
+    assert_eq!(config.keys[0].budget, Some("0.01/day".parse().unwrap()));
+    assert_eq!(
+        (&*config.keys[0].tenant, config.keys[0].max_tier),
+        ("default", Some(Tier::L3))
+    );
+    let twice = faults(&[KEY, KEY].concat());
+    assert_eq!(twice.len(), 2, "{twice:?}");
+}
+
+#[test]
+fn cors_takes_origins_and_never_everyone() {
+    let origins = |list: &str| load_with(&format!("[server]\ncors_origins = [{list}]\n"), &[]);
+    assert_eq!(
+        origins("\"https://app.example.com\"")
+            .unwrap()
+            .server
+            .cors_origins
+            .len(),
+        1
+    );
+    for wrong in [
+        "\"*\"",
+        "\"https://a.example/path\"",
+        "\"app.example\"",
+        "\"https://u:p@x\"",
+        "\"null\"",
+    ] {
+        assert!(origins(wrong).is_err(), "{wrong}");
+    }
+}

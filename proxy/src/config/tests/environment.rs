@@ -1,0 +1,104 @@
+use super::*;
+
+#[test]
+fn the_originals_variables_work_without_a_file() {
+    let config = from_env(&[
+        ("API_HOST", "0.0.0.0"),
+        ("API_PORT", "8080"),
+        ("API_CORS_ORIGIN", "https://a.example, https://b.example"),
+        ("DEFAULT_LAYER", "L1"),
+        ("MAX_ESCALATION_LAYER", "L3"),
+        ("ENABLE_CROSS_CHECK", "true"),
+        ("ENABLE_AUTO_ESCALATE", "false"),
+        ("LAYER_L2_ENABLED", "false"),
+        ("LAYER_L3_ENABLED", "true"),
+        ("COST_ALERT_THRESHOLD", "0.50"),
+        ("LOG_LEVEL", "debug"),
+        ("LOG_FILE", "logs/gateway.log"),
+        ("DATABASE_URL", "sqlite://data/x.db?mode=rwc"),
+        ("REDIS_HOST", "localhost"),
+        ("MODE", "mcp"),
+        ("OPENAI_API_KEY", "sk-x"),
+    ]);
+    assert_eq!(config.server.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(
+        config.server.cors_origins,
+        ["https://a.example", "https://b.example"]
+    );
+    assert_eq!(
+        (config.routing.default_tier, config.routing.max_tier),
+        (Tier::L1, Tier::L3)
+    );
+    assert_eq!(config.routing.cross_check, CrossCheck::High);
+    assert!(!config.routing.auto_escalate);
+    assert_eq!(config.routing.disabled_tiers, [Tier::L2]);
+    assert_eq!(config.budget.alert, Some(usd("0.5")));
+    assert_eq!(
+        (&*config.log.level, config.log.file.as_deref()),
+        ("debug", Some(Path::new("logs/gateway.log")))
+    );
+    assert_eq!(config.store.url, StoreUrl::Sqlite("data/x.db".into()));
+    assert_eq!(config.mode, Mode::Mcp);
+    assert!(
+        config.warnings[0].starts_with("REDIS_HOST is ignored"),
+        "{:?}",
+        config.warnings
+    );
+    assert!(!Catalog::new(&config).tiers().contains(&Tier::L2));
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    for (name, value, why) in [
+        (
+            "API_PORT",
+            "99999",
+            "`server.listen`: `127.0.0.1:99999` is no address",
+        ),
+        (
+            "MAX_ESCALATION_LAYER",
+            "4",
+            "`routing.max_tier`: `4` is no tier",
+        ),
+        (
+            "ENABLE_CROSS_CHECK",
+            "maybe",
+            "`maybe` is not one of true, false",
+        ),
+        ("COST_ALERT_THRESHOLD", "much", "no amount of dollars"),
+        (
+            "DATABASE_URL",
+            "postgresql://u:canary@db/x",
+            "postgresql is not in this build",
+        ),
+        ("MODE", "both", "`both` is not one of api, mcp"),
+    ] {
+        let fault = env_fault(&[(name, value)]);
+        assert!(
+            fault.starts_with(&format!("environment variable {name}: ")),
+            "{fault}"
+        );
+        assert!(fault.contains(why) && !fault.contains("canary"), "{fault}");
+    }
+}
+
+#[test]
+fn the_file_wins_over_the_environment() {
+    let text = "[server]\nlisten = \"127.0.0.1:4000\"\n[store]\nurl = \"memory:\"\n";
+    let env = [
+        ("API_PORT", "5000"),
+        ("DATABASE_URL", "postgres://x"),
+        ("LOG_LEVEL", "warn"),
+    ];
+    let config = load_with(text, &env).unwrap();
+    assert_eq!(config.server.listen.port(), 4000);
+    assert_eq!(config.store.url, StoreUrl::Memory);
+    assert_eq!(config.log.level, "warn");
+}
+
+#[test]
+fn cors_for_everyone_is_ignored_with_a_warning() {
+    let config = from_env(&[("API_CORS_ORIGIN", "*"), ("OPENAI_API_KEY", "k")]);
+    assert!(config.server.cors_origins.is_empty());
+    assert!(config.warnings[0].contains("API_CORS_ORIGIN=*"));
+}

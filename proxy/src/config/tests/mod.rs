@@ -1,0 +1,102 @@
+use std::sync::Arc;
+
+use rungs::catalog::{Capability, Money, Price, Tier};
+
+use super::*;
+
+mod access;
+mod catalog;
+mod entries;
+mod environment;
+mod faults;
+
+fn vars(all: &[(&str, &str)]) -> Vars {
+    all.iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn world(vars: &Vars) -> World<'_> {
+    World {
+        vars,
+        read: &|path| match path.to_str() {
+            Some("/run/secret") => Ok("from-a-file-k9x2m4\n".to_owned()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        },
+        ollama: &|_| None,
+    }
+}
+
+fn load_with(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let vars = vars(env);
+    Config::load(Some(&Source::new("rungs.toml", text)), &world(&vars))
+}
+
+fn load(text: &str) -> Config {
+    load_with(text, &[]).unwrap()
+}
+
+fn from_env(env: &[(&str, &str)]) -> Config {
+    Config::load(None, &world(&vars(env))).unwrap()
+}
+
+fn faults(text: &str) -> Vec<String> {
+    let error = load_with(text, &[]).unwrap_err();
+    error.0.iter().map(ToString::to_string).collect()
+}
+
+fn env_fault(env: &[(&str, &str)]) -> String {
+    Config::load(None, &world(&vars(env)))
+        .unwrap_err()
+        .to_string()
+}
+
+const PROVIDER: &str = "[[provider]]\nname = \"p\"\nbase_url = \"https://llm.example/v1\"\n";
+
+fn model(id: &str, more: &str) -> String {
+    format!("[[model]]\nid = \"{id}\"\nprovider = \"p\"\ntier = \"L1\"\n{more}\n")
+}
+
+fn usd(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+#[test]
+fn the_example_says_the_defaults() {
+    let text = include_str!("../../../rungs.example.toml");
+    let config = load_with(text, &[("OPENAI_API_KEY", "k")]).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!((config.providers.len(), config.models.len()), (2, 3));
+
+    let defaults = from_env(&[("OPENAI_API_KEY", "k")]);
+    let settings = |c: &Config| {
+        format!(
+            "{:?}",
+            (
+                &c.server,
+                &c.store,
+                &c.cache,
+                &c.limits,
+                &c.timeouts,
+                &c.retry,
+                &c.breaker,
+                &c.routing,
+                &c.log
+            )
+        )
+    };
+    assert_eq!(settings(&config), settings(&defaults));
+
+    // What is commented out must be right too.
+    let keys: String = text
+        .lines()
+        .skip_while(|line| !line.starts_with("# [[key]]"))
+        .map(|line| format!("{}\n", line.trim_start_matches("# ")))
+        .collect();
+    let env = [
+        ("OPENAI_API_KEY", "k"),
+        ("RUNGS_KEY", "k3J9-x7Qm-82Lw-p0Zt"),
+    ];
+    let config = load_with(&format!("{text}{keys}"), &env).unwrap();
+    assert_eq!(config.keys[0].rpm, Some(60));
+}
