@@ -48,12 +48,12 @@
 mod dialect;
 mod endpoint;
 mod frames;
-mod http;
 pub mod openai;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod retry_after;
 mod secret;
+mod service;
 mod target;
 
 #[cfg(feature = "reqwest")]
@@ -61,8 +61,8 @@ pub use self::reqwest::{ReqwestTransport, TransportBody, TransportConfig};
 pub use self::{
     dialect::{Decode, Dialect},
     endpoint::Endpoint,
-    http::HttpProvider,
     secret::Secret,
+    service::HttpProvider,
 };
 
 #[cfg(test)]

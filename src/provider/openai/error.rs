@@ -88,8 +88,11 @@ impl Complaint {
                 self.param = text("param");
                 self.kind = text("type").unwrap_or_default();
                 self.code = text("code").unwrap_or_default();
-                if let Some(inner) = error["innererror"]["code"].as_str() {
-                    self.code = inner.to_owned();
+                let inner = error
+                    .get("innererror")
+                    .and_then(|inner| inner["code"].as_str());
+                if let Some(inner) = inner {
+                    inner.clone_into(&mut self.code);
                 }
             }
             _ => {}

@@ -26,8 +26,8 @@ pub(super) struct Chunks {
     usage: Option<Usage>,
     finish: Option<FinishReason>,
     usage_chunk: Option<Bytes>,
-    /// Choices that have begun and not finished; only kept where the finish reason ends the stream.
-    open: SmallVec<[u64; 2]>,
+    /// The choices seen, and whether each has finished; kept where the finish reason ends the stream.
+    finished: SmallVec<[(u64, bool); 2]>,
 }
 
 #[derive(Deserialize)]
@@ -37,10 +37,8 @@ struct Chunk<'a> {
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
-    choices: Option<SmallChoices<'a>>,
+    choices: Option<Vec<Choice<'a>>>,
 }
-
-type SmallChoices<'a> = Vec<Choice<'a>>;
 
 #[derive(Deserialize)]
 struct Choice<'a> {
@@ -58,7 +56,7 @@ impl Chunks {
             usage: None,
             finish: None,
             usage_chunk: None,
-            open: SmallVec::new(),
+            finished: SmallVec::new(),
         }
     }
 
@@ -103,9 +101,13 @@ impl Chunks {
                 self.finish = Some(FinishReason::from_openai(reason));
             }
             if self.terminal == Terminal::FinishReason {
-                self.open.retain(|index| *index != choice.index);
-                if reason.is_none() {
-                    self.open.push(choice.index);
+                match self
+                    .finished
+                    .iter_mut()
+                    .find(|(index, _)| *index == choice.index)
+                {
+                    Some((_, finished)) => *finished |= reason.is_some(),
+                    None => self.finished.push((choice.index, reason.is_some())),
                 }
             }
         }
@@ -124,6 +126,10 @@ impl Chunks {
         }
         self.usage_chunk = Some(usage_chunk.into_bytes());
         Ok(rest)
+    }
+
+    fn all_finished(&self) -> bool {
+        !self.finished.is_empty() && self.finished.iter().all(|(_, finished)| *finished)
     }
 
     fn end(&mut self) -> Frame {
@@ -156,9 +162,7 @@ impl Decode for Chunks {
             }
         }
         match self.terminal {
-            Terminal::FinishReason if self.finish.is_some() && self.open.is_empty() => {
-                Ok(self.end())
-            }
+            Terminal::FinishReason if self.all_finished() => Ok(self.end()),
             Terminal::FinishReason => Err(cut("its finish reason")),
             Terminal::Done => Err(cut("`[DONE]`")),
         }
