@@ -18,14 +18,14 @@ use crate::{
     model::Frame,
 };
 
-/// The frames of a streamed body. With the end, or an error, the body is dropped, and with it the connection's stream.
+/// The frames of a streamed body. Its reader, [`ModelBody`](crate::model::ModelBody), drops it with the end or the first error,
+/// and so frees the connection.
 #[pin_project]
 pub(super) struct Frames<B> {
     #[pin]
     body: Option<B>,
     decode: Box<dyn Decode>,
     target: Arc<Target>,
-    done: bool,
 }
 
 impl<B> Frames<B> {
@@ -34,7 +34,6 @@ impl<B> Frames<B> {
             body: Some(body),
             decode,
             target,
-            done: false,
         }
     }
 }
@@ -48,9 +47,6 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
-        if *this.done {
-            return Poll::Ready(None);
-        }
         let frame = loop {
             let Some(body) = this.body.as_mut().as_pin_mut() else {
                 break this.decode.finish();
@@ -68,10 +64,6 @@ where
                 None => this.body.set(None),
             }
         };
-        if !matches!(frame, Ok(Frame::Data(_))) {
-            *this.done = true;
-            this.body.set(None);
-        }
         Poll::Ready(Some(frame.map_err(|error| this.target.blame(error))))
     }
 }
