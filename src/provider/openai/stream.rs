@@ -1,0 +1,208 @@
+use std::{borrow::Cow, sync::LazyLock};
+
+use bytes::Bytes;
+use memchr::memmem::Finder;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use smallvec::SmallVec;
+
+use super::{Terminal, error, usage};
+use crate::{
+    error::{Error, ErrorKind},
+    json::RawObject,
+    model::{End, FinishReason, Frame, Operation, Usage},
+    provider::Decode,
+    sse::{Decoder, Event},
+};
+
+/// The members that make a chunk worth parsing.
+static NOTABLE: LazyLock<[Finder<'static>; 3]> =
+    LazyLock::new(|| [r#""usage""#, r#""finish_reason""#, r#""error""#].map(Finder::new));
+
+/// Decodes a stream of chat chunks.
+pub(super) struct Chunks {
+    decoder: Decoder,
+    terminal: Terminal,
+    usage: Option<Usage>,
+    finish: Option<FinishReason>,
+    usage_chunk: Option<Bytes>,
+    /// The choices seen, and whether each has finished; kept where the finish reason ends the stream.
+    finished: SmallVec<[(u64, bool); 2]>,
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    choices: Option<Vec<Choice<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow)]
+    finish_reason: Option<Cow<'a, str>>,
+}
+
+impl Chunks {
+    pub(super) fn new(terminal: Terminal) -> Self {
+        Self {
+            decoder: Decoder::new(),
+            terminal,
+            usage: None,
+            finish: None,
+            usage_chunk: None,
+            finished: SmallVec::new(),
+        }
+    }
+
+    /// The frame that an event means, if it means one.
+    fn frame(&mut self, event: Event) -> Result<Option<Frame>, Error> {
+        let Event { name, data } = event;
+        if data.trim_ascii() == b"[DONE]" {
+            return Ok(Some(self.end()));
+        }
+        match name.as_deref() {
+            Some(b"error") => return Err(error::in_stream(&data)),
+            Some(b"ping") => return Ok(None),
+            _ if data.trim_ascii().is_empty() => return Ok(None),
+            _ => {}
+        }
+        let text = object(&data)?;
+        let parse = self.terminal == Terminal::FinishReason || is_notable(text);
+        if !parse {
+            return Ok(Some(Frame::Data(data)));
+        }
+        let chunk: Chunk<'_> = serde_json::from_str(text).map_err(|_| no_chunk())?;
+        if chunk.error.is_some() {
+            return Err(error::in_stream(&data));
+        }
+        let choices = chunk.choices.unwrap_or_default();
+        self.note(&choices);
+        let Some(raw) = chunk.usage else {
+            return Ok(Some(Frame::Data(data)));
+        };
+        // Providers that send running totals repeat themselves; the last figure is the true one.
+        self.usage = usage::read(Operation::Chat, raw).or(self.usage);
+        let silent = choices.is_empty();
+        self.take_usage(data, silent)
+    }
+
+    fn note(&mut self, choices: &[Choice<'_>]) {
+        for choice in choices {
+            let reason = choice.finish_reason.as_deref().filter(|r| !r.is_empty());
+            if let Some(reason) = reason
+                && (choice.index == 0 || self.finish.is_none())
+            {
+                self.finish = Some(FinishReason::from_openai(reason));
+            }
+            if self.terminal == Terminal::FinishReason {
+                match self
+                    .finished
+                    .iter_mut()
+                    .find(|(index, _)| *index == choice.index)
+                {
+                    Some((_, finished)) => *finished |= reason.is_some(),
+                    None => self.finished.push((choice.index, reason.is_some())),
+                }
+            }
+        }
+    }
+
+    /// Keeps a chunk with usage for the end; what else it says is forwarded without the usage.
+    fn take_usage(&mut self, data: Bytes, silent: bool) -> Result<Option<Frame>, Error> {
+        let mut usage_chunk = RawObject::parse(data).map_err(|_| no_chunk())?;
+        let rest = (!silent).then(|| {
+            let mut rest = usage_chunk.clone();
+            rest.remove("usage");
+            Frame::Data(rest.into_bytes())
+        });
+        if usage_chunk.get("choices") != Some("[]") {
+            usage_chunk.set("choices", &[(); 0])?;
+        }
+        self.usage_chunk = Some(usage_chunk.into_bytes());
+        Ok(rest)
+    }
+
+    fn all_finished(&self) -> bool {
+        !self.finished.is_empty() && self.finished.iter().all(|(_, finished)| *finished)
+    }
+
+    fn end(&mut self) -> Frame {
+        Frame::End(End {
+            usage: self.usage,
+            finish: self.finish,
+            usage_chunk: self.usage_chunk.take(),
+        })
+    }
+}
+
+impl Decode for Chunks {
+    fn push(&mut self, chunk: Bytes) {
+        self.decoder.push(chunk);
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
+        while let Some(event) = self.decoder.next_event()? {
+            if let Some(frame) = self.frame(event)? {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+
+    fn finish(&mut self) -> Result<Frame, Error> {
+        while let Some(event) = self.decoder.finish()? {
+            if let Some(frame) = self.frame(event)? {
+                return Ok(frame);
+            }
+        }
+        match self.terminal {
+            Terminal::FinishReason if self.all_finished() => Ok(self.end()),
+            Terminal::FinishReason => Err(cut("its finish reason")),
+            Terminal::Done => Err(cut("`[DONE]`")),
+        }
+    }
+}
+
+/// The text of an event, if it looks like a JSON object; whether it is one is for those to find out who read it.
+fn object(data: &[u8]) -> Result<&str, Error> {
+    let text = std::str::from_utf8(data).map_err(|_| no_chunk())?;
+    let inner = text.trim_ascii();
+    if inner.starts_with('{') && inner.ends_with('}') {
+        Ok(text)
+    } else {
+        Err(no_chunk())
+    }
+}
+
+/// Whether a notable member stands in `json` with a value other than `null` or an empty string. Inside a string its quotes
+/// would be escaped, so text about such members is not taken for them.
+fn is_notable(json: &str) -> bool {
+    let json = json.as_bytes();
+    NOTABLE.iter().any(|name| {
+        name.find_iter(json).any(|at| {
+            let rest = json[at + name.needle().len()..].trim_ascii_start();
+            let value = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+            value.is_some_and(|value| !value.starts_with(b"null") && !value.starts_with(b"\"\""))
+        })
+    })
+}
+
+fn no_chunk() -> Error {
+    Error::new(
+        ErrorKind::Upstream,
+        "the provider's stream has an event that is no chat chunk",
+    )
+}
+
+fn cut(missing: &str) -> Error {
+    Error::new(
+        ErrorKind::Cut,
+        format!("the provider's stream stopped without {missing}"),
+    )
+}

@@ -1,0 +1,248 @@
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::{
+    error::ErrorKind,
+    json::RawObject,
+    model::{Call, CallContext, Frame, Operation, Usage},
+};
+
+fn write(dialect: OpenAi, op: Operation, body: &'static str) -> Result<Request<Bytes>, Error> {
+    let body = RawObject::parse(body.into()).unwrap();
+    let req = ModelRequest::new(op, body, CallContext::new(Call::new("t")));
+    let mut d = Deployment::new("p", "auto");
+    d.upstream = Arc::from("up/stream");
+    dialect.request(&req, &d, &Endpoint::new("p", "http://h/v1").unwrap())
+}
+
+#[track_caller]
+fn sent(op: Operation, body: &'static str) -> String {
+    let request = write(OpenAi::new(), op, body).unwrap();
+    String::from_utf8(request.into_body().to_vec()).unwrap()
+}
+
+#[test]
+fn a_request_changes_only_where_it_must() {
+    use Operation::{Chat, Embeddings};
+    for (op, client, provider) in [
+        (
+            Chat,
+            r#"{"model":"up/stream", "n":1.0 }"#,
+            r#"{"model":"up/stream", "n":1.0 }"#,
+        ),
+        (
+            Chat,
+            r#"{ "a":1, "model":"auto"}"#,
+            r#"{ "a":1, "model":"up/stream"}"#,
+        ),
+        (Chat, r#"{"a":1}"#, r#"{"a":1,"model":"up/stream"}"#),
+        (
+            Chat,
+            r#"{"model":"up/stream","stream":true}"#,
+            r#"{"model":"up/stream","stream":true,"stream_options":{"include_usage":true}}"#,
+        ),
+        (
+            Chat,
+            r#"{"model":"up/stream","stream":true,"stream_options":null}"#,
+            r#"{"model":"up/stream","stream":true,"stream_options":{"include_usage":true}}"#,
+        ),
+        (
+            Chat,
+            r#"{"stream_options":{"x":[1], "include_usage":false},"model":"up/stream","stream":true}"#,
+            r#"{"stream_options":{"x":[1], "include_usage":true},"model":"up/stream","stream":true}"#,
+        ),
+        (
+            Chat,
+            r#"{"stream_options":{ "include_usage":true },"model":"up/stream","stream":true}"#,
+            r#"{"stream_options":{ "include_usage":true },"model":"up/stream","stream":true}"#,
+        ),
+        (
+            Embeddings,
+            r#"{"model":"up/stream","input":"a","stream":true}"#,
+            r#"{"model":"up/stream","input":"a","stream":true}"#,
+        ),
+    ] {
+        assert_eq!(sent(op, client), provider);
+    }
+}
+
+#[test]
+fn stream_options_of_another_type_are_the_clients_fault() {
+    let body = r#"{"model":"a","stream":true,"stream_options":"yes"}"#;
+    let error = write(OpenAi::new(), Operation::Chat, body).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_eq!(error.get_param(), Some("stream_options"));
+    let accepting = OpenAi::new().metering(Metering::Accept);
+    let request = write(accepting, Operation::Chat, body).unwrap();
+    assert_eq!(request.uri(), "http://h/v1/chat/completions");
+    assert!(!String::from_utf8_lossy(request.body()).contains("include_usage"));
+}
+
+#[test]
+fn usage_is_taken_apart_into_disjoint_buckets() {
+    let buckets = |input, cache_read, cache_write_5m, cache_write_1h, output, reasoning| {
+        Some(Usage {
+            input,
+            cache_read,
+            cache_write_5m,
+            cache_write_1h,
+            output,
+            reasoning,
+        })
+    };
+    #[rustfmt::skip]
+    let rows = [
+        (r#"{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}"#, buckets(9, 0, 0, 0, 3, 0)),
+        (r#"{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}"#, buckets(0, 0, 0, 0, 0, 0)),
+        (r#"{"prompt_tokens":9.0,"completion_tokens":3}"#, buckets(9, 0, 0, 0, 3, 0)),
+        (r#"{"prompt_tokens":100,"completion_tokens":30,"prompt_tokens_details":{"cached_tokens":64},"completion_tokens_details":{"reasoning_tokens":20}}"#, buckets(36, 64, 0, 0, 10, 20)),
+        (r#"{"prompt_tokens":100,"completion_tokens":30,"prompt_tokens_details":null,"completion_tokens_details":{"reasoning_tokens":null}}"#, buckets(100, 0, 0, 0, 30, 0)),
+        (r#"{"prompt_tokens":100,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":40,"cache_write_tokens":50}}"#, buckets(10, 40, 50, 0, 3, 0)),
+        (r#"{"prompt_tokens":100,"completion_tokens":3,"cache_creation_input_tokens":50}"#, buckets(50, 0, 50, 0, 3, 0)),
+        (r#"{"prompt_tokens":100,"completion_tokens":3,"cache_creation_input_tokens":60,"cache_creation":{"ephemeral_5m_input_tokens":50,"ephemeral_1h_input_tokens":10}}"#, buckets(40, 0, 50, 10, 3, 0)),
+        (r#"{"prompt_tokens":100,"completion_tokens":3,"prompt_cache_hit_tokens":80,"prompt_cache_miss_tokens":20}"#, buckets(20, 80, 0, 0, 3, 0)),
+        // Reasoning on top of the completion, as the total shows.
+        (r#"{"prompt_tokens":10,"completion_tokens":30,"total_tokens":60,"completion_tokens_details":{"reasoning_tokens":20}}"#, buckets(10, 0, 0, 0, 30, 20)),
+        // Parts larger than the whole.
+        (r#"{"prompt_tokens":10,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":11},"completion_tokens_details":{"reasoning_tokens":4}}"#, buckets(10, 0, 0, 0, 3, 0)),
+        (r#"{"prompt_tokens":10,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":-1}}"#, buckets(10, 0, 0, 0, 3, 0)),
+        // No figure to believe.
+        (r#"{"prompt_tokens":-9,"completion_tokens":3}"#, None),
+        (r#"{"prompt_tokens":9,"completion_tokens":1000000000000000000}"#, None),
+        (r#"{"prompt_tokens":9,"completion_tokens":99999999999999999999999}"#, None),
+        (r#"{"prompt_tokens":"9","completion_tokens":3}"#, None),
+        (r#"{"prompt_tokens":9.5,"completion_tokens":3}"#, None),
+        (r#"{"prompt_tokens":9}"#, None),
+        (r#"{}"#, None),
+        (r#"[]"#, None),
+    ];
+    for (raw, wanted) in rows {
+        let raw: &RawValue = serde_json::from_str(raw).unwrap();
+        assert_eq!(usage::read(Operation::Chat, raw), wanted, "{raw}");
+    }
+    let raw: &RawValue = serde_json::from_str(r#"{"prompt_tokens":8,"total_tokens":8}"#).unwrap();
+    assert_eq!(
+        usage::read(Operation::Embeddings, raw),
+        Some(Usage::new(8, 0))
+    );
+}
+
+/// The frames of a stream's body in one chunk, and the error that ended them.
+fn decode(terminal: Terminal, body: &'static str) -> (Vec<Frame>, Option<Error>) {
+    let mut chunks = stream::Chunks::new(terminal);
+    chunks.push(Bytes::from_static(body.as_bytes()));
+    let mut frames = Vec::new();
+    let mut next = || match chunks.next_frame() {
+        Ok(None) => chunks.finish(),
+        Ok(Some(frame)) => Ok(frame),
+        Err(error) => Err(error),
+    };
+    loop {
+        match next() {
+            Ok(frame) => frames.push(frame),
+            Err(error) => return (frames, Some(error)),
+        }
+        if let Some(Frame::End(_)) = frames.last() {
+            return (frames, None);
+        }
+    }
+}
+
+#[test]
+fn an_untouched_chunk_is_a_slice_of_what_arrived() {
+    let body = "data: {\"choices\":[{\"finish_reason\":null}],\"usage\":null}\n\ndata: [DONE]\n\n";
+    let (frames, error) = decode(Terminal::Done, body);
+    assert!(error.is_none());
+    let [Frame::Data(data), Frame::End(_)] = &frames[..] else {
+        unreachable!("{frames:?}")
+    };
+    assert!(body.as_bytes().as_ptr_range().contains(&data.as_ptr()));
+}
+
+#[test]
+fn pings_comments_and_empty_events_are_not_data() {
+    let body =
+        ": hi\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\ndata:\n\nid: 1\n\ndata: [DONE]\n\n";
+    let (frames, error) = decode(Terminal::Done, body);
+    assert!(error.is_none());
+    assert!(matches!(&frames[..], [Frame::End(_)]));
+}
+
+#[test]
+fn what_is_no_chunk_is_an_error_of_the_provider() {
+    for body in [
+        "data: <html>\n\n",
+        "data: hello\n\n",
+        "data: {\"choices\":[\n\n",
+        "data: {\"usage\":{\"prompt_tokens\":1},,}\n\n",
+        "data: {\"usage\":{\"prompt_tokens\":1},\"a\":1,\"a\":2}\n\n",
+    ] {
+        let error = decode(Terminal::Done, body).1.unwrap();
+        assert_eq!(error.kind(), ErrorKind::Upstream, "{body}");
+    }
+}
+
+#[test]
+fn error_events_get_the_kind_that_their_words_mean() {
+    for (event, kind) in [
+        (
+            r#"data: {"error":{"message":"m","code":503}}"#,
+            ErrorKind::Unavailable,
+        ),
+        (
+            r#"data: {"error":{"message":"m","type":"overloaded_error"}}"#,
+            ErrorKind::Unavailable,
+        ),
+        (
+            r#"data: {"error":{"message":"m","type":"invalid_request_error"}}"#,
+            ErrorKind::Invalid,
+        ),
+        (
+            r#"data: {"error":{"message":"m","code":"rate_limit_exceeded"}}"#,
+            ErrorKind::RateLimited,
+        ),
+        (r#"data: {"error":"m"}"#, ErrorKind::Upstream),
+        (
+            r#"data: {"choices":[{"delta":{},"finish_reason":"error"}],"error":{"code":429,"message":"m"}}"#,
+            ErrorKind::RateLimited,
+        ),
+        (
+            "event: error\ndata: {\"message\":\"m\"}",
+            ErrorKind::Upstream,
+        ),
+        ("event: error\ndata: m", ErrorKind::Upstream),
+    ] {
+        let body = format!("{event}\n\ndata: [DONE]\n\n").leak();
+        let (frames, error) = decode(Terminal::Done, body);
+        let error = error.unwrap();
+        assert!(frames.is_empty(), "{event}");
+        assert_eq!((error.kind(), error.message()), (kind, "m"), "{event}");
+    }
+}
+
+#[test]
+fn text_about_errors_and_a_null_error_are_no_error() {
+    let body = "data: {\"error\":null,\"choices\":[{\"delta\":{\"content\":\"\\\"error\\\":{} and \\\"usage\\\":1\"}}]}\n\ndata: [DONE]\n\n";
+    let (frames, error) = decode(Terminal::Done, body);
+    assert!(error.is_none());
+    assert_eq!(frames.len(), 2);
+}
+
+#[test]
+fn a_finish_reason_ends_the_stream_only_where_configured_and_only_for_all_choices() {
+    let one = "data: {\"choices\":[{\"index\":1,\"finish_reason\":\"stop\"}]}\n\n";
+    assert!(decode(Terminal::FinishReason, one).1.is_none());
+    assert_eq!(
+        decode(Terminal::Done, one).1.unwrap().kind(),
+        ErrorKind::Cut
+    );
+    let two = "data: {\"choices\":[{\"index\":0,\"delta\":{}}]}\n\ndata: {\"choices\":[{\"index\":1,\"finish_reason\":\"stop\"}]}\n\n";
+    assert_eq!(
+        decode(Terminal::FinishReason, two).1.unwrap().kind(),
+        ErrorKind::Cut
+    );
+    let error = decode(Terminal::FinishReason, "").1.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Cut);
+}
