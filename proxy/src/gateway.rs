@@ -1,6 +1,6 @@
 //! The running gateway: a configuration, the rings built from it, and the state that outlives both.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arc_swap::ArcSwap;
 use rungs::{model::BoxModelService, route::Route, swap::Swap};
@@ -8,6 +8,7 @@ use rungs::{model::BoxModelService, route::Route, swap::Swap};
 use crate::{
     auth::{Keyring, Principal},
     config::{Access, Catalog, Config},
+    provider::Provider,
     stack::{attempt_ring, call_ring},
     state::State,
 };
@@ -81,12 +82,20 @@ async fn build(config: Config, state: &State) -> anyhow::Result<(Live, BoxModelS
     let has_keys = state.keys.list().await?.iter().any(|key| key.revoked.is_none());
     let access = config.check_bind(has_keys)?;
     let catalog = Catalog::new(&config);
-    let rings = catalog
-        .deployments()
+    let providers = config
+        .providers
         .iter()
-        .map(|deployment| Ok((Arc::clone(deployment), attempt_ring(&config, deployment, state)?)))
-        .collect::<Result<Vec<_>, rungs::Error>>()?;
-    let route = Route::new(rings).classify(config.routing.classifier);
+        .map(|provider| Ok((Arc::clone(&provider.name), Provider::build(provider, state)?)))
+        .collect::<Result<HashMap<_, _>, rungs::Error>>()?;
+    let rings = catalog.deployments().iter().filter_map(|deployment| {
+        let provider = providers.get(&deployment.provider)?;
+        Some((Arc::clone(deployment), attempt_ring(&config, deployment, provider, state)))
+    });
+    let route = Route::new(rings);
+    let route = match config.routing.classifier {
+        true => route,
+        false => route.unclassified(),
+    };
     let keyring = Keyring::new(state.pepper.clone(), Arc::clone(&state.keys), &config.keys);
     for principal in keyring.configured() {
         state.open_account(principal).await?;

@@ -7,6 +7,7 @@ mod config;
 mod gateway;
 mod http;
 mod log;
+mod provider;
 mod server;
 mod stack;
 mod state;

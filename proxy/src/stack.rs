@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use rungs::{
-    Error,
     catalog::Deployment,
     layers::{
         breaker::BreakerLayer,
@@ -24,7 +23,7 @@ use rungs::{
 };
 use tower::ServiceBuilder;
 
-use crate::{config::Config, state::State};
+use crate::{config::Config, provider::Provider, state::State};
 
 /// What happens to each user's call.
 pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxModelService {
@@ -60,17 +59,17 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
 pub(crate) fn attempt_ring(
     config: &Config,
     deployment: &Arc<Deployment>,
+    provider: &Provider,
     state: &State,
-) -> Result<BoxModelService, Error> {
-    let provider = state.provider(deployment)?;
-    Ok(BoxModelService::new(
+) -> BoxModelService {
+    BoxModelService::new(
         ServiceBuilder::new()
             // A dead deployment answers at once, so that the route goes on to the next.
-            .layer(BreakerLayer::new(state.breaker(deployment)))
+            .layer(BreakerLayer::new(state.breaker(deployment, config.breaker.to_layer())))
             // Only before the first frame. Every try below pays for itself.
-            .layer(RetryLayer::new(config.retry.to_layer(), state.retry_budget.clone()))
+            .layer(RetryLayer::new(config.retry.to_layer()).budget(state.retries.clone()))
             // The provider's requests and tokens per minute. Refusals stand above the money: what is not sent costs nothing.
-            .option_layer(provider.rate_layer(state.rates.clone()))
+            .option_layer(provider.rate.clone())
             // Attempts at once; sheds, never queues.
             .option_layer(provider.permits.clone().map(InFlightLayer::shared))
             // Holds the worst case, settles the real cost. Its refusal sends the route to something cheaper.
@@ -81,10 +80,10 @@ pub(crate) fn attempt_ring(
             .layer(TimeoutLayer::new(config.timeouts.to_layer()).deployment(deployment.clone()))
             // A pure dialect over an HTTP client.
             .service(HttpProvider::new(
+                provider.transport.clone(),
                 deployment.clone(),
                 provider.endpoint.clone(),
                 provider.dialect.clone(),
-                provider.transport.clone(),
             )),
-    ))
+    )
 }

@@ -141,6 +141,11 @@ impl State {
         Ok(())
     }
 
+    /// Whether there is a database, or memory only.
+    pub(crate) fn has_database(&self) -> bool {
+        self.database.is_some()
+    }
+
     /// Writes what is still in memory; the last thing a process does.
     pub(crate) async fn close(&self) {
         let flushed = tokio::time::timeout(Duration::from_secs(10), async {

@@ -43,7 +43,7 @@ pub use body::AnswerBody;
 pub use envelope::{error_response, error_value};
 pub use facts::write_facts;
 pub use read::read_body;
-pub use service::{Admit, OpenAi};
+pub use service::{Admit, Admitted, OpenAi};
 
 #[cfg(test)]
 mod tests;

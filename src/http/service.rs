@@ -21,10 +21,31 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     json::RawObject,
-    model::{Call, CallContext, ModelRequest, ModelResponse, ModelService, Operation, RouteHint},
+    model::{CacheUse, Call, CallContext, ModelRequest, ModelResponse, ModelService, Operation, RouteHint},
 };
 
-/// Says who calls and where the call may go. A closure will do.
+/// A request that was let in.
+#[derive(Debug, Clone)]
+pub struct Admitted {
+    /// Who calls, and what the call may do.
+    pub ctx: CallContext,
+    /// Where it may go.
+    pub route: RouteHint,
+    /// What the cache may do for it.
+    pub cache: CacheUse,
+}
+
+impl From<(CallContext, RouteHint)> for Admitted {
+    fn from((ctx, route): (CallContext, RouteHint)) -> Self {
+        Self {
+            ctx,
+            route,
+            cache: CacheUse::default(),
+        }
+    }
+}
+
+/// Says who calls and where the call may go. A closure will do; it may return the context and the route alone.
 pub trait Admit: Clone + Send + Sync + 'static {
     /// Admits a request by its head and its body.
     ///
@@ -35,24 +56,16 @@ pub trait Admit: Clone + Send + Sync + 'static {
         head: &Parts,
         op: Operation,
         body: &RawObject,
-    ) -> Result<(CallContext, RouteHint), Error>;
+    ) -> Result<Admitted, Error>;
 }
 
-impl<F> Admit for F
+impl<F, R> Admit for F
 where
-    F: Fn(&Parts, Operation, &RawObject) -> Result<(CallContext, RouteHint), Error>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
+    F: Fn(&Parts, Operation, &RawObject) -> Result<R, Error> + Clone + Send + Sync + 'static,
+    R: Into<Admitted>,
 {
-    fn admit(
-        &self,
-        head: &Parts,
-        op: Operation,
-        body: &RawObject,
-    ) -> Result<(CallContext, RouteHint), Error> {
-        self(head, op, body)
+    fn admit(&self, head: &Parts, op: Operation, body: &RawObject) -> Result<Admitted, Error> {
+        self(head, op, body).map(Into::into)
     }
 }
 
@@ -169,8 +182,9 @@ impl Options {
         let bytes = read_body(&head.headers, body, self.body_limit, self.body_time).await?;
         let body = RawObject::parse(bytes)?;
         validate(op, &body)?;
-        let (ctx, route) = admit.admit(&head, op, &body)?;
-        Ok(ModelRequest::new(op, body, ctx).route(route))
+        let Admitted { ctx, route, cache } = admit.admit(&head, op, &body)?;
+        let request = ModelRequest::new(op, body, ctx).route(route);
+        Ok(ModelRequest { cache, ..request })
     }
 
     async fn whole<S: ModelService>(

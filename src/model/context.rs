@@ -29,6 +29,15 @@ pub enum Quality {
     Critical,
 }
 
+/// A caller's own limits per minute; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RateLimits {
+    /// Requests per minute.
+    pub requests: Option<u64>,
+    /// Tokens per minute.
+    pub tokens: Option<u64>,
+}
+
 /// The facts of one call, fixed where it enters. Give it to [`CallContext::new`].
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -46,6 +55,8 @@ pub struct Call {
     pub quality: Quality,
     /// The accounts that pay, all of them at once.
     pub accounts: Arc<[Arc<str>]>,
+    /// How often the caller may ask.
+    pub limits: RateLimits,
     /// No attempt starts, and no frame is waited for, beyond this point.
     pub deadline: Option<Instant>,
     /// How many attempts the call may have, over retries, fallbacks, climbs and reviewers together.
@@ -64,6 +75,7 @@ impl Call {
             conversation: None,
             quality: Quality::Normal,
             accounts: Arc::new([]),
+            limits: RateLimits::default(),
             deadline: None,
             max_attempts: 4,
         }

@@ -10,7 +10,7 @@ use tower::ServiceExt;
 use tower_service::Service;
 
 use super::{
-    Classifier, Decision, Heuristic,
+    Class, Classifier, Complexity, Decision, Heuristic, Task,
     decide::{Candidate, Needs},
 };
 use crate::{
@@ -42,6 +42,13 @@ impl Route {
     pub fn classifier(mut self, classifier: impl Classifier + 'static) -> Self {
         self.classifier = Arc::new(classifier);
         self
+    }
+
+    /// Leaves every request unclassified, as an ordinary question.
+    #[must_use]
+    pub fn unclassified(self) -> Self {
+        let ordinary = Class { task: Task::General, complexity: Complexity::Low };
+        self.classifier(move |_: &ModelRequest| ordinary)
     }
 
     /// What would be done with `request`, without doing it.

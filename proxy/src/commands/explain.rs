@@ -37,9 +37,11 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         hint.min_tier = config.routing.default_tier;
         hint.max_tier = config.routing.max_tier;
     }
-    let decision = Route::new([])
-        .classify(config.routing.classifier)
-        .decide(&ModelRequest::chat(body, ctx).route(hint));
+    let route = match config.routing.classifier {
+        true => Route::new([]),
+        false => Route::new([]).unclassified(),
+    };
+    let decision = route.decide(&ModelRequest::chat(body, ctx).route(hint));
     if args.json {
         println!("{:#}", decision_value(&decision));
         return Ok(ExitCode::SUCCESS);

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     }
     runtime()?.block_on(async {
         let reloads = Reloads { args: &args.config, listen: config.server.listen };
-        serve(config, Some(reloads), |_| {}).await
+        serve(config, Some(reloads), |_, _| {}).await
     })
 }
 
@@ -45,11 +45,11 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
-/// Serves `config`; `ready` is told the base URL once requests are answered.
+/// Serves `config`; `ready` is told the gateway and its base URL once it listens.
 pub(super) async fn serve(
     config: Config,
     reloads: Option<Reloads<'_>>,
-    ready: impl FnOnce(&str),
+    ready: impl FnOnce(&Gateway, &str),
 ) -> anyhow::Result<ExitCode> {
     let settings = config.server.clone();
     let gateway = Gateway::start(config).await?;
@@ -65,7 +65,7 @@ pub(super) async fn serve(
     if gateway.live().access == Access::Loopback {
         tracing::info!("open to programs on this computer, closed to web pages; make a key to close it");
     }
-    ready(&url);
+    ready(&gateway, &url);
 
     let stop = async {
         tokio::select! {

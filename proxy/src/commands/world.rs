@@ -32,11 +32,6 @@ pub(super) fn load(args: &ConfigArgs) -> anyhow::Result<Config> {
         }
         None => None,
     };
-    from_source(source.as_ref())
-}
-
-/// Loads a configuration from text, with the environment.
-pub(super) fn from_source(source: Option<&Source>) -> anyhow::Result<Config> {
     let vars: Vars = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -45,7 +40,17 @@ pub(super) fn from_source(source: Option<&Source>) -> anyhow::Result<Config> {
         read: &|path| fs::read_to_string(path),
         ollama: &|endpoint| installed(endpoint).ok(),
     };
-    Ok(Config::load(source, &world)?)
+    Ok(Config::load(source.as_ref(), &world)?)
+}
+
+/// Loads a configuration from text alone: nothing on this computer changes what it means.
+pub(super) fn alone(source: &Source) -> anyhow::Result<Config> {
+    let world = World {
+        vars: &Vars::new(),
+        read: &|_| Err(io::ErrorKind::NotFound.into()),
+        ollama: &|_| None,
+    };
+    Ok(Config::load(Some(source), &world)?)
 }
 
 /// The models that an Ollama at `endpoint` has. One short question over plain HTTP, before anything is started.

@@ -10,6 +10,7 @@ mod entries;
 mod env;
 mod error;
 mod key;
+mod layers;
 mod model;
 mod nearest;
 mod price;

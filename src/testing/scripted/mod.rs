@@ -46,9 +46,12 @@ pub struct Scripted {
     state: Arc<Mutex<State>>,
 }
 
+/// Works a reply out from the request.
+type Answer = Arc<dyn Fn(&ModelRequest) -> Reply + Send + Sync>;
+
 struct State {
     script: VecDeque<Reply>,
-    answer: Option<Arc<dyn Fn(&ModelRequest) -> Reply + Send + Sync>>,
+    answer: Option<Answer>,
     calls: usize,
     /// The newest requests; a scripted server may run for days.
     seen: VecDeque<ModelRequest>,

@@ -1,0 +1,50 @@
+//! `rungs demo`: the whole gateway on scripted models. Only the provider's answers are made up.
+
+mod script;
+
+use std::process::ExitCode;
+
+use rungs::{store::Window, testing::Upstream};
+
+use super::{serve, world};
+use crate::{auth::account, cli::DemoArgs, config::Source, gateway::Gateway, log};
+
+const CONFIG: &str = include_str!("demo.toml");
+
+/// Where `demo.toml` says that the provider is; the real address is known only once it listens.
+const PLACEHOLDER: &str = "http://127.0.0.1:1/v1";
+
+/// The key whose budget is spent, and its name.
+const SPENT: (&str, &str) = ("demo-spent", "sk-demo-spent-4f1d9c2a");
+
+/// Serves until a signal comes.
+pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    serve::runtime()?.block_on(async {
+        let upstream = Upstream::serve(script::models()).await?;
+        let text = CONFIG.replace(PLACEHOLDER, &upstream.base_url());
+        let mut config = world::alone(&Source::new("demo.toml", text))?;
+        config.server.listen = args.listen;
+        let _log = log::start(&config.log)?;
+        serve::serve(config, None, introduce).await
+    })
+}
+
+fn introduce(gateway: &Gateway, url: &str) {
+    let budgets = &gateway.state().budgets;
+    for balance in budgets.balances(&account(SPENT.0)) {
+        budgets.seed(&account(SPENT.0), Window::Day, balance.budget.limit);
+    }
+    let ask = |question: &str, header: &str| {
+        let body = format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"{question}"}}]}}"#);
+        format!("curl -si {url}/v1/chat/completions -H 'content-type: application/json'{header} -d '{body}'")
+    };
+    let models = gateway.live().catalog.names().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    println!("models: {models}\n");
+    println!("# stays on L0; asked again it comes from the cache and costs nothing");
+    println!("{}\n", ask("What is the capital of France?", ""));
+    println!("# L0 cannot do this one: the call climbs, and the log shows the handoff");
+    println!("{}\n", ask("Explain why the sky is blue.", ""));
+    println!("# a key whose budget is spent");
+    let header = format!(" -H 'authorization: Bearer {}'", SPENT.1);
+    println!("{}", ask("What is the capital of Spain?", &header));
+}

@@ -1,0 +1,57 @@
+//! What the sections mean to the library's layers.
+
+use rungs::{
+    layers::{
+        breaker::BreakerConfig,
+        cross_check::When,
+        escalate,
+        retry::RetryConfig,
+        timeout::TimeoutConfig,
+    },
+    model::Quality,
+};
+
+use super::{Breaker, CrossCheck, OnStream, Retry, Timeouts};
+
+impl Breaker {
+    /// As the breaker layer wants it.
+    pub(crate) fn to_layer(&self) -> BreakerConfig {
+        BreakerConfig { failures: self.failures, cool_down: self.open, ..BreakerConfig::default() }
+    }
+}
+
+impl Retry {
+    /// As the retry layer wants it.
+    pub(crate) fn to_layer(&self) -> RetryConfig {
+        RetryConfig { tries: self.max_tries, base: self.base, max: self.max, ..RetryConfig::default() }
+    }
+}
+
+impl Timeouts {
+    /// As the timeout layer wants it.
+    pub(crate) fn to_layer(&self) -> TimeoutConfig {
+        TimeoutConfig { first_frame: self.first_frame, gap: self.gap, total: self.total }
+    }
+}
+
+impl CrossCheck {
+    /// When answers are checked; `None` if they never are.
+    pub(crate) fn when(self) -> Option<When> {
+        match self {
+            Self::Off => None,
+            Self::High => Some(When::Quality(Quality::High)),
+            Self::Critical => Some(When::Quality(Quality::Critical)),
+            Self::Always => Some(When::Always),
+        }
+    }
+}
+
+impl From<OnStream> for escalate::OnStream {
+    fn from(mode: OnStream) -> Self {
+        match mode {
+            OnStream::Probe => Self::default(),
+            OnStream::Buffer => Self::Buffer,
+            OnStream::Pass => Self::Pass,
+        }
+    }
+}
