@@ -21,7 +21,10 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     json::RawObject,
-    model::{CacheUse, Call, CallContext, ModelRequest, ModelResponse, ModelService, Operation, RouteHint},
+    model::{
+        CacheUse, Call, CallContext, ModelRequest, ModelResponse, ModelService, Operation,
+        RouteHint,
+    },
 };
 
 /// A request that was let in.
@@ -51,12 +54,7 @@ pub trait Admit: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// Why it is not admitted; the client gets it as it is.
-    fn admit(
-        &self,
-        head: &Parts,
-        op: Operation,
-        body: &RawObject,
-    ) -> Result<Admitted, Error>;
+    fn admit(&self, head: &Parts, op: Operation, body: &RawObject) -> Result<Admitted, Error>;
 }
 
 impl<F, R> Admit for F

@@ -20,7 +20,7 @@ pub use bound::TokenBound;
 pub use collect::Collected;
 pub use context::{Call, CallContext, Quality, RateLimits, Step};
 pub use frame::{End, FinishReason, Frame};
-pub use request::{ModelRequest, Operation, RouteHint};
+pub use request::{CacheUse, ModelRequest, Operation, RouteHint};
 pub use response::{Agreement, CacheStatus, ModelResponse, ResponseMeta, Verdict};
 pub use service::{BoxModelService, ModelService};
 pub use tap::{Outcome, Tap};

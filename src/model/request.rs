@@ -37,6 +37,19 @@ impl fmt::Display for Operation {
     }
 }
 
+/// What a call wants of the answers that are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheUse {
+    /// A kept answer will do, and the new one may be kept.
+    #[default]
+    Use,
+    /// Only a new answer will do; it takes the place of the kept one.
+    Refresh,
+    /// Neither read nor keep anything.
+    Bypass,
+}
+
 /// One request, on its way down the rings. Cheap to clone, so that it can be asked again.
 #[derive(Debug, Clone)]
 pub struct ModelRequest {
@@ -50,6 +63,8 @@ pub struct ModelRequest {
     pub route: RouteHint,
     /// Which attempt of the call this is, counted from 1; 0 above the attempt ring.
     pub attempt: u32,
+    /// What it wants of kept answers.
+    pub cache: CacheUse,
     /// For other people's layers; ours never read it.
     pub extensions: http::Extensions,
 }
@@ -70,6 +85,7 @@ impl ModelRequest {
             ctx,
             route: RouteHint::default(),
             attempt: 0,
+            cache: CacheUse::Use,
             extensions: http::Extensions::new(),
         }
     }
@@ -78,6 +94,13 @@ impl ModelRequest {
     #[must_use]
     pub fn route(mut self, route: RouteHint) -> Self {
         self.route = route;
+        self
+    }
+
+    /// Sets what it wants of kept answers.
+    #[must_use]
+    pub fn cache(mut self, cache: CacheUse) -> Self {
+        self.cache = cache;
         self
     }
 

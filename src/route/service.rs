@@ -47,7 +47,10 @@ impl Route {
     /// Leaves every request unclassified, as an ordinary question.
     #[must_use]
     pub fn unclassified(self) -> Self {
-        let ordinary = Class { task: Task::General, complexity: Complexity::Low };
+        let ordinary = Class {
+            task: Task::General,
+            complexity: Complexity::Low,
+        };
         self.classifier(move |_: &ModelRequest| ordinary)
     }
 

@@ -1,22 +1,9 @@
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::Window;
 use crate::{catalog::Money, error::Error};
-
-/// The time over which a budget counts. Windows begin at midnight UTC, weeks on Monday.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Window {
-    /// Each day anew.
-    Day,
-    /// Each week anew.
-    Week,
-    /// Each month anew.
-    Month,
-    /// Once and for all.
-    Total,
-}
 
 /// A cap on money over a window. Written `0.01/day`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +16,7 @@ pub struct Budget {
 
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let window = match self.window {
-            Window::Day => "day",
-            Window::Week => "week",
-            Window::Month => "month",
-            Window::Total => "total",
-        };
-        write!(f, "{}/{window}", self.limit)
+        write!(f, "{}/{}", self.limit, self.window.as_str())
     }
 }
 
@@ -44,16 +25,10 @@ impl FromStr for Budget {
 
     fn from_str(s: &str) -> Result<Self, Error> {
         let (limit, window) = s.split_once('/').unwrap_or((s, "total"));
-        let window = match window {
-            "day" => Window::Day,
-            "week" => Window::Week,
-            "month" => Window::Month,
-            "total" => Window::Total,
-            other => {
-                return Err(Error::invalid(format!(
-                    "`{other}` is no budget window; windows are day, week, month and total"
-                )));
-            }
+        let Some(window) = Window::ALL.into_iter().find(|w| w.as_str() == window) else {
+            return Err(Error::invalid(format!(
+                "`{window}` is no budget window; windows are day, week, month and total"
+            )));
         };
         let limit: Money = limit.parse()?;
         if limit < Money::ZERO {
@@ -87,20 +62,42 @@ pub struct Balance {
     pub reserved: Money,
 }
 
+impl Balance {
+    /// What may still be held; negative once more was spent than the limit.
+    #[must_use]
+    pub fn room(&self) -> Money {
+        self.budget.limit - self.posted - self.reserved
+    }
+}
+
+/// What [`Budgets::hold`] gave out: how much, and when. A late settlement belongs to the window in which it was held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// How much is held on each account.
+    pub amount: Money,
+    /// When it was held, by the clock of the book.
+    pub at: SystemTime,
+    /// Which hold of its book this is: one given out before an account had a budget reserves nothing there.
+    pub serial: u64,
+}
+
 /// What accounts may spend. An account without a budget may spend anything.
+///
+/// An account is named by its kind and an id, like `key:k_123`; messages to clients show the kind alone.
 ///
 /// All methods work on memory: they are called on the path of a call and from taps.
 pub trait Budgets: Send + Sync {
-    /// Holds `amount` on all of `accounts`, or on none.
+    /// Holds `amount` on all of `accounts`, or on none. Nothing at all can be held unless a budget is spent; so a budget of zero pays
+    /// for what is free.
     ///
     /// # Errors
     /// [`ErrorKind::Budget`](crate::ErrorKind::Budget) naming the account without room.
-    fn hold(&self, accounts: &[Arc<str>], amount: Money) -> Result<(), Error>;
+    fn hold(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error>;
 
-    /// Turns a hold of `held` into spending of `spent`, which may be less or more.
-    fn settle(&self, accounts: &[Arc<str>], held: Money, spent: Money);
+    /// Turns a hold on the same `accounts` into spending of `spent`, which may be less or more than was held.
+    fn settle(&self, accounts: &[Arc<str>], hold: Hold, spent: Money);
 
-    /// How an account stands; `None` if it has no budget.
+    /// How an account stands, by the budget with the least room if it has several; `None` if it has none.
     fn balance(&self, account: &str) -> Option<Balance>;
 }
 
@@ -109,7 +106,7 @@ pub trait Budgets: Send + Sync {
 pub struct Reservation {
     book: Arc<dyn Budgets>,
     accounts: Arc<[Arc<str>]>,
-    held: Money,
+    hold: Hold,
     settled: bool,
 }
 
@@ -123,11 +120,11 @@ impl Reservation {
         accounts: Arc<[Arc<str>]>,
         worst_case: Money,
     ) -> Result<Self, Error> {
-        book.hold(&accounts, worst_case)?;
+        let hold = book.hold(&accounts, worst_case)?;
         Ok(Self {
             book,
             accounts,
-            held: worst_case,
+            hold,
             settled: false,
         })
     }
@@ -135,13 +132,13 @@ impl Reservation {
     /// What is held.
     #[must_use]
     pub fn held(&self) -> Money {
-        self.held
+        self.hold.amount
     }
 
     /// Posts what was really spent and frees the rest.
     pub fn settle(mut self, spent: Money) {
         self.settled = true;
-        self.book.settle(&self.accounts, self.held, spent);
+        self.book.settle(&self.accounts, self.hold, spent);
     }
 
     /// Frees all of it: nothing was sent.
@@ -153,7 +150,8 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.settled {
-            self.book.settle(&self.accounts, self.held, self.held);
+            self.book
+                .settle(&self.accounts, self.hold, self.hold.amount);
         }
     }
 }
@@ -162,7 +160,7 @@ impl fmt::Debug for Reservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reservation")
             .field("accounts", &self.accounts)
-            .field("held", &self.held)
+            .field("hold", &self.hold)
             .finish_non_exhaustive()
     }
 }

@@ -30,15 +30,18 @@ pub struct KeyRecord {
     pub revoked: Option<SystemTime>,
 }
 
-/// Keeps keys.
+/// Keeps keys. Times are kept to the millisecond.
 pub trait KeyStore: Send + Sync {
     /// The key with this id, revoked or not.
     fn get<'a>(&'a self, id: &'a str) -> StoreFuture<'a, Option<KeyRecord>>;
 
     /// Adds a key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is one with this id, revoked or not.
     fn insert<'a>(&'a self, key: &'a KeyRecord) -> StoreFuture<'a, ()>;
 
-    /// Takes a key back; says whether there was one to take back.
+    /// Takes a key back; says whether there was one to take back. The first time of revocation stays.
     fn revoke<'a>(&'a self, id: &'a str) -> StoreFuture<'a, bool>;
 
     /// All keys, oldest first.

@@ -123,9 +123,12 @@ pub trait Ledger: Send + Sync {
         true
     }
 
-    /// Returns once every row taken so far is written.
+    /// Returns once every row taken so far is written. It waits as long as that takes: give it a time limit of your own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] if the writer is gone and rows were lost with it.
     fn flush(&self) -> StoreFuture<'_, ()>;
 
-    /// The sum of the costs since a point in time.
+    /// The sum of the costs of attempts that began at `since` or later, among the rows written so far.
     fn spent<'a>(&'a self, whose: Spent<'a>, since: SystemTime) -> StoreFuture<'a, Money>;
 }

@@ -5,6 +5,11 @@
 //!
 //! | trait | what it holds | implementations |
 //! |---|---|---|
+//! | [`CacheStore`] | answers, for a time | [`memory::MemoryCache`] |
+//! | [`RateStore`] | what is used of rate limits | [`memory::MemoryRates`] |
+//! | [`Budgets`] | what accounts may spend | [`memory::MemoryBudgets`] |
+//! | [`Ledger`] | every attempt and cache hit, in money | [`memory::MemoryLedger`], `sqlite::SqliteStore` |
+//! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteStore` |
 
 mod budgets;
 mod cache;
@@ -12,12 +17,16 @@ mod keys;
 mod ledger;
 pub mod memory;
 mod rates;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod window;
 
-pub use budgets::{Balance, Budget, Budgets, Reservation, Window};
+pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
 pub use keys::{KeyRecord, KeyStore};
 pub use ledger::{CostSource, Ledger, LedgerRow, RowStatus, Spent};
 pub use rates::{Quota, RateDecision, RateStore};
+pub use window::Window;
 
 /// A boxed future, so that the store traits stay object-safe.
 pub type StoreFuture<'a, T> = futures_util::future::BoxFuture<'a, Result<T, crate::Error>>;

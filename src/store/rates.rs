@@ -32,7 +32,7 @@ pub enum RateDecision {
     },
     /// Nothing was taken.
     Refused {
-        /// When the same request could succeed.
+        /// When the same request could succeed; the whole period for one that never can.
         retry_after: Duration,
     },
 }

@@ -4,6 +4,7 @@
 //! ledger can be checked against the truth. [`Upstream`] puts such providers on a real socket.
 
 mod scripted;
+pub mod store_contract;
 mod upstream;
 
 pub use scripted::{Reply, Scripted};

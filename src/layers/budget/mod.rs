@@ -13,7 +13,7 @@
 //! let provider = Scripted::at(deployment, [Reply::text("42")]);
 //!
 //! let book = Arc::new(MemoryBudgets::new());
-//! book.set("key:k1", &["0.000001/day".parse()?]);
+//! book.set("key:k1", vec!["0.000001/day".parse()?]);
 //! let stack = ServiceBuilder::new()
 //!     .layer(BudgetLayer::new(provider.deployment(), book))
 //!     .service(provider.clone());

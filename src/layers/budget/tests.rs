@@ -9,7 +9,7 @@ use crate::{
     catalog::{Deployment, Money, Price},
     error::{Error, ErrorKind},
     model::{Call, CallContext, ModelRequest, ModelResponse, Usage},
-    store::{Budgets, memory::MemoryBudgets},
+    store::{Budgets, Window, memory::MemoryBudgets},
     testing::{Reply, Scripted, ask, ask_stream},
 };
 
@@ -31,7 +31,7 @@ struct Bench {
 impl Bench {
     fn new(deployment: Deployment, budget: &str, reply: Reply) -> Self {
         let book = Arc::new(MemoryBudgets::new());
-        book.set(ACCOUNT, &[budget.parse().unwrap()]);
+        book.set(ACCOUNT, vec![budget.parse().unwrap()]);
         Self {
             book,
             provider: Scripted::at(deployment, [reply]),
@@ -162,7 +162,7 @@ async fn a_spent_budget_pays_for_nothing() {
         Reply::text("a"),
     );
     free.book
-        .settle(&[ACCOUNT.into()], Money::ZERO, "0.01".parse().unwrap());
+        .seed(ACCOUNT, Window::Day, "0.01".parse().unwrap());
     assert_eq!(
         free.call(ask("q")).await.unwrap_err().kind(),
         ErrorKind::Budget

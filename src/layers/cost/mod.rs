@@ -7,7 +7,7 @@
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-//! let ledger = Arc::new(MemoryLedger::new());
+//! let ledger = Arc::new(MemoryLedger::new(100));
 //! let provider = Scripted::new(Reply::text("42"));
 //! let stack = ServiceBuilder::new()
 //!     .layer(CostLayer::new(provider.deployment(), ledger.clone()))

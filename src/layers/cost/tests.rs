@@ -27,7 +27,7 @@ async fn row(
     request: ModelRequest,
     frames: Option<usize>,
 ) -> (LedgerRow, Money, Money) {
-    let ledger = Arc::new(MemoryLedger::new());
+    let ledger = Arc::new(MemoryLedger::new(100));
     let provider = Scripted::at(priced(), [reply]);
     let stack = ServiceBuilder::new()
         .layer(CostLayer::new(provider.deployment(), ledger.clone()))
@@ -82,7 +82,7 @@ async fn r3_a_client_who_leaves_leaves_a_row_that_is_not_below_the_bill() {
 
 #[tokio::test(start_paused = true)]
 async fn r3_a_client_who_leaves_before_the_first_frame_leaves_a_row() {
-    let ledger = Arc::new(MemoryLedger::new());
+    let ledger = Arc::new(MemoryLedger::new(100));
     let provider = Scripted::at(priced(), [Reply::hang()]);
     let stack = ServiceBuilder::new()
         .layer(CostLayer::new(provider.deployment(), ledger.clone()))

@@ -1,1 +1,25 @@
-//! Stores in the memory of one process.
+//! Stores in the memory of one process: nothing to install, nothing to configure, gone when the process ends.
+//!
+//! They are the hot half of every single-process gateway. Only [`MemoryLedger`] and [`MemoryKeys`] have a lasting counterpart to
+//! prefer in production; [`MemoryBudgets`] are restored from a ledger by [`MemoryBudgets::seed`].
+
+mod budgets;
+mod cache;
+mod keys;
+mod ledger;
+mod rates;
+
+pub use budgets::MemoryBudgets;
+pub use cache::MemoryCache;
+pub use keys::MemoryKeys;
+pub use ledger::MemoryLedger;
+pub use rates::MemoryRates;
+
+use std::future::ready;
+
+use super::StoreFuture;
+
+/// An answer that is there already.
+fn done<'a, T: Send + 'a>(value: T) -> StoreFuture<'a, T> {
+    Box::pin(ready(Ok(value)))
+}

@@ -1,3 +1,4 @@
+use serde_json::Value;
 use tower::ServiceExt;
 
 use super::*;

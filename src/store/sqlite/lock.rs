@@ -1,0 +1,43 @@
+use std::{
+    ffi::OsString,
+    fs::{File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::error::Error;
+
+/// Makes this process the owner of the database until the file is dropped.
+///
+/// A lock of our own, and not SQLite's exclusive mode: the rungs command line and other programs may still read.
+pub(super) fn take(database: &Path) -> Result<File, Error> {
+    let path = lock_file(database);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| cannot_lock(&path, e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::internal(format!(
+            "the database {} is in use by another rungs process; stop that one, or give this one a file of its own",
+            database.display()
+        ))),
+        Err(TryLockError::Error(e)) => Err(cannot_lock(&path, e)),
+    }
+}
+
+/// `<file>.lock` beside the real file, whatever links lead to it.
+fn lock_file(database: &Path) -> PathBuf {
+    let real = database
+        .canonicalize()
+        .unwrap_or_else(|_| database.to_path_buf());
+    let mut path = OsString::from(real);
+    path.push(".lock");
+    path.into()
+}
+
+fn cannot_lock(path: &Path, error: io::Error) -> Error {
+    Error::internal(format!("cannot open {}: {error}", path.display())).with_source(error)
+}

@@ -1,0 +1,121 @@
+//! A ledger and keys that last, in one SQLite file: nothing to install, owned by one process.
+//!
+//! # What is safe when
+//! Rows are taken in memory and written a moment later by one writer, many in a transaction: neither a call nor its stream waits for
+//! a disk. The file is in WAL mode with `synchronous=NORMAL`: what is written survives the end of the process however it ends, and
+//! the file stays consistent through a power loss, which may however undo the last transactions. [`SqliteStore::close`] writes all
+//! that was taken; a process killed outright loses what it took in the last [`LINGER`] or so.
+//!
+//! # Who may open it
+//! One process at a time, held by an advisory lock on `<file>.lock`; the operating system frees it when the process ends. Other
+//! programs may read the file at any time. A file that a newer version of rungs has migrated is refused.
+
+mod keys;
+mod ledger;
+mod lock;
+mod migrations;
+mod rows;
+mod writer;
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Connection, SqlitePool,
+    sqlite::{
+        SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
+        SqliteSynchronous,
+    },
+};
+
+pub use writer::LINGER;
+
+use crate::error::Error;
+
+/// One SQLite file with the ledger and the keys.
+///
+/// Must be opened, used and closed on a tokio runtime.
+pub struct SqliteStore {
+    path: PathBuf,
+    pool: SqlitePool,
+    writer: writer::Writer,
+}
+
+impl SqliteStore {
+    /// Opens the file of a URL like `sqlite:rungs.db` or `sqlite:///var/lib/rungs.db`, creates it if it is missing, and brings its
+    /// schema up to date.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a URL that names no file;
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the file cannot be opened, belongs to another process, or has a schema
+    /// that this version does not know. The message says which and what to do.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let options = options(url)?;
+        let path = options.get_filename().to_path_buf();
+        let lock = lock::take(&path)?;
+        let cannot_open = |e| {
+            Error::internal(format!("the database {} cannot be opened", path.display()))
+                .with_source(e)
+        };
+        let mut connection: SqliteConnection = options.connect().await.map_err(cannot_open)?;
+        if let Err(error) = migrations::run(&mut connection, &path).await {
+            // Left to drop, the connection would still be closing in its thread when the lock is free.
+            let _ = connection.close().await;
+            return Err(error);
+        }
+        let pool = SqlitePoolOptions::new()
+            .max_connections(2)
+            .min_connections(0)
+            .connect_lazy_with(options);
+        Ok(Self {
+            path,
+            pool,
+            writer: writer::Writer::start(connection, lock),
+        })
+    }
+
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// Writes all rows taken so far, takes no more, and gives the file free for another process. May be called more than once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if rows could not be written in several tries; the message says how many.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.pool.close().await;
+        self.writer.close().await
+    }
+}
+
+fn options(url: &str) -> Result<SqliteConnectOptions, Error> {
+    if url.contains(":memory:") || url.contains("mode=memory") {
+        return Err(Error::invalid(format!(
+            "`{url}` names no file; for stores in memory leave the database out"
+        )));
+    }
+    let options = SqliteConnectOptions::from_str(url).map_err(|e| {
+        Error::invalid(format!("`{url}` is no SQLite URL like sqlite:rungs.db")).with_source(e)
+    })?;
+    Ok(options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(Duration::from_secs(5))
+        .disable_statement_logging())
+}
+
+/// A database that fails is ours to mend: the client learns no more than that.
+fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> Error {
+    move |e| Error::internal(what).with_source(e)
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.path)
+            .field("backlog", &self.writer.backlog())
+            .finish_non_exhaustive()
+    }
+}

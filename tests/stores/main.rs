@@ -1,0 +1,7 @@
+//! Every store keeps its contract, and what is particular to each.
+#![cfg(feature = "testing")]
+
+mod budgets;
+mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
