@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{ops::ControlFlow, sync::Arc};
 
 use tower::ServiceExt;
 
@@ -31,14 +31,7 @@ struct Draft {
     worth: u8,
 }
 
-/// What is to be done after an attempt.
-enum Next {
-    Return(ModelResponse),
-    Climb(Finding),
-    /// Climbing cannot help or is not allowed.
-    Settle(Error),
-}
-
+/// Why a call climbs, and from where to where.
 struct Finding {
     from: Tier,
     to: Tier,
@@ -72,16 +65,14 @@ impl<S: ModelService> Ascent<S> {
         let mut answer = self.inner.call(self.request().clone()).await;
         let mut floor = self.request().route.min_tier;
         loop {
-            let next = match answer {
-                Ok(response) => self.weigh_answer(response, floor).await,
+            let finding = match answer {
+                Ok(response) => match self.weigh_answer(response, floor).await {
+                    ControlFlow::Break(response) => return Ok(response),
+                    ControlFlow::Continue(finding) => finding,
+                },
                 Err(error) => self.weigh_error(error, floor),
             };
-            let climb = match next {
-                Next::Return(response) => return Ok(response),
-                Next::Settle(error) => Err(error),
-                Next::Climb(finding) => self.climb(&finding),
-            };
-            let request = match climb {
+            let request = match finding.and_then(|finding| self.climb(&finding)) {
                 Ok(request) => request,
                 Err(error) => return self.settle(error),
             };
@@ -106,18 +97,23 @@ impl<S: ModelService> Ascent<S> {
         }
     }
 
-    async fn weigh_answer(&mut self, response: ModelResponse, floor: Tier) -> Next {
+    /// Breaks with an answer that will do.
+    async fn weigh_answer(
+        &mut self,
+        response: ModelResponse,
+        floor: Tier,
+    ) -> ControlFlow<ModelResponse, Result<Finding, Error>> {
         let ModelResponse { meta, body } = response;
         let deployment = meta.deployment.as_ref();
         let from = deployment.map_or(floor, |d| d.tier.max(floor));
         // A fallback answers when all that the name stands for have failed: nobody is left above it.
         let Some(to) = self.above(from).filter(|_| !meta.fallback) else {
-            return Next::Return(ModelResponse { meta, body });
+            return ControlFlow::Break(ModelResponse { meta, body });
         };
         let may_climb = self.may_climb().is_ok();
         let deployment = deployment.map(|d| d.id.clone());
         match self.assessor.assess(body, may_climb).await {
-            Ok(Assessed::Sound(body)) => Next::Return(ModelResponse { meta, body }),
+            Ok(Assessed::Sound(body)) => ControlFlow::Break(ModelResponse { meta, body }),
             Ok(Assessed::Flawed(body, answer, evidence)) => {
                 let finding = Finding {
                     from,
@@ -126,34 +122,36 @@ impl<S: ModelService> Ascent<S> {
                     evidence,
                 };
                 self.keep(ModelResponse { meta, body }, answer, &finding);
-                Next::Climb(finding)
+                ControlFlow::Continue(Ok(finding))
             }
-            Err(error) => self.weigh_failure(error, from, deployment),
+            Err(error) => ControlFlow::Continue(self.weigh_failure(error, from, deployment)),
         }
     }
 
-    fn weigh_error(&mut self, error: Error, floor: Tier) -> Next {
+    fn weigh_error(&mut self, error: Error, floor: Tier) -> Result<Finding, Error> {
         let (from, deployment) = self.origin(&error, floor);
         self.weigh_failure(error, from, deployment)
     }
 
+    /// # Errors
+    /// The error, when climbing cannot help or is not allowed.
     fn weigh_failure(
         &mut self,
         error: Error,
         from: Tier,
         deployment: Option<DeploymentId>,
-    ) -> Next {
+    ) -> Result<Finding, Error> {
         use ErrorKind::{Budget, Overloaded, RateLimited, Timeout};
         let refused = matches!(error.kind(), Budget | RateLimited | Overloaded | Timeout);
         let failed = self.assessor.judge.failed(self.request(), &error);
         let evidence = failed.into_evidence();
         let hopeless = evidence.is_empty() || (refused && self.draft.is_some());
         let Some(to) = self.above(from).filter(|_| !hopeless) else {
-            return Next::Settle(error);
+            return Err(error);
         };
         self.attempts.push(attempt(from, String::new(), &evidence));
         self.first_error.get_or_insert(error);
-        Next::Climb(Finding {
+        Ok(Finding {
             from,
             to,
             deployment,
