@@ -4,11 +4,13 @@
 
 mod answer;
 mod assemble;
+mod instruct;
 mod prompt;
 mod split;
 
 pub use answer::Answer;
 pub use assemble::assemble;
+pub use instruct::instruct;
 pub use prompt::{Message, Prompt};
 pub use split::split;
 

@@ -138,3 +138,26 @@ fn answers_without_a_choice_are_no_answers() {
     .unwrap();
     assert_eq!(answer.mean_logprob, Some(-2.0));
 }
+
+#[test]
+fn an_instruction_goes_behind_the_first_ones_and_moves_nothing_else() {
+    let added = r#"{"role":"system","content":"be \"brief\""}"#;
+    for (before, behind) in [
+        (
+            r#"{"x":1.10, "messages": [ "#,
+            r#"{"role":"user"} ] ,"y":2}"#,
+        ),
+        (
+            r#"{"messages":[{"role":"system","content":"a"}, {"role":"developer"}, "#,
+            r#"{"role":"user","n":1e2}, {"role":"system"}]}"#,
+        ),
+    ] {
+        let body = RawObject::parse(format!("{before}{behind}").into()).unwrap();
+        let more = instruct(&body, "be \"brief\"").unwrap();
+        assert_eq!(more.as_bytes(), &format!("{before}{added},{behind}"));
+    }
+    let alone = RawObject::parse(r#"{"messages":[{"role":"system"} ]}"#.into()).unwrap();
+    let more = instruct(&alone, "x").unwrap();
+    assert_eq!(Prompt::of(&more).unwrap().len(), 2);
+    assert!(instruct(&RawObject::parse("{\"messages\":1}".into()).unwrap(), "x").is_err());
+}
