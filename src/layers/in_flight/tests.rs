@@ -18,8 +18,7 @@ async fn keeps_the_contract() {
 #[tokio::test]
 async fn r11_a_permit_lives_as_long_as_the_body() {
     let permits = Permits::new(2);
-    let service =
-        InFlightLayer::shared(permits.clone()).layer(Scripted::new(Reply::text("a b c")));
+    let service = InFlightLayer::shared(permits.clone()).layer(Scripted::new(Reply::text("a b c")));
     let mut first = service.clone().oneshot(ask_stream("q")).await.unwrap();
     let second = service.clone().oneshot(ask_stream("q")).await.unwrap();
     let shed = service.clone().oneshot(ask_stream("q")).await.unwrap_err();

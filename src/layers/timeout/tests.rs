@@ -85,10 +85,7 @@ async fn r26_the_gap_between_frames_is_bounded() {
         .oneshot(ask_stream("q"))
         .await
         .unwrap();
-    assert!(matches!(
-        answer.body.next().await,
-        Some(Ok(Frame::Data(_)))
-    ));
+    assert!(matches!(answer.body.next().await, Some(Ok(Frame::Data(_)))));
     let began = Instant::now();
     let error = answer.body.next().await.unwrap().unwrap_err();
     assert_eq!(error.message(), "no further frame within 3 s");
@@ -149,11 +146,7 @@ async fn r13_the_deadline_of_the_call_bounds_everything() {
     }
     let steady = Scripted::new(words(100).gap(SECOND));
     let began = Instant::now();
-    let answer = limits()
-        .layer(steady)
-        .oneshot(call(7, true))
-        .await
-        .unwrap();
+    let answer = limits().layer(steady).oneshot(call(7, true)).await.unwrap();
     let error = read(answer).await.unwrap_err();
     assert_eq!(error.message(), "the call's deadline of 7 s has passed");
     assert_eq!(began.elapsed(), 7 * SECOND);

@@ -141,7 +141,8 @@ async fn errors_pass<S: ModelService>(wrap: impl Fn(Probe) -> S) {
 }
 
 async fn bodies_arrive_byte_for_byte<S: ModelService>(wrap: impl Fn(Probe) -> S) {
-    const BODY: &[u8] = br#"{ "zeta":[1.0e2,{"deep" : null}], "model":"auto","x-unknown":"caf\u00e9 ",
+    const BODY: &[u8] =
+        br#"{ "zeta":[1.0e2,{"deep" : null}], "model":"auto","x-unknown":"caf\u00e9 ",
         "messages":[{"role":"user","content":"hi","extra":true}], "temperature":0.70 }"#;
     let probe = Probe::new(whole());
     let mut request = ask("x");

@@ -97,6 +97,10 @@ async fn a_layer_that_rewrites_the_body_fails() {
 
 #[tokio::test]
 #[should_panic(expected = "outlives the call")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "such a layer is what must be found out"
+)]
 async fn a_layer_that_lets_go_of_the_inner_call_fails() {
     let answer = |mut probe: Probe, request| async move {
         let call = tokio::spawn(probe.call(request));
@@ -107,6 +111,10 @@ async fn a_layer_that_lets_go_of_the_inner_call_fails() {
 
 #[tokio::test]
 #[should_panic(expected = "must end the inner one, once")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "such a layer is what must be found out"
+)]
 async fn a_layer_that_keeps_the_inner_answer_fails() {
     let answer = |mut probe: Probe, request| async move {
         let ModelResponse { meta, mut body } = probe.call(request).await?;
