@@ -2,8 +2,14 @@ use std::{fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{Rate, RateKey, limit::Limit};
-use crate::store::{Quota, RateStore};
+use super::{
+    Rate, RateKey,
+    limit::{Limit, Unit},
+};
+use crate::{
+    model::Call,
+    store::{Quota, RateStore},
+};
 
 /// Adds [`Rate`] to a stack; see the [module](super). Without a quota it lets everything through.
 #[derive(Clone)]
@@ -28,17 +34,28 @@ impl RateLayer {
         }
     }
 
+    /// The limits that each call brings along ([`Call::limits`]), counted per API key.
+    #[must_use]
+    pub fn per_call(store: Arc<dyn RateStore>) -> Self {
+        Self {
+            key: RateKey::Key,
+            requests: Some(Limit::of_call(Unit::Requests)),
+            tokens: Some(Limit::of_call(Unit::Tokens)),
+            ..Self::new(store, "caller")
+        }
+    }
+
     /// At most so many requests.
     #[must_use]
     pub fn requests(mut self, quota: Quota) -> Self {
-        self.requests = Some(Limit::new(&self.name, "requests", quota));
+        self.requests = Some(Limit::set(&self.name, Unit::Requests, quota));
         self
     }
 
     /// At most so many tokens, input and output together.
     #[must_use]
     pub fn tokens(mut self, quota: Quota) -> Self {
-        self.tokens = Some(Limit::new(&self.name, "tokens", quota));
+        self.tokens = Some(Limit::set(&self.name, Unit::Tokens, quota));
         self
     }
 
@@ -47,6 +64,14 @@ impl RateLayer {
     pub fn per(mut self, key: RateKey) -> Self {
         self.key = key;
         self
+    }
+
+    /// Whether anything limits `call`.
+    pub(super) fn limits(&self, call: &Call) -> bool {
+        [&self.requests, &self.tokens]
+            .into_iter()
+            .flatten()
+            .any(|limit| limit.quota(call).is_some())
     }
 }
 

@@ -10,53 +10,102 @@ use crate::{
 /// One of the two limits of a layer.
 #[derive(Debug, Clone)]
 pub(super) struct Limit {
-    quota: Quota,
-    unit: &'static str,
+    unit: Unit,
+    quota: Source,
     /// What is limited, for people.
     whose: Arc<str>,
     /// Where it is counted, before the key.
     prefix: Arc<str>,
 }
 
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Requests,
+    Tokens,
+}
+
+/// Where a quota comes from.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Set(Quota),
+    Call,
+}
+
 impl Limit {
-    pub(super) fn new(whose: &Arc<str>, unit: &'static str, quota: Quota) -> Self {
+    /// A quota that is the same for every call.
+    pub(super) fn set(name: &str, unit: Unit, quota: Quota) -> Self {
         Self {
-            quota,
             unit,
-            whose: Arc::clone(whose),
-            prefix: format!("{unit}/{whose}").into(),
+            quota: Source::Set(quota),
+            whose: format!("`{name}`").into(),
+            prefix: format!("{}/{name}", unit.as_str()).into(),
         }
     }
 
-    /// Takes `units`, at most the whole quota.
+    /// The quota that a call brings along.
+    pub(super) fn of_call(unit: Unit) -> Self {
+        Self {
+            unit,
+            quota: Source::Call,
+            whose: "this API key".into(),
+            prefix: format!("{}/caller", unit.as_str()).into(),
+        }
+    }
+
+    /// The quota for `call`, if it has one.
+    pub(super) fn quota(&self, call: &Call) -> Option<Quota> {
+        match (self.quota, self.unit) {
+            (Source::Set(quota), _) => Some(quota),
+            (Source::Call, Unit::Requests) => call.limits.requests.map(Quota::per_minute),
+            (Source::Call, Unit::Tokens) => call.limits.tokens.map(Quota::per_minute),
+        }
+    }
+
+    /// Takes what `request` needs, at most the whole quota; nothing if there is no quota.
     pub(super) async fn take(
         &self,
         store: &Arc<dyn RateStore>,
         key: RateKey,
-        call: &Call,
-        units: u64,
-    ) -> Result<Taken, Error> {
-        let name = key.name(&self.prefix, call);
-        let units = units.min(self.quota.limit);
+        request: &ModelRequest,
+    ) -> Result<Option<Taken>, Error> {
+        let Some(quota) = self.quota(&request.ctx) else {
+            return Ok(None);
+        };
+        let name = key.name(&self.prefix, &request.ctx);
+        let units = match self.unit {
+            Unit::Requests => 1,
+            Unit::Tokens => estimate(request),
+        };
+        let units = units.min(quota.limit);
         // A quota of nothing admits nothing, not even nothing.
-        let asked = units.max(u64::from(self.quota.limit == 0));
-        match store.take(&name, self.quota, asked).await? {
-            RateDecision::Taken { .. } => Ok(Taken {
+        let asked = units.max(u64::from(quota.limit == 0));
+        match store.take(&name, quota, asked).await? {
+            RateDecision::Taken { .. } => Ok(Some(Taken {
                 store: Arc::clone(store),
                 name,
-                quota: self.quota,
+                quota,
                 units,
-            }),
+            })),
             RateDecision::Refused { retry_after } => {
-                let Quota { limit, period } = self.quota;
                 let message = format!(
-                    "the limit of {limit} {} per {} s of `{}` is reached",
-                    self.unit,
-                    period.as_secs_f32(),
+                    "the limit of {} {} per {} s of {} is reached",
+                    quota.limit,
+                    self.unit.as_str(),
+                    quota.period.as_secs_f32(),
                     self.whose,
                 );
                 Err(Error::new(ErrorKind::RateLimited, message).retry_after(retry_after))
             }
+        }
+    }
+}
+
+impl Unit {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Tokens => "tokens",
         }
     }
 }
@@ -81,7 +130,7 @@ impl Taken {
 }
 
 /// The tokens that a request will use, as far as it can be told: four bytes of the body each, and its output limit.
-pub(super) fn estimate(request: &ModelRequest) -> u64 {
+fn estimate(request: &ModelRequest) -> u64 {
     let body = &request.body;
     let limit = |name| body.get_as::<u64>(name).ok().flatten();
     let output = limit("max_completion_tokens").or_else(|| limit("max_tokens"));

@@ -20,7 +20,8 @@
 //!
 //! # Where it goes in a stack
 //! For a provider's limits: in the attempt ring below the retry, which waits if the wait is short, and above the money, so that a
-//! refusal leaves no reservation and no ledger row. For limits of a key, a user or a tenant ([`RateKey`]): in the call ring.
+//! refusal leaves no reservation and no ledger row. For limits of a caller ([`RateLayer::per_call`]), a user or a tenant
+//! ([`RateKey`]): in the call ring.
 //!
 //! # Streams
 //! Tokens are estimated before a call: a quarter of the body's bytes, plus `max_completion_tokens` or `max_tokens` if the request has
@@ -32,7 +33,7 @@
 //! [`ErrorKind::RateLimited`](crate::ErrorKind::RateLimited) with the time to wait, naming the limit. The store's own errors pass.
 //!
 //! # Cost of the layer
-//! One allocation for the future, and one question to the store per limit that is set.
+//! One allocation for the future, and one question to the store per limit that the call is under.
 
 mod key;
 mod layer;

@@ -8,7 +8,7 @@ use tower_service::Service;
 
 use super::{
     RateLayer,
-    limit::{self, Taken},
+    limit::{Limit, Taken},
     tap::RateTap,
 };
 use crate::{
@@ -42,7 +42,7 @@ impl<S: ModelService> Service<ModelRequest> for Rate<S> {
     }
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
-        if self.limits.requests.is_none() && self.limits.tokens.is_none() {
+        if !self.limits.limits(&request.ctx) {
             return Box::pin(self.inner.call(request));
         }
         let clone = self.inner.clone();
@@ -70,23 +70,13 @@ impl<S: ModelService> Service<ModelRequest> for Rate<S> {
 impl RateLayer {
     /// Takes what `request` needs of both limits, or of none.
     async fn admit(&self, request: &ModelRequest) -> Result<(Option<Taken>, Option<Taken>), Error> {
-        let Self {
-            store,
-            key,
-            requests,
-            tokens,
-            ..
-        } = self;
-        let one = match requests {
-            Some(limit) => Some(limit.take(store, *key, &request.ctx, 1).await?),
-            None => None,
+        let take = async |limit: &Option<Limit>| match limit {
+            Some(limit) => limit.take(&self.store, self.key, request).await,
+            None => Ok(None),
         };
-        let Some(limit) = tokens else {
-            return Ok((one, None));
-        };
-        let estimate = limit::estimate(request);
-        match limit.take(store, *key, &request.ctx, estimate).await {
-            Ok(tokens) => Ok((one, Some(tokens))),
+        let one = take(&self.requests).await?;
+        match take(&self.tokens).await {
+            Ok(tokens) => Ok((one, tokens)),
             Err(refused) => {
                 correct(one, 0);
                 Err(refused)

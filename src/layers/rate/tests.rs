@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     catalog::Deployment,
     error::{Error, ErrorKind},
-    model::{Call, CallContext, ModelRequest, Usage},
+    model::{Call, CallContext, ModelRequest, RateLimits, Usage},
     store::{Quota, RateDecision, RateStore, StoreFuture},
     testing::{Reply, Scripted, ask, ask_stream, chat, layer_contract},
 };
@@ -237,6 +237,36 @@ async fn limits_are_counted_per_key_user_or_tenant() {
         assert!(call(same).await.is_err(), "{key:?}");
     }
     assert_eq!(store.names().len(), 10);
+}
+
+#[tokio::test]
+async fn a_call_brings_its_own_limits_along() {
+    let request = |key: &str, requests, tokens| {
+        let mut request = ask("q");
+        request.ctx = CallContext::new(Call {
+            key: Some(key.into()),
+            limits: RateLimits { requests, tokens },
+            ..Call::new("t")
+        });
+        request
+    };
+    let store = Arc::new(Counted::default());
+    let provider = provider(Reply::text("ok"));
+    let service = RateLayer::per_call(store.clone()).layer(provider.clone());
+    let call = |request| service.clone().oneshot(request);
+    for _ in 0..5 {
+        assert!(call(request("free", None, None)).await.is_ok());
+    }
+    assert!(store.names().is_empty(), "no limit, no question");
+    assert!(call(request("a", Some(1), None)).await.is_ok());
+    assert!(call(request("b", Some(1), None)).await.is_ok());
+    let error = call(request("a", Some(1), None)).await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        "the limit of 1 requests per 60 s of this API key is reached"
+    );
+    assert!(call(request("a", Some(2), Some(0))).await.is_err());
+    assert_eq!(store.used("requests/caller/key/a"), 1);
 }
 
 #[tokio::test]

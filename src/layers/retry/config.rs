@@ -9,21 +9,15 @@ pub struct RetryConfig {
     pub base: Duration,
     /// The longest wait. A provider that asks for a longer one is not waited for.
     pub max_delay: Duration,
-    /// At most so many retries per hundred calls …
-    pub percent: u32,
-    /// … and so many a minute besides, so that a quiet service may retry too.
-    pub per_minute: u32,
 }
 
 impl Default for RetryConfig {
-    /// Two tries, waits from 200 ms up to 5 s, retries for 10 % of the calls and 10 a minute.
+    /// Two tries, waits from 200 ms up to 5 s.
     fn default() -> Self {
         Self {
             tries: 2,
             base: Duration::from_millis(200),
             max_delay: Duration::from_secs(5),
-            percent: 10,
-            per_minute: 10,
         }
     }
 }

@@ -2,32 +2,32 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 
-use super::{Retry, RetryAllowance, RetryConfig};
+use super::{Retry, RetryBudget, RetryConfig};
 use crate::catalog::Deployment;
 
-/// Adds [`Retry`] to a deployment's stack; see the [module](super). Clones share their allowance.
+/// Adds [`Retry`] to a deployment's stack; see the [module](super). Clones share their retry budget.
 #[derive(Debug, Clone)]
 pub struct RetryLayer {
     pub(super) config: RetryConfig,
-    pub(super) allowance: RetryAllowance,
+    pub(super) budget: RetryBudget,
     pub(super) deployment: Option<Arc<Deployment>>,
 }
 
 impl RetryLayer {
-    /// Tries as `config` says.
+    /// Tries as `config` says, within a budget of its own.
     #[must_use]
     pub fn new(config: RetryConfig) -> Self {
         Self {
             config,
-            allowance: RetryAllowance::new(&config),
+            budget: RetryBudget::default(),
             deployment: None,
         }
     }
 
-    /// Takes retries from an allowance that others use too, or that shall survive the stack.
+    /// Takes retries from a budget that others use too, or that shall survive the stack.
     #[must_use]
-    pub fn allowance(mut self, allowance: RetryAllowance) -> Self {
-        self.allowance = allowance;
+    pub fn budget(mut self, budget: RetryBudget) -> Self {
+        self.budget = budget;
         self
     }
 

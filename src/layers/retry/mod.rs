@@ -33,16 +33,16 @@
 //! asking anybody.
 //!
 //! # Cost of the layer
-//! One allocation for the future and a shallow copy of the request, whose body is shared. Retries come out of a bucket that
-//! fills with a share of the calls, so that an outage is not met with twice the load.
+//! One allocation for the future and a shallow copy of the request, whose body is shared. Retries come out of a [`RetryBudget`]
+//! that fills with a share of the calls, so that an outage is not met with twice the load.
 
-mod allowance;
+mod budget;
 mod config;
 mod layer;
 mod policy;
 mod service;
 
-pub use allowance::RetryAllowance;
+pub use budget::RetryBudget;
 pub use config::RetryConfig;
 pub use layer::RetryLayer;
 pub use service::Retry;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{RetryAllowance, RetryConfig};
+use super::{RetryBudget, RetryConfig};
 use crate::{
     error::{self, Error, ErrorKind},
     model::CallContext,
@@ -13,14 +13,14 @@ impl RetryConfig {
         tried: u32,
         error: &Error,
         ctx: &CallContext,
-        allowance: &RetryAllowance,
+        budget: &RetryBudget,
     ) -> Option<Duration> {
         if tried >= self.tries || error.retry() != error::Retry::Same || !ctx.may_try() {
             return None;
         }
         let wait = self.wait(tried, error)?;
         let in_time = ctx.time_left().is_none_or(|left| wait < left);
-        (in_time && allowance.withdraw()).then_some(wait)
+        (in_time && budget.withdraw()).then_some(wait)
     }
 
     /// Full jitter, on top of what the provider asks for.

@@ -47,13 +47,13 @@ impl<S: ModelService> Service<ModelRequest> for Retry<S> {
         Box::pin(async move {
             let RetryLayer {
                 config,
-                allowance,
+                budget,
                 deployment,
             } = &*options;
             let ctx = request.ctx.clone();
             let mut failed = None;
             let mut tried = 0;
-            allowance.deposit();
+            budget.deposit();
             loop {
                 // Others may have used up what was left while we waited: the failure then stands.
                 request.attempt = begin(&ctx).map_err(|none| failed.take().unwrap_or(none))?;
@@ -65,7 +65,7 @@ impl<S: ModelService> Service<ModelRequest> for Retry<S> {
                 if !policy::counts(&error) {
                     ctx.return_attempt();
                 }
-                let Some(wait) = config.next(tried, &error, &ctx, allowance) else {
+                let Some(wait) = config.next(tried, &error, &ctx, budget) else {
                     return Err(error);
                 };
                 note(&ctx, deployment.as_deref(), &error);

@@ -21,7 +21,6 @@ fn config(tries: u32) -> RetryConfig {
         tries,
         base: SECOND,
         max_delay: 5 * SECOND,
-        ..RetryConfig::default()
     }
 }
 
@@ -236,8 +235,6 @@ proptest! {
             tries: u32::MAX,
             base: Duration::from_millis(base),
             max_delay: Duration::from_millis(max),
-            percent: 10,
-            per_minute: 1,
         };
         let mut error = down();
         if let Some(asked) = asked {
@@ -246,7 +243,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let _entered = runtime.enter();
         let ctx = CallContext::new(Call::new("test"));
-        let wait = config.next(tried, &error, &ctx, &RetryAllowance::new(&config));
+        let wait = config.next(tried, &error, &ctx, &RetryBudget::default());
         prop_assert_eq!(wait.is_none(), asked.is_some_and(|asked| asked > max));
         if let Some(wait) = wait {
             prop_assert!(wait <= config.max_delay);

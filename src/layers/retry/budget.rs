@@ -5,11 +5,16 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::RetryConfig;
-
 /// How many retries are allowed right now: a bucket that calls fill and retries empty, shared by its clones.
 #[derive(Clone)]
-pub struct RetryAllowance(Arc<Mutex<Bucket>>);
+pub struct RetryBudget(Arc<Mutex<Bucket>>);
+
+impl Default for RetryBudget {
+    /// 10 % of the calls, and 10 a minute.
+    fn default() -> Self {
+        Self::new(10, 10)
+    }
+}
 
 #[derive(Debug)]
 struct Bucket {
@@ -23,14 +28,16 @@ struct Bucket {
 /// One retry.
 const ONE: u64 = 100;
 
-impl RetryAllowance {
-    /// A bucket that holds the retries of one minute at the start, and never more than ten times as many.
+impl RetryBudget {
+    /// `percent` retries per hundred calls, and `per_minute` besides, so that a quiet service may retry too.
+    ///
+    /// The retries of one minute are there at the start, and ten times as many can be saved up.
     #[must_use]
-    pub fn new(config: &RetryConfig) -> Self {
-        let per_minute = u64::from(config.per_minute);
+    pub fn new(percent: u32, per_minute: u32) -> Self {
+        let per_minute = u64::from(per_minute);
         Self(Arc::new(Mutex::new(Bucket {
             level: per_minute * ONE,
-            percent: config.percent.into(),
+            percent: percent.into(),
             per_minute,
             filled: Instant::now(),
         })))
@@ -75,7 +82,7 @@ impl Bucket {
     }
 }
 
-impl fmt::Debug for RetryAllowance {
+impl fmt::Debug for RetryBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.bucket().fmt(f)
     }
