@@ -3,10 +3,12 @@
 //! [`Scripted`] is a leaf service that answers from a script and writes down what a real provider would have charged, so that a
 //! ledger can be checked against the truth. [`Upstream`] puts such providers on a real socket.
 
+mod layer_contract;
 mod scripted;
 pub mod store_contract;
 mod upstream;
 
+pub use layer_contract::{Probe, layer_contract};
 pub use scripted::{Reply, Scripted};
 pub use upstream::Upstream;
 

@@ -1,0 +1,32 @@
+use std::time::Duration;
+
+/// When a breaker opens, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerConfig {
+    /// So many failures in a row open it; at least 1.
+    pub failures: u32,
+    /// So many failures in a hundred outcomes open it, once `window` outcomes are known. More than 100 is never.
+    pub percent: u32,
+    /// How many outcomes are looked at, 1 to 64.
+    pub window: u32,
+    /// How long it stays open at first. Each failed probe doubles the time.
+    pub cool_down: Duration,
+    /// The longest it stays open for failures.
+    pub max_cool_down: Duration,
+    /// How long it stays open when the provider does not accept our key or account.
+    pub bad_key: Duration,
+}
+
+impl Default for BreakerConfig {
+    /// 5 in a row or half of the last 20; 10 s, doubling up to 5 minutes; 15 minutes for a bad key.
+    fn default() -> Self {
+        Self {
+            failures: 5,
+            percent: 50,
+            window: 20,
+            cool_down: Duration::from_secs(10),
+            max_cool_down: Duration::from_secs(300),
+            bad_key: Duration::from_secs(900),
+        }
+    }
+}

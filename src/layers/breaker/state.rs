@@ -1,0 +1,147 @@
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    BreakerConfig,
+    machine::{Change, Epoch, Machine},
+    verdict::Verdict,
+};
+use crate::{
+    catalog::DeploymentId,
+    error::Error,
+    model::{CallContext, Outcome, Tap},
+};
+
+/// What is known about the health of one deployment, shared by its clones. It outlives the stack it is used in, so that a reload does
+/// not forget who is down.
+#[derive(Clone)]
+pub struct BreakerState(Arc<Shared>);
+
+struct Shared {
+    deployment: DeploymentId,
+    machine: Mutex<Machine>,
+}
+
+impl BreakerState {
+    /// A closed breaker of `deployment`.
+    #[must_use]
+    pub fn new(deployment: DeploymentId, config: BreakerConfig) -> Self {
+        Self(Arc::new(Shared {
+            deployment,
+            machine: Mutex::new(Machine::new(config)),
+        }))
+    }
+
+    /// Whose health this is.
+    #[must_use]
+    pub fn deployment(&self) -> &DeploymentId {
+        &self.0.deployment
+    }
+
+    /// Whether a call would be refused now.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.machine().is_open(Instant::now())
+    }
+
+    /// Changes the configuration; what is known, and a cool-down under way, stay.
+    pub fn reconfigure(&self, config: BreakerConfig) {
+        self.machine().config = config;
+    }
+
+    /// Lets a call through, or says how long to wait.
+    pub(super) fn admit(&self, ctx: &CallContext) -> Result<Trial, Duration> {
+        let (epoch, change) = self.machine().admit(Instant::now())?;
+        self.log(change, None);
+        Ok(Trial {
+            state: self.clone(),
+            ctx: ctx.clone(),
+            epoch: Some(epoch),
+        })
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.0
+            .machine
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self, change: Option<Change>, cause: Option<&Error>) {
+        let deployment = &self.0.deployment;
+        let cause = cause.map(Error::message);
+        match change {
+            None => {}
+            Some(Change::Probing) => {
+                tracing::info!(%deployment, "breaker half open: one call may try")
+            }
+            Some(Change::Closed) => tracing::info!(%deployment, "breaker closed"),
+            Some(Change::Opened {
+                wait,
+                verdict: Verdict::BadKey,
+            }) => {
+                tracing::warn!(%deployment, ?wait, cause, "breaker open: the provider does not accept our key or account");
+            }
+            Some(Change::Opened {
+                wait,
+                verdict: Verdict::Limited(_),
+            }) => {
+                tracing::info!(%deployment, ?wait, cause, "breaker open: the provider limits us");
+            }
+            Some(Change::Opened { wait, .. }) => {
+                tracing::warn!(%deployment, ?wait, cause, "breaker open")
+            }
+        }
+    }
+}
+
+impl fmt::Debug for BreakerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BreakerState")
+            .field("deployment", &self.0.deployment)
+            .field("machine", &*self.machine())
+            .finish()
+    }
+}
+
+/// A call that was let through and owes an outcome. Dropped without one, it says nothing and a probe's place is free again.
+pub(super) struct Trial {
+    state: BreakerState,
+    ctx: CallContext,
+    epoch: Option<Epoch>,
+}
+
+impl Trial {
+    pub(super) fn failed(mut self, error: &Error) {
+        let verdict = Verdict::of(error, &self.ctx);
+        self.settle(verdict, Some(error));
+    }
+
+    fn settle(&mut self, verdict: Verdict, cause: Option<&Error>) {
+        if let Some(epoch) = self.epoch.take() {
+            let change = self.state.machine().settle(epoch, verdict, Instant::now());
+            self.state.log(change, cause);
+        }
+    }
+}
+
+impl Tap for Trial {
+    fn on_end(mut self: Box<Self>, outcome: Outcome<'_>) {
+        match outcome {
+            Outcome::Complete(_) => self.settle(Verdict::Healthy, None),
+            Outcome::Failed(error) => (*self).failed(error),
+            Outcome::Cut => self.settle(Verdict::Silent, None),
+        }
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        self.settle(Verdict::Silent, None);
+    }
+}

@@ -1,0 +1,49 @@
+use std::time::Duration;
+
+use crate::{
+    error::{Error, ErrorKind},
+    model::CallContext,
+};
+
+/// What an outcome says about a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Healthy,
+    Failing,
+    /// It asks to be left alone for so long.
+    Limited(Duration),
+    /// It does not accept our key or account.
+    BadKey,
+    /// Nothing.
+    Silent,
+}
+
+impl Verdict {
+    pub(super) fn of(error: &Error, ctx: &CallContext) -> Self {
+        // A stream without its end is the provider's doing, whoever noticed.
+        if error.kind() == ErrorKind::Cut {
+            return Self::Failing;
+        }
+        if !error.is_upstream() {
+            return Self::Silent;
+        }
+        let status = error.get_upstream_status().map(|status| status.as_u16());
+        match error.kind() {
+            ErrorKind::Invalid
+            | ErrorKind::ContextTooLong
+            | ErrorKind::Refused
+            | ErrorKind::TooLarge => Self::Healthy,
+            ErrorKind::RateLimited => error
+                .get_retry_after()
+                .filter(|after| !after.is_zero())
+                .map_or(Self::Silent, Self::Limited),
+            _ if matches!(status, Some(401..=403)) => Self::BadKey,
+            ErrorKind::Timeout if ctx.time_left().is_some_and(|left| left.is_zero()) => {
+                Self::Silent
+            }
+            ErrorKind::Timeout | ErrorKind::Unavailable => Self::Failing,
+            ErrorKind::Upstream if status.is_none_or(|status| status >= 500) => Self::Failing,
+            _ => Self::Silent,
+        }
+    }
+}

@@ -1,0 +1,294 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::future::ready;
+use tower::{Layer, ServiceExt};
+
+use super::*;
+use crate::{
+    catalog::Deployment,
+    error::{Error, ErrorKind},
+    model::{Call, CallContext, ModelRequest, RateLimits, Usage},
+    store::{Quota, RateDecision, RateStore, StoreFuture},
+    testing::{Reply, Scripted, ask, ask_stream, chat, layer_contract},
+};
+
+/// Counts without ever filling up again.
+#[derive(Default)]
+struct Counted {
+    used: Mutex<HashMap<String, i64>>,
+    broken: bool,
+}
+
+impl Counted {
+    fn used(&self, name: &str) -> i64 {
+        *self.used.lock().unwrap().get(name).unwrap_or(&0)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.used.lock().unwrap().keys().cloned().collect();
+        names.sort();
+        names
+    }
+}
+
+impl RateStore for Counted {
+    fn take<'a>(
+        &'a self,
+        name: &'a str,
+        quota: Quota,
+        units: u64,
+    ) -> StoreFuture<'a, RateDecision> {
+        if self.broken {
+            let error = Error::new(ErrorKind::Unavailable, "the rate store is away");
+            return Box::pin(ready(Err(error)));
+        }
+        let mut used = self.used.lock().unwrap();
+        let used = used.entry(name.into()).or_default();
+        let free = i64::try_from(quota.limit).unwrap() - *used;
+        let decision = if i64::try_from(units).unwrap() > free {
+            RateDecision::Refused {
+                retry_after: quota.period,
+            }
+        } else {
+            *used += i64::try_from(units).unwrap();
+            RateDecision::Taken { remaining: 0 }
+        };
+        Box::pin(ready(Ok(decision)))
+    }
+
+    fn adjust(&self, name: &str, _: Quota, delta: i64) {
+        *self.used.lock().unwrap().entry(name.into()).or_default() += delta;
+    }
+}
+
+const REQUESTS: &str = "requests/p/m";
+const TOKENS: &str = "tokens/p/m";
+
+fn limits(store: &Arc<Counted>, requests: u64, tokens: u64) -> RateLayer {
+    RateLayer::new(store.clone(), "p/m")
+        .requests(Quota::per_minute(requests))
+        .tokens(Quota::per_minute(tokens))
+}
+
+fn provider(reply: Reply) -> Scripted {
+    Scripted::at(Deployment::new("p", "m"), [reply])
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeps_the_contract() {
+    let store = Arc::new(Counted::default());
+    layer_contract(|probe| limits(&store, 1000, 1_000_000).layer(probe)).await;
+    layer_contract(|probe| RateLayer::new(store.clone(), "none").layer(probe)).await;
+}
+
+#[tokio::test]
+async fn r27_requests_are_counted_one_by_one() {
+    let store = Arc::new(Counted::default());
+    let provider = provider(Reply::text("ok"));
+    let service = limits(&store, 3, 1_000_000).layer(provider.clone());
+    let mut refused = Vec::new();
+    for _ in 0..5 {
+        refused.extend(service.clone().oneshot(ask("q")).await.err());
+    }
+    assert_eq!((provider.calls(), refused.len()), (3, 2));
+    let error = &refused[0];
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert_eq!(
+        error.message(),
+        "the limit of 3 requests per 60 s of `p/m` is reached"
+    );
+    assert_eq!(error.get_retry_after(), Some(Duration::from_secs(60)));
+    assert!(!error.is_upstream());
+}
+
+#[tokio::test]
+async fn tokens_are_estimated_and_then_corrected() {
+    let store = Arc::new(Counted::default());
+    let used = Reply::text("a b c").usage(Usage::new(40, 7));
+    let service = limits(&store, 10, 1000).layer(provider(used));
+    let mut body = serde_json::json!({ "model": "m", "messages": [], "max_tokens": 100 });
+    let whole = chat(&body);
+    let estimate = i64::try_from(whole.body.as_bytes().len()).unwrap() / 4 + 100;
+    let answer = service.clone().oneshot(whole).await.unwrap();
+    assert_eq!(store.used(TOKENS), estimate);
+    drop(answer);
+    assert_eq!(store.used(TOKENS), 47, "a whole answer has arrived");
+
+    body["stream"] = true.into();
+    let stream = chat(&body);
+    let estimate = i64::try_from(stream.body.as_bytes().len()).unwrap() / 4 + 100;
+    let answer = service.clone().oneshot(stream.clone()).await.unwrap();
+    answer.body.collect(9999).await.unwrap();
+    assert_eq!(store.used(TOKENS), 94);
+    drop(service.oneshot(stream).await.unwrap());
+    assert_eq!(
+        store.used(TOKENS),
+        94 + estimate,
+        "nobody knows what a cut answer took"
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_takes_nothing() {
+    let store = Arc::new(Counted::default());
+    let service = limits(&store, 10, 100).layer(provider(Reply::text("ok")));
+    let big = || ask_stream(&"x".repeat(200));
+    let answer = service.clone().oneshot(big()).await.unwrap();
+    let before = store.used(TOKENS);
+    let error = service.oneshot(big()).await.unwrap_err();
+    assert!(
+        error.message().starts_with("the limit of 100 tokens"),
+        "{error}"
+    );
+    assert_eq!((store.used(REQUESTS), store.used(TOKENS)), (1, before));
+    drop(answer);
+}
+
+#[tokio::test]
+async fn an_estimate_above_the_whole_quota_counts_as_the_quota() {
+    let store = Arc::new(Counted::default());
+    let service = limits(&store, 10, 50).layer(provider(Reply::text("ok")));
+    let answer = service.oneshot(ask_stream(&"x".repeat(4000))).await;
+    assert!(answer.is_ok());
+    assert_eq!(store.used(TOKENS), 50);
+}
+
+#[tokio::test]
+async fn a_quota_of_nothing_admits_nothing() {
+    let store = Arc::new(Counted::default());
+    let provider = provider(Reply::text("ok"));
+    for layer in [limits(&store, 0, 100), limits(&store, 100, 0)] {
+        let answer = layer.layer(provider.clone()).oneshot(ask("q")).await;
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::RateLimited);
+    }
+    assert_eq!(provider.calls(), 0);
+}
+
+#[tokio::test]
+async fn errors_give_back_what_they_have_not_used() {
+    // (error, raised by the provider, requests used, whether tokens stay taken)
+    let table = [
+        (ErrorKind::Upstream, true, 1, false),
+        (ErrorKind::RateLimited, true, 1, false),
+        (ErrorKind::Timeout, true, 1, true),
+        (ErrorKind::Cut, true, 1, true),
+        (ErrorKind::Overloaded, false, 0, false),
+        (ErrorKind::Budget, false, 0, false),
+    ];
+    for (kind, asked, requests, stay) in table {
+        let store = Arc::new(Counted::default());
+        let mut error = Error::new(kind, "no");
+        if asked {
+            error = error.asked("p".into(), "m".into());
+        }
+        let leaf = tower::service_fn(move |_| ready(Err(error.clone())));
+        let answer = limits(&store, 10, 1000).layer(leaf).oneshot(ask("q")).await;
+        assert_eq!(answer.unwrap_err().kind(), kind);
+        assert_eq!(store.used(REQUESTS), requests, "{kind:?}");
+        assert_eq!(store.used(TOKENS) > 0, stay, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn limits_are_counted_per_key_user_or_tenant() {
+    let request = |tenant: &str, key: Option<&str>, user: Option<&str>| -> ModelRequest {
+        let mut request = ask("q");
+        request.ctx = CallContext::new(Call {
+            key: key.map(Into::into),
+            user: user.map(Into::into),
+            ..Call::new(tenant)
+        });
+        request
+    };
+    let store = Arc::new(Counted::default());
+    let provider = provider(Reply::text("ok"));
+    let counted_by = |key| {
+        RateLayer::new(store.clone(), "gate")
+            .requests(Quota::per_minute(1))
+            .per(key)
+            .layer(provider.clone())
+    };
+    let (a, b) = (Some("a"), Some("b"));
+    // (whose, first call, a call of somebody else, a call of the same)
+    let table = [
+        (RateKey::Fixed, ("t", a, a), None, ("u", b, b)),
+        (RateKey::Key, ("t", a, a), Some(("t", b, a)), ("u", a, b)),
+        (RateKey::Key, ("t", None, a), None, ("u", None, b)),
+        (RateKey::User, ("t", a, a), Some(("u", a, a)), ("t", b, a)),
+        (
+            RateKey::User,
+            ("t", a, None),
+            Some(("u", a, None)),
+            ("t", b, None),
+        ),
+        (RateKey::Tenant, ("t", a, a), Some(("u", a, a)), ("t", b, b)),
+    ];
+    for (key, first, other, same) in table {
+        let service = counted_by(key);
+        let call = |(tenant, key, user)| service.clone().oneshot(request(tenant, key, user));
+        assert!(call(first).await.is_ok(), "{key:?}");
+        if let Some(other) = other {
+            assert!(call(other).await.is_ok(), "{key:?}");
+        }
+        assert!(call(same).await.is_err(), "{key:?}");
+    }
+    assert_eq!(store.names().len(), 10);
+}
+
+#[tokio::test]
+async fn a_call_brings_its_own_limits_along() {
+    let request = |key: &str, requests, tokens| {
+        let mut request = ask("q");
+        request.ctx = CallContext::new(Call {
+            key: Some(key.into()),
+            limits: RateLimits { requests, tokens },
+            ..Call::new("t")
+        });
+        request
+    };
+    let store = Arc::new(Counted::default());
+    let provider = provider(Reply::text("ok"));
+    let service = RateLayer::per_call(store.clone()).layer(provider.clone());
+    let call = |request| service.clone().oneshot(request);
+    for _ in 0..5 {
+        assert!(call(request("free", None, None)).await.is_ok());
+    }
+    assert!(store.names().is_empty(), "no limit, no question");
+    assert!(call(request("a", Some(1), None)).await.is_ok());
+    assert!(call(request("b", Some(1), None)).await.is_ok());
+    let error = call(request("a", Some(1), None)).await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        "the limit of 1 requests per 60 s of this API key is reached"
+    );
+    assert!(call(request("a", Some(2), Some(0))).await.is_err());
+    assert_eq!(store.used("requests/caller/key/a"), 1);
+}
+
+#[tokio::test]
+async fn clients_cannot_choose_each_others_names() {
+    let name = |tenant: &str, user: &str| {
+        let call = Call {
+            user: Some(user.into()),
+            ..Call::new(tenant)
+        };
+        RateKey::User.name(&"p".into(), &call)
+    };
+    assert_ne!(name("a/user/b", "c"), name("a", "b/user/c"));
+    assert_ne!(name("a", "b"), name("b", "a"));
+}
+
+#[tokio::test]
+async fn r12_a_store_that_is_away_is_no_limit_that_is_reached() {
+    let store = Arc::new(Counted {
+        broken: true,
+        ..Counted::default()
+    });
+    let answer = limits(&store, 1, 1).layer(provider(Reply::text("ok")));
+    let error = answer.oneshot(ask("q")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
