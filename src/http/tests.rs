@@ -135,7 +135,7 @@ async fn r26_pings_fill_the_silence() {
     assert_eq!(head.status(), StatusCode::OK);
     let first = body.find("data:").unwrap();
     assert_eq!(body[..first].matches(": ping").count(), 2, "{body}");
-    assert_eq!(body[first..].matches(": ping").count(), 2, "{body}");
+    assert_eq!(body[first..].matches(": ping").count(), 3, "{body}");
 
     let failed =
         |wait| Reply::error(Error::new(ErrorKind::Upstream, "no")).after(Duration::from_secs(wait));

@@ -170,7 +170,7 @@ async fn tiers_exclusions_and_abilities_are_respected() {
         ),
         Scripted::at(
             Deployment {
-                context_window: Some(10),
+                context_window: Some(5),
                 priority: -1,
                 ..Deployment::new("p", "short")
             },
