@@ -60,7 +60,7 @@ impl State {
             ),
             StoreUrl::Sqlite(path) => {
                 let store = Arc::new(open_database(path).await?);
-                (store.clone(), store.clone(), Pepper::beside(path)?, Some(store))
+                (store.clone(), Arc::new(store.keys()), Pepper::beside(path)?, Some(store))
             }
         };
         let transport = TransportConfig::default();

@@ -9,7 +9,7 @@
 //! | [`RateStore`] | what is used of rate limits | [`memory::MemoryRates`] |
 //! | [`Budgets`] | what accounts may spend | [`memory::MemoryBudgets`] |
 //! | [`Ledger`] | every attempt and cache hit, in money | [`memory::MemoryLedger`], `sqlite::SqliteStore` |
-//! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteStore` |
+//! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteKeys` |
 
 mod budgets;
 mod cache;

@@ -4,7 +4,7 @@ mod keyring;
 mod pepper;
 mod principal;
 
-pub(crate) use keyring::{Keyring, NewKey};
+pub(crate) use keyring::Keyring;
 pub(crate) use pepper::Pepper;
 pub(crate) use principal::{GLOBAL, Principal, account};
 

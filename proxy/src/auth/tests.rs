@@ -5,7 +5,7 @@ use rungs::{
     store::{KeyRecord, KeyStore, memory::MemoryKeys},
 };
 
-use super::*;
+use super::{keyring::NewKey, *};
 
 async fn ring() -> (Keyring, Arc<MemoryKeys>, NewKey) {
     let pepper = Pepper::random().unwrap();

@@ -16,14 +16,21 @@ use super::{Breaker, CrossCheck, OnStream, Retry, Timeouts};
 impl Breaker {
     /// As the breaker layer wants it.
     pub(crate) fn to_layer(&self) -> BreakerConfig {
-        BreakerConfig { failures: self.failures, cool_down: self.open, ..BreakerConfig::default() }
+        BreakerConfig {
+            failures: self.failures,
+            percent: self.percent,
+            window: self.window,
+            cool_down: self.cool_down,
+            max_cool_down: self.max_cool_down,
+            bad_key: self.bad_key,
+        }
     }
 }
 
 impl Retry {
     /// As the retry layer wants it.
     pub(crate) fn to_layer(&self) -> RetryConfig {
-        RetryConfig { tries: self.max_tries, base: self.base, max: self.max, ..RetryConfig::default() }
+        RetryConfig { tries: self.max_tries, base: self.base, max_delay: self.max }
     }
 }
 
@@ -49,7 +56,7 @@ impl CrossCheck {
 impl From<OnStream> for escalate::OnStream {
     fn from(mode: OnStream) -> Self {
         match mode {
-            OnStream::Probe => Self::default(),
+            OnStream::Probe => Self::probe(),
             OnStream::Buffer => Self::Buffer,
             OnStream::Pass => Self::Pass,
         }

@@ -30,10 +30,9 @@ use std::{
 use secrecy::ExposeSecret;
 use toml::Table;
 
-pub(crate) use builtin::OLLAMA;
 pub(crate) use catalog::Catalog;
 pub(crate) use env::Mode;
-pub(crate) use error::{ConfigError, Fault, Source};
+pub(crate) use error::{ConfigError, Source};
 pub(crate) use key::Key;
 pub(crate) use model::{AUTO, Model};
 pub(crate) use provider::{Dialect, Metering, Provider, Terminal};

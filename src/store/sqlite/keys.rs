@@ -1,15 +1,48 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
-use super::{SqliteStore, failed, rows::millis};
+use super::{failed, lock, migrations, options, pool, rows::millis};
 use crate::{
     catalog::Tier,
     error::Error,
     store::{Budget, KeyRecord, KeyStore, StoreFuture},
 };
 
-impl KeyStore for SqliteStore {
+/// The keys of a database, for a program beside the gateway that owns it.
+///
+/// Writes wait for the owner's, a few milliseconds; the owner sees what changed the next time it looks a key up.
+#[derive(Debug, Clone)]
+pub struct SqliteKeys {
+    pool: SqlitePool,
+}
+
+impl SqliteKeys {
+    pub(super) fn new(pool: SqlitePool) -> Self {
+        Self { pool }
+    }
+
+    /// Opens the keys of the database at a URL like `sqlite:rungs.db`, whether or not a gateway runs on it. Makes the database, or
+    /// brings its schema up to date, if no gateway does.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`], except that the database may belong to another process.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        let options = options(url)?;
+        let path = options.get_filename().to_path_buf();
+        // Whoever owns the database has brought its schema up to date.
+        if let Ok(_lock) = lock::take(&path) {
+            let cannot_open = |e| Error::internal(format!("the database {} cannot be opened", path.display())).with_source(e);
+            let mut connection: SqliteConnection = options.connect().await.map_err(cannot_open)?;
+            let migrated = migrations::run(&mut connection, &path).await;
+            let _ = connection.close().await;
+            migrated?;
+        }
+        Ok(Self::new(pool(options)))
+    }
+}
+
+impl KeyStore for SqliteKeys {
     fn get<'a>(&'a self, id: &'a str) -> StoreFuture<'a, Option<KeyRecord>> {
         Box::pin(async move {
             sqlx::query("SELECT * FROM api_keys WHERE id = ?")

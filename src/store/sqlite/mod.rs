@@ -27,6 +27,7 @@ use sqlx::{
     },
 };
 
+pub use keys::SqliteKeys;
 pub use writer::LINGER;
 
 use crate::error::Error;
@@ -62,10 +63,7 @@ impl SqliteStore {
             let _ = connection.close().await;
             return Err(error);
         }
-        let pool = SqlitePoolOptions::new()
-            .max_connections(2)
-            .min_connections(0)
-            .connect_lazy_with(options);
+        let pool = pool(options);
         Ok(Self {
             path,
             pool,
@@ -79,6 +77,12 @@ impl SqliteStore {
         &self.path
     }
 
+    /// Its keys alone.
+    #[must_use]
+    pub fn keys(&self) -> SqliteKeys {
+        SqliteKeys::new(self.pool.clone())
+    }
+
     /// Writes all rows taken so far, takes no more, and gives the file free for another process. May be called more than once.
     ///
     /// # Errors
@@ -87,6 +91,13 @@ impl SqliteStore {
         self.pool.close().await;
         self.writer.close().await
     }
+}
+
+fn pool(options: SqliteConnectOptions) -> SqlitePool {
+    SqlitePoolOptions::new()
+        .max_connections(2)
+        .min_connections(0)
+        .connect_lazy_with(options)
 }
 
 fn options(url: &str) -> Result<SqliteConnectOptions, Error> {

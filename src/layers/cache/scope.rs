@@ -1,0 +1,54 @@
+use crate::{
+    model::{ModelRequest, Quality},
+    store::CacheKey,
+};
+
+/// Who may be served an answer that was made for somebody else. A key cannot be built without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CacheScope {
+    /// Only calls of the same tenant.
+    Tenant,
+    /// Calls of every tenant. What one tenant asks, and that it asked, can then be seen by others in how fast the same question
+    /// is answered: for gateways with one owner only.
+    Shared,
+}
+
+/// Members that choose how an answer travels, not what it says.
+const FORM: [&str; 2] = ["stream", "stream_options"];
+
+impl CacheScope {
+    /// The name of a question: it changes with the scope, the tenant (unless [`Shared`](Self::Shared)), the operation, every body
+    /// member but `stream` and `stream_options`, the deployments that the model name stands for, the tiers allowed, the
+    /// deployments excluded, and the quality asked for.
+    #[must_use]
+    pub fn key(self, request: &ModelRequest) -> CacheKey {
+        let mut hasher = blake3::Hasher::new();
+        let mut field = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        let route = &request.route;
+        let quality = match request.ctx.quality {
+            Quality::Normal => 0,
+            Quality::High => 1,
+            Quality::Critical => 2,
+        };
+        field(b"rungs cache 1");
+        match self {
+            Self::Tenant => {
+                field(b"tenant");
+                field(request.ctx.tenant.as_bytes());
+            }
+            Self::Shared => field(b"shared"),
+        }
+        field(request.op.as_str().as_bytes());
+        field(route.targets.fingerprint());
+        field(&[route.min_tier.level(), route.max_tier.level(), quality]);
+        field(&(route.exclude.len() as u64).to_le_bytes());
+        for deployment in &route.exclude {
+            field(deployment.as_str().as_bytes());
+        }
+        request.body.hash_except(&FORM, &mut hasher);
+        *hasher.finalize().as_bytes()
+    }
+}
