@@ -10,11 +10,11 @@ use tower::ServiceExt;
 
 use super::{addresses::is_public, *};
 use crate::{
-    catalog::Deployment,
+    catalog::{Deployment, Money, Price},
     error::{Error, ErrorKind},
-    json::RawObject,
-    model::{Call, CallContext, ModelRequest, ModelResponse},
+    model::{ModelResponse, chat::Answer},
     provider::{Endpoint, HttpProvider, openai::OpenAi},
+    testing::{Reply, Scripted, Upstream, ask, ask_stream},
 };
 
 /// A server for one connection: reads the request, answers `response`, keeps the connection open until `then` returns.
@@ -39,16 +39,19 @@ fn serve<R: Send + 'static>(
     (base, receive)
 }
 
-async fn ask(config: &TransportConfig, base: &str) -> Result<ModelResponse, Error> {
-    let provider = HttpProvider::new(
+fn provider(config: &TransportConfig, base: &str) -> HttpProvider<ReqwestTransport> {
+    HttpProvider::new(
         ReqwestTransport::new(config).unwrap(),
         Deployment::new("p", "m"),
         Endpoint::new("p", base).unwrap(),
         Arc::new(OpenAi::new()),
-    );
-    let body = RawObject::parse(r#"{"model":"m","messages":[],"stream":true}"#.into()).unwrap();
-    let request = ModelRequest::chat(body, CallContext::new(Call::new("t")));
-    provider.oneshot(request).await
+    )
+}
+
+async fn call(config: &TransportConfig, base: &str) -> Result<ModelResponse, Error> {
+    provider(config, base)
+        .oneshot(ask_stream("how is it?"))
+        .await
 }
 
 fn local() -> TransportConfig {
@@ -59,12 +62,32 @@ const HEAD: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {\"choices\":[]}\n\n";
 
 #[tokio::test]
+async fn what_is_metered_over_a_socket_is_what_the_provider_bills() {
+    let price = Price::per_million(Money::from_nanos(1_000_000), Money::from_nanos(3_000_000));
+    let deployment = Deployment::new("p", "m").price(price);
+    let scripted = Scripted::at(deployment, [Reply::text("all is well, twice")]);
+    let upstream = Upstream::serve([scripted.clone()]).await.unwrap();
+    let provider = provider(&local(), &upstream.base_url());
+    let mut metered = Money::ZERO;
+    let mut texts = Vec::new();
+    for request in [ask("how is it?"), ask_stream("how is it?")] {
+        let answer = provider.clone().oneshot(request).await.unwrap();
+        let answer = answer.body.collect(10_000).await.unwrap();
+        metered += answer.end.usage.unwrap().cost(&price);
+        texts.push(Answer::parse(&answer.to_whole().unwrap()).unwrap().text);
+    }
+    assert_eq!(texts, ["all is well, twice"; 2]);
+    assert!(metered > Money::ZERO);
+    assert_eq!(metered, scripted.bill());
+}
+
+#[tokio::test]
 async fn r10_a_dropped_body_closes_the_connection_within_200_ms() {
     let (base, closed) = serve(HEAD, |mut connection| {
         let _ = connection.set_read_timeout(Some(Duration::from_secs(5)));
         (connection.read(&mut [0; 1]), Instant::now())
     });
-    let mut answer = ask(&local(), &base).await.unwrap();
+    let mut answer = call(&local(), &base).await.unwrap();
     assert!(answer.body.next().await.unwrap().is_ok());
     drop(answer);
     let dropped = Instant::now();
@@ -79,7 +102,7 @@ async fn r10_a_dropped_body_closes_the_connection_within_200_ms() {
 #[tokio::test]
 async fn a_broken_connection_is_cut_and_a_refused_one_unavailable() {
     let (base, _) = serve(HEAD, drop);
-    let mut body = ask(&local(), &base).await.unwrap().body;
+    let mut body = call(&local(), &base).await.unwrap().body;
     assert!(body.next().await.unwrap().is_ok());
     assert_eq!(
         body.next().await.unwrap().unwrap_err().kind(),
@@ -87,14 +110,14 @@ async fn a_broken_connection_is_cut_and_a_refused_one_unavailable() {
     );
 
     let (base, _) = serve("", drop);
-    let error = ask(&local(), &base).await.unwrap_err();
+    let error = call(&local(), &base).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cut);
 
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap();
-    let error = ask(&local(), &format!("http://{free}")).await.unwrap_err();
+    let error = call(&local(), &format!("http://{free}")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
 
@@ -105,7 +128,7 @@ async fn r22_redirects_are_not_followed() {
         "HTTP/1.1 307 Temporary Redirect\r\nlocation: {other}\r\ncontent-length: 0\r\n\r\n"
     );
     let (base, _) = serve(redirect.leak(), drop);
-    let error = ask(&local(), &base).await.unwrap_err();
+    let error = call(&local(), &base).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Upstream);
     assert_eq!(error.get_upstream_status().unwrap(), 307);
     assert!(seen.try_recv().is_err());
@@ -129,7 +152,7 @@ async fn r22_private_hosts_are_refused_in_every_spelling() {
         "0",
     ] {
         let base = format!("http://{host}:9/v1");
-        let error = ask(&config, &base).await.unwrap_err();
+        let error = call(&config, &base).await.unwrap_err();
         assert!(
             error.message().contains("no public address"),
             "{host}: {error:?}"
@@ -151,11 +174,11 @@ async fn r22_private_hosts_are_refused_in_every_spelling() {
 async fn r22_a_name_that_resolves_to_a_private_address_is_refused() {
     let (base, seen) = serve(HEAD, |_| ());
     let base = base.replace("127.0.0.1", "localhost");
-    let error = ask(&TransportConfig::default(), &base).await.unwrap_err();
+    let error = call(&TransportConfig::default(), &base).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.message().contains("no public address"), "{error:?}");
     assert!(seen.try_recv().is_err());
-    assert!(ask(&local(), &base).await.is_ok(), "the name itself works");
+    assert!(call(&local(), &base).await.is_ok(), "the name itself works");
 }
 
 #[test]
