@@ -144,27 +144,19 @@ impl Failures {
         self.0.push(error);
     }
 
-    /// The last provider's error, or the last of all. When everybody said "later", the soonest later.
+    /// The last provider's error; when everybody said "later", the soonest later; when no provider was asked, the first refusal,
+    /// which is about the cheapest.
     fn worst(mut self) -> Error {
         let later = |e: &Error| e.kind() == ErrorKind::RateLimited;
-        if self.0.iter().all(later)
-            && let Some(soonest) = self
-                .0
-                .iter()
-                .filter(|e| e.get_retry_after().is_some())
-                .min_by_key(|e| e.get_retry_after())
-        {
-            return soonest.clone();
+        if self.0.iter().all(later) {
+            let told = self.0.iter().filter(|e| e.get_retry_after().is_some());
+            if let Some(soonest) = told.min_by_key(|e| e.get_retry_after()) {
+                return soonest.clone();
+            }
         }
-        let at = self
-            .0
-            .iter()
-            .rposition(Error::is_upstream)
-            .unwrap_or(self.0.len().saturating_sub(1));
-        if at < self.0.len() {
-            self.0.swap_remove(at)
-        } else {
-            Error::internal("nobody was asked")
+        match self.0.iter().rposition(Error::is_upstream).unwrap_or(0) {
+            at if at < self.0.len() => self.0.swap_remove(at),
+            _ => Error::internal("nobody was asked"),
         }
     }
 }

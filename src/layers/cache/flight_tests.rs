@@ -43,23 +43,38 @@ async fn r7_a_hundred_identical_misses_are_one_call() {
 #[test]
 fn r7_identical_misses_on_many_threads_are_one_call() {
     for round in 0..200 {
-        let question = if round % 2 == 0 { ask("q") } else { ask_stream("q") };
+        let question = if round % 2 == 0 {
+            ask("q")
+        } else {
+            ask_stream("q")
+        };
         let provider = Scripted::new(Reply::text("one two three"));
         let stack = cached(&Arc::default(), provider.clone());
         let request = to(&provider, question);
         let thread = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
             runtime.block_on(join_all((0..25).map(|_| async {
-                read(stack.clone().oneshot(request.clone()).await.unwrap()).await.data
+                read(stack.clone().oneshot(request.clone()).await.unwrap())
+                    .await
+                    .data
             })))
         };
         let answers: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(thread)).collect();
-            threads.into_iter().flat_map(|t| t.join().unwrap()).collect()
+            threads
+                .into_iter()
+                .flat_map(|t| t.join().unwrap())
+                .collect()
         });
         assert_eq!(answers.len(), 100);
         assert!(answers.iter().all(|answer| *answer == answers[0]));
-        assert_eq!((provider.calls(), stack.in_flight()), (1, 0), "round {round}");
+        assert_eq!(
+            (provider.calls(), stack.in_flight()),
+            (1, 0),
+            "round {round}"
+        );
     }
 }
 

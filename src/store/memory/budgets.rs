@@ -222,10 +222,13 @@ impl Counter {
 }
 
 impl Balance {
+    /// A budget that is spent pays for nothing more, not even for what is free; one of nothing pays for what is free.
+    fn is_spent(&self) -> bool {
+        self.posted >= self.budget.limit && !self.budget.limit.is_zero()
+    }
+
     fn lacks_room(&self, amount: Money) -> bool {
-        // A budget that is spent pays for nothing more, not even for what is free; one of nothing pays for what is free.
-        let is_spent = self.posted >= self.budget.limit && !self.budget.limit.is_zero();
-        is_spent || amount > self.room().max(Money::ZERO)
+        self.is_spent() || amount > self.room().max(Money::ZERO)
     }
 }
 
@@ -242,14 +245,16 @@ fn refusal(account: &str, tight: Balance, hold: Hold) -> Error {
         Some(day) => format!("it resets on {day} at 00:00 UTC"),
         None => "it does not reset".to_owned(),
     };
-    let error = Error::new(
-        ErrorKind::Budget,
+    let message = if tight.is_spent() {
+        format!("the {kind} budget of ${budget} is spent; {reset}")
+    } else {
         format!(
             "the {kind} budget of ${budget} has no room for ${}, the most this call can cost: \
              ${posted} is spent and ${reserved} held by calls under way; {reset}",
             hold.amount
-        ),
-    );
+        )
+    };
+    let error = Error::new(ErrorKind::Budget, message);
     match budget.window.end(hold.at) {
         Some(end) => error.retry_after(end.duration_since(hold.at).unwrap_or_default()),
         None => error,

@@ -32,7 +32,10 @@ impl SqliteKeys {
         let path = options.get_filename().to_path_buf();
         // Whoever owns the database has brought its schema up to date.
         if let Ok(_lock) = lock::take(&path) {
-            let cannot_open = |e| Error::internal(format!("the database {} cannot be opened", path.display())).with_source(e);
+            let cannot_open = |e| {
+                Error::internal(format!("the database {} cannot be opened", path.display()))
+                    .with_source(e)
+            };
             let mut connection: SqliteConnection = options.connect().await.map_err(cannot_open)?;
             let migrated = migrations::run(&mut connection, &path).await;
             let _ = connection.close().await;
