@@ -90,6 +90,8 @@ struct Shared {
     call: Call,
     started: Instant,
     attempts: AtomicU32,
+    /// Counts on when attempts are given back, so that no two ever share a number.
+    numbers: AtomicU32,
     spent: AtomicI64,
     trail: Mutex<Vec<Step>>,
 }
@@ -113,6 +115,7 @@ impl CallContext {
             call,
             started: Instant::now(),
             attempts: AtomicU32::new(0),
+            numbers: AtomicU32::new(0),
             spent: AtomicI64::new(0),
             trail: Mutex::default(),
         }))
@@ -131,7 +134,7 @@ impl CallContext {
         Some(deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Takes one attempt; its number, counted from 1, or `None` when all are used up.
+    /// Takes one attempt; its number, unique within the call, or `None` when all are used up.
     #[must_use]
     pub fn begin_attempt(&self) -> Option<u32> {
         let max = self.0.call.max_attempts;
@@ -141,7 +144,7 @@ impl CallContext {
                 (used < max).then_some(used + 1)
             })
             .ok()
-            .map(|used| used + 1)
+            .map(|_| self.0.numbers.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Gives back an attempt that never reached a provider.

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::process::Process;
 use crate::load;
 
-const KEY: &str = "sk-rungs-load-0123456789abcdef";
+const KEY: &str = "sk-load-7f3a91c04be85d26";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The gateway's configuration: keys checked, one model, everything else as it comes.
@@ -30,6 +30,9 @@ auth = "keys"
 [[key]]
 name = "load"
 key = "@KEY@"
+
+[log]
+level = "warn"
 
 [store]
 url = "sqlite:@FOLDER@/rungs.db"
