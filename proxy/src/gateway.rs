@@ -79,17 +79,30 @@ impl Gateway {
 }
 
 async fn build(config: Config, state: &State) -> anyhow::Result<(Live, BoxModelService)> {
-    let has_keys = state.keys.list().await?.iter().any(|key| key.revoked.is_none());
+    let has_keys = state
+        .keys
+        .list()
+        .await?
+        .iter()
+        .any(|key| key.revoked.is_none());
     let access = config.check_bind(has_keys)?;
     let catalog = Catalog::new(&config);
     let providers = config
         .providers
         .iter()
-        .map(|provider| Ok((Arc::clone(&provider.name), Provider::build(provider, state)?)))
+        .map(|provider| {
+            Ok((
+                Arc::clone(&provider.name),
+                Provider::build(provider, state)?,
+            ))
+        })
         .collect::<Result<HashMap<_, _>, rungs::Error>>()?;
     let rings = catalog.deployments().iter().filter_map(|deployment| {
         let provider = providers.get(&deployment.provider)?;
-        Some((Arc::clone(deployment), attempt_ring(&config, deployment, provider, state)))
+        Some((
+            Arc::clone(deployment),
+            attempt_ring(&config, deployment, provider, state),
+        ))
     });
     let route = Route::new(rings);
     let route = match config.routing.classifier {
@@ -103,5 +116,14 @@ async fn build(config: Config, state: &State) -> anyhow::Result<(Live, BoxModelS
     state.open_global(config.budget.global).await?;
     state.calls.resize(config.limits.max_in_flight);
     let ring = call_ring(&config, route.clone(), state);
-    Ok((Live { config, catalog, route, keyring, access }, ring))
+    Ok((
+        Live {
+            config,
+            catalog,
+            route,
+            keyring,
+            access,
+        },
+        ring,
+    ))
 }

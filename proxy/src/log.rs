@@ -28,8 +28,13 @@ fn writer(config: &Log) -> anyhow::Result<(NonBlocking, WorkerGuard)> {
     let Some(file) = &config.file else {
         return Ok(tracing_appender::non_blocking(io::stderr()));
     };
-    let folder = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(".".as_ref());
+    let folder = file
+        .parent()
+        .filter(|f| !f.as_os_str().is_empty())
+        .unwrap_or(".".as_ref());
     let name = file.file_name().context("`log.file` names no file")?;
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(tracing_appender::non_blocking(tracing_appender::rolling::daily(folder, name)))
+    Ok(tracing_appender::non_blocking(
+        tracing_appender::rolling::daily(folder, name),
+    ))
 }

@@ -37,7 +37,9 @@ impl Provider {
             endpoint: Arc::new(endpoint),
             dialect: Arc::new(dialect(config)),
             transport,
-            permits: config.max_in_flight.map(|max| state.permits(&config.name, max)),
+            permits: config
+                .max_in_flight
+                .map(|max| state.permits(&config.name, max)),
             rate: rate(config, state),
         })
     }

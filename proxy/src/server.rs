@@ -16,7 +16,12 @@ use tokio::{
 use crate::config::Server;
 
 /// Serves `router` until `stop` resolves, then lets what runs finish within the drain time.
-pub(crate) async fn serve(listener: TcpListener, router: Router, config: &Server, stop: impl Future<Output = ()>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: &Server,
+    stop: impl Future<Output = ()>,
+) {
     let connections = Arc::new(Semaphore::new(config.max_connections));
     let graceful = GracefulShutdown::new();
     let protocol = protocol(config.header_timeout);
@@ -41,8 +46,14 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, config: &Server
         }
     }
     drop(listener);
-    tracing::info!(seconds = config.drain.as_secs(), "stopping; running answers may finish");
-    if tokio::time::timeout(config.drain, graceful.shutdown()).await.is_err() {
+    tracing::info!(
+        seconds = config.drain.as_secs(),
+        "stopping; running answers may finish"
+    );
+    if tokio::time::timeout(config.drain, graceful.shutdown())
+        .await
+        .is_err()
+    {
         tracing::warn!("some answers did not finish in time and are cut");
     }
 }
@@ -74,9 +85,14 @@ fn connect(
     // A chunk of a stream goes out when it is there; some peers wait 40 ms for a full packet otherwise.
     let _ = socket.set_nodelay(true);
     let service = TowerToHyperService::new(router.clone());
-    let connection = protocol.serve_connection(TokioIo::new(socket), service).into_owned();
+    let connection = protocol
+        .serve_connection(TokioIo::new(socket), service)
+        .into_owned();
     let connection = graceful.watch(connection);
-    #[expect(clippy::disallowed_methods, reason = "the graceful shutdown watches it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the graceful shutdown watches it"
+    )]
     tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = %error, "connection ended");

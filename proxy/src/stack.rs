@@ -45,11 +45,9 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
             // Asks the stack below several times; below the cache, so that only a checked answer is kept.
             .option_layer(routing.cross_check.when().map(CrossCheckLayer::new))
             // Asks again one tier up; below the cross-check, so that each voice may climb on its own.
-            .option_layer(
-                routing
-                    .auto_escalate
-                    .then(|| EscalateLayer::new(StandardJudge::new()).on_stream(routing.on_stream.into())),
-            )
+            .option_layer(routing.auto_escalate.then(|| {
+                EscalateLayer::new(StandardJudge::new()).on_stream(routing.on_stream.into())
+            }))
             // The fan-out point: a service, not a layer.
             .service(route),
     )
@@ -65,7 +63,9 @@ pub(crate) fn attempt_ring(
     BoxModelService::new(
         ServiceBuilder::new()
             // A dead deployment answers at once, so that the route goes on to the next.
-            .layer(BreakerLayer::new(state.breaker(deployment, config.breaker.to_layer())))
+            .layer(BreakerLayer::new(
+                state.breaker(deployment, config.breaker.to_layer()),
+            ))
             // Only before the first frame. Every try below pays for itself.
             .layer(RetryLayer::new(config.retry.to_layer()).budget(state.retries.clone()))
             // The provider's requests and tokens per minute. Refusals stand above the money: what is not sent costs nothing.

@@ -51,18 +51,24 @@ pub(crate) struct State {
 impl State {
     /// Opens the stores of `config`.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
-        let (ledger, keys, pepper, database): (Arc<dyn Ledger>, Arc<dyn KeyStore>, _, _) = match &config.store.url {
-            StoreUrl::Memory => (
-                Arc::new(MemoryLedger::new(ROWS_IN_MEMORY)),
-                Arc::new(MemoryKeys::new()),
-                Pepper::random()?,
-                None,
-            ),
-            StoreUrl::Sqlite(path) => {
-                let store = Arc::new(open_database(path).await?);
-                (store.clone(), Arc::new(store.keys()), Pepper::beside(path)?, Some(store))
-            }
-        };
+        let (ledger, keys, pepper, database): (Arc<dyn Ledger>, Arc<dyn KeyStore>, _, _) =
+            match &config.store.url {
+                StoreUrl::Memory => (
+                    Arc::new(MemoryLedger::new(ROWS_IN_MEMORY)),
+                    Arc::new(MemoryKeys::new()),
+                    Pepper::random()?,
+                    None,
+                ),
+                StoreUrl::Sqlite(path) => {
+                    let store = Arc::new(open_database(path).await?);
+                    (
+                        store.clone(),
+                        Arc::new(store.keys()),
+                        Pepper::beside(path)?,
+                        Some(store),
+                    )
+                }
+            };
         let transport = TransportConfig::default();
         Ok(Self {
             ledger,
@@ -93,19 +99,28 @@ impl State {
     pub(crate) fn breaker(&self, deployment: &Deployment, config: BreakerConfig) -> BreakerState {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || BreakerState::new(deployment.id.clone(), config);
-        breakers.entry(deployment.id.clone()).or_insert_with(made).clone()
+        breakers
+            .entry(deployment.id.clone())
+            .or_insert_with(made)
+            .clone()
     }
 
     /// The deployments whose breaker is open.
     pub(crate) fn broken(&self) -> Vec<DeploymentId> {
         let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        breakers.iter().filter(|(_, state)| state.is_open()).map(|(id, _)| id.clone()).collect()
+        breakers
+            .iter()
+            .filter(|(_, state)| state.is_open())
+            .map(|(id, _)| id.clone())
+            .collect()
     }
 
     /// The permits of a provider, set to `max`.
     pub(crate) fn permits(&self, provider: &Arc<str>, max: usize) -> Permits {
         let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
-        let permits = permits.entry(Arc::clone(provider)).or_insert_with(|| Permits::new(max));
+        let permits = permits
+            .entry(Arc::clone(provider))
+            .or_insert_with(|| Permits::new(max));
         permits.resize(max);
         permits.clone()
     }
@@ -113,7 +128,8 @@ impl State {
     /// Puts a principal's budget into the book, with what the ledger says was spent of it.
     pub(crate) async fn open_account(&self, principal: &Principal) -> Result<(), Error> {
         if let (Some(key), Some(budget)) = (&principal.key, principal.budget) {
-            self.open_budget(&account(key), budget, Spent::Key(key)).await?;
+            self.open_budget(&account(key), budget, Spent::Key(key))
+                .await?;
         }
         Ok(())
     }
@@ -129,8 +145,18 @@ impl State {
         }
     }
 
-    async fn open_budget(&self, account: &str, budget: Budget, whose: Spent<'_>) -> Result<(), Error> {
-        if self.budgets.balances(account).iter().any(|b| b.budget == budget) {
+    async fn open_budget(
+        &self,
+        account: &str,
+        budget: Budget,
+        whose: Spent<'_>,
+    ) -> Result<(), Error> {
+        if self
+            .budgets
+            .balances(account)
+            .iter()
+            .any(|b| b.budget == budget)
+        {
             return Ok(());
         }
         self.ledger.flush().await?;

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use serde::{
@@ -18,15 +18,22 @@ use crate::error::Error;
 #[derive(Clone, Default)]
 pub struct RawObject {
     bytes: Bytes,
-    members: SmallVec<[Member; 12]>,
+    members: Arc<Vec<Member>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Member {
-    name: Box<str>,
     /// From the opening quote of the name.
     start: usize,
+    name: Name,
     value: Range<usize>,
+}
+
+/// A member's name: where it stands, or what its escapes mean.
+#[derive(Clone)]
+enum Name {
+    Plain { len: usize },
+    Escaped(Box<str>),
 }
 
 impl RawObject {
@@ -53,28 +60,29 @@ impl RawObject {
             .map_err(|e| Error::invalid(format!("the body is not a JSON object: {e}")))?;
 
         let offset = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
-        let mut members = SmallVec::<[Member; 12]>::with_capacity(found.len());
+        let mut members = Vec::with_capacity(found.len());
         let mut from = 0;
-        for (name, value) in found {
-            if members.iter().any(|m| *m.name == *name) {
+        for (at, (name, value)) in found.iter().enumerate() {
+            if found[..at].iter().any(|(earlier, _)| earlier == name) {
                 return Err(
-                    Error::invalid(format!("the member `{name}` occurs twice")).param(&*name)
+                    Error::invalid(format!("the member `{name}` occurs twice")).param(&**name)
                 );
             }
-            let value_start = offset(value.get());
-            let value = value_start..value_start + value.get().len();
+            let start = offset(value.get());
+            let value = start..start + value.get().len();
             // The name's quote is the first one behind the previous value.
             let start = from
                 + text[from..value.start]
                     .find('"')
                     .expect("a member's name stands before its value");
             from = value.end;
-            members.push(Member {
-                name: name.into(),
-                start,
-                value,
-            });
+            let name = match name {
+                Cow::Borrowed(plain) => Name::Plain { len: plain.len() },
+                Cow::Owned(meaning) => Name::Escaped(meaning.as_str().into()),
+            };
+            members.push(Member { start, name, value });
         }
+        let members = Arc::new(members);
         Ok(Self { bytes, members })
     }
 
@@ -120,7 +128,9 @@ impl RawObject {
 
     /// Names and raw JSON of all members, in the order they were sent.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.members.iter().map(|m| (&*m.name, self.text(&m.value)))
+        self.members
+            .iter()
+            .map(|m| (self.name(m), self.text(&m.value)))
     }
 
     /// Sets a member: in place if it exists, else as the last one.
@@ -150,21 +160,22 @@ impl RawObject {
             (None, Some(before)) => self.members[before].value.end..self.members[at].value.end,
             (None, None) => self.members[at].start..self.members[at].value.end,
         };
-        self.members.remove(at);
+        Arc::make_mut(&mut self.members).remove(at);
         self.replace(cut, b"", at);
         true
     }
 
     /// Feeds every member but `except` to `hasher`, independent of their order, each with its length.
     pub fn hash_except(&self, except: &[&str], hasher: &mut blake3::Hasher) {
-        let mut order: SmallVec<[&Member; 12]> = self
+        let mut order: SmallVec<[(&str, &Member); 12]> = self
             .members
             .iter()
-            .filter(|m| !except.contains(&&*m.name))
+            .map(|m| (self.name(m), m))
+            .filter(|(name, _)| !except.contains(name))
             .collect();
-        order.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        for m in order {
-            for part in [m.name.as_bytes(), &self.bytes[m.value.clone()]] {
+        order.sort_unstable_by_key(|(name, _)| *name);
+        for (name, m) in order {
+            for part in [name.as_bytes(), &self.bytes[m.value.clone()]] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
                 hasher.update(part);
             }
@@ -172,11 +183,25 @@ impl RawObject {
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        self.members.iter().position(|m| &*m.name == name)
+        self.members.iter().position(|m| self.is_named(m, name))
     }
 
     fn member(&self, name: &str) -> Option<&Member> {
         self.position(name).map(|at| &self.members[at])
+    }
+
+    fn is_named(&self, member: &Member, name: &str) -> bool {
+        match &member.name {
+            Name::Plain { len } => self.bytes[member.start + 1..][..*len] == *name.as_bytes(),
+            Name::Escaped(meaning) => **meaning == *name,
+        }
+    }
+
+    fn name<'a>(&'a self, member: &'a Member) -> &'a str {
+        match &member.name {
+            Name::Plain { len } => self.text(&(member.start + 1..member.start + 1 + len)),
+            Name::Escaped(meaning) => meaning,
+        }
     }
 
     fn text(&self, range: &Range<usize>) -> &str {
@@ -187,7 +212,7 @@ impl RawObject {
     fn splice(&mut self, name: &str, json: &str) {
         if let Some(at) = self.position(name) {
             let old = self.members[at].value.clone();
-            self.members[at].value.end = old.start + json.len();
+            Arc::make_mut(&mut self.members)[at].value.end = old.start + json.len();
             self.replace(old, json.as_bytes(), at + 1);
             return;
         }
@@ -202,9 +227,14 @@ impl RawObject {
         };
         let start = at + comma.len();
         let value = start + quoted.len() + 1;
-        self.members.push(Member {
-            name: name.into(),
+        let plain = quoted.len() == name.len() + 2;
+        Arc::make_mut(&mut self.members).push(Member {
             start,
+            name: if plain {
+                Name::Plain { len: name.len() }
+            } else {
+                Name::Escaped(name.into())
+            },
             value: value..value + json.len(),
         });
         let text = format!("{comma}{quoted}:{json}");
@@ -223,7 +253,7 @@ impl RawObject {
         bytes.extend_from_slice(&self.bytes[range.end..]);
         self.bytes = bytes.freeze();
         let moved = |at: usize| at - range.len() + with.len();
-        for m in &mut self.members[from..] {
+        for m in &mut Arc::make_mut(&mut self.members)[from..] {
             m.start = moved(m.start);
             m.value = moved(m.value.start)..moved(m.value.end);
         }
@@ -234,7 +264,7 @@ impl fmt::Debug for RawObject {
     /// Names only: bodies are prompts, and prompts stay out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set()
-            .entries(self.members.iter().map(|m| &m.name))
+            .entries(self.iter().map(|(name, _)| name))
             .finish()
     }
 }
@@ -252,7 +282,7 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = SmallVec::new();
-                while let Some(Name(name)) = map.next_key()? {
+                while let Some(NameRead(name)) = map.next_key()? {
                     if members.len() == MAX_MEMBERS {
                         return Err(A::Error::custom(format_args!(
                             "more than {MAX_MEMBERS} members"
@@ -267,22 +297,22 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// A member's name; `Cow<str>` alone would always copy.
-struct Name<'a>(Cow<'a, str>);
+/// A member's name as it is read; `Cow<str>` alone would always copy.
+struct NameRead<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Name<'de> {
+impl<'de> Deserialize<'de> for NameRead<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Borrow;
         impl<'de> Visitor<'de> for Borrow {
-            type Value = Name<'de>;
+            type Value = NameRead<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a member name")
             }
             fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(name)))
+                Ok(NameRead(Cow::Borrowed(name)))
             }
             fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
+                Ok(NameRead(Cow::Owned(name.to_owned())))
             }
         }
         deserializer.deserialize_str(Borrow)

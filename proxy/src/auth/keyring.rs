@@ -79,18 +79,30 @@ impl Keyring {
     }
 
     /// The principal behind any credential; the record comes with it when it was read from the store just now.
-    pub(crate) async fn look_up(&self, credential: &str) -> Result<(Arc<Principal>, Option<KeyRecord>), Error> {
+    pub(crate) async fn look_up(
+        &self,
+        credential: &str,
+    ) -> Result<(Arc<Principal>, Option<KeyRecord>), Error> {
         if let Some(principal) = self.known(credential) {
             return Ok((principal, None));
         }
-        let unknown = || Error::new(ErrorKind::Unauthorized, "the API key is not known, or was revoked");
+        let unknown = || {
+            Error::new(
+                ErrorKind::Unauthorized,
+                "the API key is not known, or was revoked",
+            )
+        };
         let (id, _) = credential
             .strip_prefix(PREFIX)
             .and_then(|rest| rest.split_once('-'))
             .ok_or_else(unknown)?;
         // Not being able to check is our trouble, not the caller's.
         let record = self.store.get(id).await.map_err(|e| {
-            Error::new(ErrorKind::Unavailable, "the API key cannot be checked right now").with_source(e)
+            Error::new(
+                ErrorKind::Unavailable,
+                "the API key cannot be checked right now",
+            )
+            .with_source(e)
         })?;
         let record = record.ok_or_else(unknown)?;
         let hash = self.pepper.hash(credential);
@@ -117,8 +129,10 @@ impl Keyring {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }

@@ -6,11 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
-/// The hashing secret of one gateway. `Debug` shows nothing.
+/// The hashing secret of one gateway.
 #[derive(Clone)]
-pub(crate) struct Pepper([u8; 32]);
+pub(crate) struct Pepper {
+    /// Derived for this purpose from the secret that is kept.
+    key: [u8; 32],
+}
 
 /// Separates these hashes from any other use of the secret.
 const PURPOSE: &str = "rungs 2026 api key hash v1";
@@ -18,29 +21,37 @@ const PURPOSE: &str = "rungs 2026 api key hash v1";
 impl Pepper {
     /// A secret for this process alone.
     pub(crate) fn random() -> anyhow::Result<Self> {
-        Ok(Self(random_bytes()?))
+        Ok(Self::from_secret(&random_bytes()?))
     }
 
     /// The secret beside `database`; made, readable by its owner only, if there is none.
     pub(crate) fn beside(database: &Path) -> anyhow::Result<Self> {
         let path = PathBuf::from(format!("{}.secret", database.display()));
         match fs::read(&path) {
-            Ok(bytes) => bytes.try_into().map(Self).map_err(|_| {
-                anyhow::anyhow!("{} is damaged: it must hold 32 bytes. Restore it, or delete it and make new keys", path.display())
-            }),
+            Ok(bytes) if bytes.len() == 32 => Ok(Self::from_secret(&bytes)),
+            Ok(_) => bail!(
+                "{} is damaged: it must hold 32 bytes. Restore it, or delete it and make new keys",
+                path.display()
+            ),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let secret = random_bytes()?;
-                create(&path, &secret).with_context(|| format!("cannot write {}", path.display()))?;
-                Ok(Self(secret))
+                create(&path, &secret)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+                Ok(Self::from_secret(&secret))
             }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
     }
 
+    fn from_secret(secret: &[u8]) -> Self {
+        Self {
+            key: blake3::derive_key(PURPOSE, secret),
+        }
+    }
+
     /// The keyed hash of a credential.
     pub(crate) fn hash(&self, credential: &str) -> [u8; 32] {
-        let key = blake3::derive_key(PURPOSE, &self.0);
-        *blake3::keyed_hash(&key, credential.as_bytes()).as_bytes()
+        *blake3::keyed_hash(&self.key, credential.as_bytes()).as_bytes()
     }
 }
 

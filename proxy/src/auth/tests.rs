@@ -38,9 +38,22 @@ async fn a_key_is_known_by_the_whole_of_it() {
     // T2: an equal beginning is not an equal key.
     let mut other = key.credential.clone();
     other.pop();
-    other.push(if key.credential.ends_with('0') { '1' } else { '0' });
-    for wrong in [&*other, "", "sk-rungs-", &key.id, "sk-rungs-x'; DROP TABLE keys; -- -y"] {
-        assert_eq!(ring.look_up(wrong).await.unwrap_err().kind(), ErrorKind::Unauthorized);
+    other.push(if key.credential.ends_with('0') {
+        '1'
+    } else {
+        '0'
+    });
+    for wrong in [
+        &*other,
+        "",
+        "sk-rungs-",
+        &key.id,
+        "sk-rungs-x'; DROP TABLE keys; -- -y",
+    ] {
+        assert_eq!(
+            ring.look_up(wrong).await.unwrap_err().kind(),
+            ErrorKind::Unauthorized
+        );
     }
 }
 
@@ -63,7 +76,10 @@ fn the_pepper_beside_a_database_stays_the_same_and_private() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
     std::fs::write(&secret, b"short").unwrap();
     assert!(Pepper::beside(&database).is_err());

@@ -18,7 +18,12 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
         "ok: {} providers, {} models, tiers {}",
         config.providers.len(),
         catalog.deployments().len(),
-        catalog.tiers().iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        catalog
+            .tiers()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" "),
     );
     Ok(ExitCode::SUCCESS)
 }

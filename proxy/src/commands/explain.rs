@@ -21,17 +21,23 @@ use crate::{
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let config = world::load(&args.config)?;
     let catalog = Catalog::new(&config);
-    let targets = catalog.resolve(&args.model).with_context(|| match catalog.nearest(&args.model) {
-        Some(name) => format!("there is no model `{}`; did you mean `{name}`?", args.model),
-        None => format!("there is no model `{}`", args.model),
-    })?;
+    let targets =
+        catalog
+            .resolve(&args.model)
+            .with_context(|| match catalog.nearest(&args.model) {
+                Some(name) => format!("there is no model `{}`; did you mean `{name}`?", args.model),
+                None => format!("there is no model `{}`", args.model),
+            })?;
     let quality: Quality = serde_json::from_value(json!(args.quality))
         .with_context(|| format!("`{}` is none of normal, high, critical", args.quality))?;
     let body = RawObject::from_serialize(&json!({
         "model": args.model,
         "messages": [{ "role": "user", "content": args.question }],
     }))?;
-    let ctx = CallContext::new(Call { quality, ..Call::new("explain") });
+    let ctx = CallContext::new(Call {
+        quality,
+        ..Call::new("explain")
+    });
     let mut hint = RouteHint::to(targets.clone());
     if args.model == AUTO {
         hint.min_tier = config.routing.default_tier;
@@ -46,10 +52,17 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         println!("{:#}", decision_value(&decision));
         return Ok(ExitCode::SUCCESS);
     }
-    println!("task {:?}, complexity {:?}, starts on {}", decision.class.task, decision.class.complexity, decision.start);
+    println!(
+        "task {:?}, complexity {:?}, starts on {}",
+        decision.class.task, decision.class.complexity, decision.start
+    );
     for (at, candidate) in decision.candidates.iter().enumerate() {
         let d = &candidate.deployment;
-        let fallback = if candidate.fallback { "  (fallback)" } else { "" };
+        let fallback = if candidate.fallback {
+            "  (fallback)"
+        } else {
+            ""
+        };
         println!("{:>3}. {} {}{fallback}", at + 1, d.tier, d.id);
     }
     for (id, why) in &decision.skipped {

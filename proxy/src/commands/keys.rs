@@ -17,7 +17,9 @@ use crate::{
 pub(crate) fn run(args: &KeysArgs) -> anyhow::Result<ExitCode> {
     let config = world::load(&args.config)?;
     let StoreUrl::Sqlite(path) = &config.store.url else {
-        bail!("keys in memory end with this command; set `store.url` to a database such as sqlite:rungs.db");
+        bail!(
+            "keys in memory end with this command; set `store.url` to a database such as sqlite:rungs.db"
+        );
     };
     runtime()?.block_on(async {
         let store = SqliteKeys::open(&format!("sqlite:{}", path.display())).await?;
@@ -29,7 +31,11 @@ pub(crate) fn run(args: &KeysArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn create(store: &dyn KeyStore, pepper: &Pepper, wanted: &CreateKeyArgs) -> anyhow::Result<ExitCode> {
+async fn create(
+    store: &dyn KeyStore,
+    pepper: &Pepper,
+    wanted: &CreateKeyArgs,
+) -> anyhow::Result<ExitCode> {
     let key = Keyring::make(pepper)?;
     let record = KeyRecord {
         id: key.id.clone(),
@@ -44,7 +50,10 @@ async fn create(store: &dyn KeyStore, pepper: &Pepper, wanted: &CreateKeyArgs) -
         created: SystemTime::now(),
         revoked: None,
     };
-    store.insert(&record).await.context("cannot store the key")?;
+    store
+        .insert(&record)
+        .await
+        .context("cannot store the key")?;
     if wanted.json {
         println!("{}", json!({ "id": key.id, "key": key.credential }));
     } else {
@@ -62,8 +71,14 @@ async fn list(store: &dyn KeyStore, as_json: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for key in &keys {
-        let budget = key.budget.map_or_else(|| "no budget".to_owned(), |b| b.to_string());
-        let state = if key.revoked.is_some() { "  revoked" } else { "" };
+        let budget = key
+            .budget
+            .map_or_else(|| "no budget".to_owned(), |b| b.to_string());
+        let state = if key.revoked.is_some() {
+            "  revoked"
+        } else {
+            ""
+        };
         println!("{}  {}  {}  {budget}{state}", key.id, key.name, key.tenant);
     }
     Ok(ExitCode::SUCCESS)

@@ -27,7 +27,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     runtime()?.block_on(async {
-        let reloads = Reloads { args: &args.config, listen: config.server.listen };
+        let reloads = Reloads {
+            args: &args.config,
+            listen: config.server.listen,
+        };
         serve(config, Some(reloads), |_, _| {}).await
     })
 }
@@ -52,8 +55,8 @@ pub(super) async fn serve(
     ready: impl FnOnce(&Gateway, &str),
 ) -> anyhow::Result<ExitCode> {
     let settings = config.server.clone();
-    let gateway = Gateway::start(config).await?;
     let metrics = http::metrics::Recorder::install()?;
+    let gateway = Gateway::start(config).await?;
     let listener = TcpListener::bind(settings.listen)
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
@@ -61,9 +64,13 @@ pub(super) async fn serve(
     let router = http::router(&gateway, &metrics);
 
     let mut out = std::io::stdout();
-    writeln!(out, "listening on {url}").and_then(|()| out.flush()).context("cannot write to standard output")?;
+    writeln!(out, "listening on {url}")
+        .and_then(|()| out.flush())
+        .context("cannot write to standard output")?;
     if gateway.live().access == Access::Loopback {
-        tracing::info!("open to programs on this computer, closed to web pages; make a key to close it");
+        tracing::info!(
+            "open to programs on this computer, closed to web pages; make a key to close it"
+        );
     }
     ready(&gateway, &url);
 
@@ -109,7 +116,10 @@ async fn reload_on_hangup(gateway: &Gateway, reloads: Option<Reloads<'_>>) {
         };
         match result {
             Ok(()) => tracing::info!("reloaded"),
-            Err(error) => tracing::error!(error = format!("{error:#}"), "not reloaded, the old configuration stays"),
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "not reloaded, the old configuration stays"
+            ),
         }
     }
 }

@@ -27,7 +27,8 @@ pub(super) fn load(args: &ConfigArgs) -> anyhow::Result<Config> {
     };
     let source = match file {
         Some(file) => {
-            let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let text = fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
             Some(Source::new(file.display().to_string(), text))
         }
         None => None,
@@ -65,9 +66,14 @@ fn installed(endpoint: &str) -> io::Result<Vec<String>> {
     }
     const PATIENCE: Duration = Duration::from_millis(200);
     let invalid = |why: &'static str| io::Error::new(io::ErrorKind::InvalidData, why);
-    let host = endpoint.strip_prefix("http://").ok_or_else(|| invalid("not http"))?;
+    let host = endpoint
+        .strip_prefix("http://")
+        .ok_or_else(|| invalid("not http"))?;
     let host = host.split('/').next().unwrap_or(host);
-    let address: SocketAddr = host.to_socket_addrs()?.next().ok_or_else(|| invalid("no address"))?;
+    let address: SocketAddr = host
+        .to_socket_addrs()?
+        .next()
+        .ok_or_else(|| invalid("no address"))?;
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     write!(socket, "GET /api/tags HTTP/1.0\r\nHost: {host}\r\n\r\n")?;

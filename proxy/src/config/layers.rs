@@ -2,10 +2,7 @@
 
 use rungs::{
     layers::{
-        breaker::BreakerConfig,
-        cross_check::When,
-        escalate,
-        retry::RetryConfig,
+        breaker::BreakerConfig, cross_check::When, escalate, retry::RetryConfig,
         timeout::TimeoutConfig,
     },
     model::Quality,
@@ -30,14 +27,22 @@ impl Breaker {
 impl Retry {
     /// As the retry layer wants it.
     pub(crate) fn to_layer(&self) -> RetryConfig {
-        RetryConfig { tries: self.max_tries, base: self.base, max_delay: self.max }
+        RetryConfig {
+            tries: self.max_tries,
+            base: self.base,
+            max_delay: self.max,
+        }
     }
 }
 
 impl Timeouts {
     /// As the timeout layer wants it.
     pub(crate) fn to_layer(&self) -> TimeoutConfig {
-        TimeoutConfig { first_frame: self.first_frame, gap: self.gap, total: self.total }
+        TimeoutConfig {
+            first_frame: self.first_frame,
+            gap: self.gap,
+            total: self.total,
+        }
     }
 }
 

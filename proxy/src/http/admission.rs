@@ -62,7 +62,12 @@ impl Admit for Admission {
 }
 
 /// Decides what a call of `principal` for `model` may do.
-pub(super) fn admit(live: &Live, principal: &Principal, model: &str, wishes: Wishes) -> Result<Admitted, Error> {
+pub(super) fn admit(
+    live: &Live,
+    principal: &Principal,
+    model: &str,
+    wishes: Wishes,
+) -> Result<Admitted, Error> {
     let targets = resolve(live, principal, model)?;
     let route = hint(live, principal, model, targets, &wishes)?;
     let call = Call {
@@ -71,12 +76,19 @@ pub(super) fn admit(live: &Live, principal: &Principal, model: &str, wishes: Wis
         conversation: wishes.conversation.map(Into::into),
         quality: wishes.quality,
         accounts: Arc::clone(&principal.accounts),
-        limits: RateLimits { requests: principal.rpm, tokens: principal.tpm },
+        limits: RateLimits {
+            requests: principal.rpm,
+            tokens: principal.tpm,
+        },
         deadline: Some(Instant::now() + live.config.timeouts.total),
         max_attempts: live.config.limits.max_attempts,
         ..Call::new(Arc::clone(&principal.tenant))
     };
-    Ok(Admitted { ctx: CallContext::new(call), route, cache: wishes.cache })
+    Ok(Admitted {
+        ctx: CallContext::new(call),
+        route,
+        cache: wishes.cache,
+    })
 }
 
 fn resolve(live: &Live, principal: &Principal, model: &str) -> Result<Targets, Error> {
@@ -84,9 +96,19 @@ fn resolve(live: &Live, principal: &Principal, model: &str) -> Result<Targets, E
     if let (true, Some(targets)) = (principal.may_ask(model), live.catalog.resolve(model)) {
         return Ok(targets.clone());
     }
-    let near = live.catalog.nearest(model).filter(|name| principal.may_ask(name));
-    let hint = near.map_or_else(|| "; GET /v1/models lists them".to_owned(), |name| format!("; did you mean `{name}`?"));
-    Err(Error::new(ErrorKind::NotFound, format!("there is no model `{model}`{hint}")).param("model"))
+    let near = live
+        .catalog
+        .nearest(model)
+        .filter(|name| principal.may_ask(name));
+    let hint = near.map_or_else(
+        || "; GET /v1/models lists them".to_owned(),
+        |name| format!("; did you mean `{name}`?"),
+    );
+    Err(Error::new(
+        ErrorKind::NotFound,
+        format!("there is no model `{model}`{hint}"),
+    )
+    .param("model"))
 }
 
 fn hint(
@@ -101,10 +123,17 @@ fn hint(
     let too_high = |tier: Tier| {
         Error::new(
             ErrorKind::Forbidden,
-            format!("tier {tier} is above {ceiling}, the highest that this key may reach; raise `routing.max_tier` or the key's"),
+            format!(
+                "tier {tier} is above {ceiling}, the highest that this key may reach; raise `routing.max_tier` or the key's"
+            ),
         )
     };
-    if let Some(tier) = wishes.max_tier.into_iter().chain(wishes.min_tier).find(|tier| *tier > ceiling) {
+    if let Some(tier) = wishes
+        .max_tier
+        .into_iter()
+        .chain(wishes.min_tier)
+        .find(|tier| *tier > ceiling)
+    {
         return Err(too_high(tier));
     }
     let targets = match wishes.fallback {
@@ -114,7 +143,10 @@ fn hint(
     let mut hint = RouteHint::to(targets);
     if model == AUTO {
         hint.min_tier = wishes.min_tier.unwrap_or(routing.default_tier);
-        hint.max_tier = wishes.max_tier.unwrap_or(ceiling.min(routing.max_tier)).max(hint.min_tier);
+        hint.max_tier = wishes
+            .max_tier
+            .unwrap_or(ceiling.min(routing.max_tier))
+            .max(hint.min_tier);
         return Ok(hint);
     }
     // Whoever names a model means that model; the ceiling still holds.
@@ -131,19 +163,33 @@ impl Wishes {
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Error> {
         let get = |name: &'static str| {
             let value = headers.get(name)?;
-            let text = value.to_str().map_err(|_| Error::invalid(format!("the header `{name}` is not text")).param(name));
+            let text = value.to_str().map_err(|_| {
+                Error::invalid(format!("the header `{name}` is not text")).param(name)
+            });
             Some(text.map(|text| (name, text)))
         };
-        let tier = |name| get(name).transpose()?.map(|(_, text)| text.parse::<Tier>()).transpose();
-        let word = |name: &'static str, words: &'static [&'static str]| -> Result<Option<&'static str>, Error> {
-            let Some((name, text)) = get(name).transpose()? else { return Ok(None) };
+        let tier = |name| {
+            get(name)
+                .transpose()?
+                .map(|(_, text)| text.parse::<Tier>())
+                .transpose()
+        };
+        let word = |name: &'static str,
+                    words: &'static [&'static str]|
+         -> Result<Option<&'static str>, Error> {
+            let Some((name, text)) = get(name).transpose()? else {
+                return Ok(None);
+            };
             let found = words.iter().find(|word| word.eq_ignore_ascii_case(text));
-            let wrong = || Error::invalid(format!("`{name}` is one of {}", words.join(", "))).param(name);
+            let wrong =
+                || Error::invalid(format!("`{name}` is one of {}", words.join(", "))).param(name);
             found.copied().map(Some).ok_or_else(wrong)
         };
-        let no_store = headers
-            .get(header::CACHE_CONTROL)
-            .is_some_and(|v| v.as_bytes().windows(8).any(|w| w.eq_ignore_ascii_case(b"no-store")));
+        let no_store = headers.get(header::CACHE_CONTROL).is_some_and(|v| {
+            v.as_bytes()
+                .windows(8)
+                .any(|w| w.eq_ignore_ascii_case(b"no-store"))
+        });
         Ok(Self {
             quality: match word("x-rungs-quality", &["normal", "high", "critical"])? {
                 Some("critical") => Quality::Critical,

@@ -17,11 +17,17 @@ use crate::{auth::Principal, config::Access, gateway::Gateway};
 ///
 /// On an open loopback a request needs no key, and one that is not known does no harm: many clients insist on sending something.
 /// A known key is held to what it may do there too.
-pub(super) async fn authenticate(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
+pub(super) async fn authenticate(
+    State(gateway): State<Gateway>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let open = gateway.live().access == Access::Loopback;
     let principal = match credential(request.headers()) {
         Some(credential) => match gateway.principal(&credential).await {
-            Err(error) if open && error.kind() == ErrorKind::Unauthorized => Ok(Arc::new(Principal::local())),
+            Err(error) if open && error.kind() == ErrorKind::Unauthorized => {
+                Ok(Arc::new(Principal::local()))
+            }
             principal => principal,
         },
         None if OPEN.contains(&request.uri().path()) => return next.run(request).await,
@@ -39,7 +45,9 @@ pub(super) async fn authenticate(State(gateway): State<Gateway>, mut request: Re
         Err(error) => {
             let mut response = respond(&error);
             if error.kind() == ErrorKind::Unauthorized {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             response
         }
@@ -49,9 +57,15 @@ pub(super) async fn authenticate(State(gateway): State<Gateway>, mut request: Re
 fn credential(headers: &HeaderMap) -> Option<String> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, credential) = value.to_str().ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| credential.trim())
+        scheme
+            .eq_ignore_ascii_case("bearer")
+            .then(|| credential.trim())
     });
     // Anthropic's clients and some others send their key here.
-    let plain = || headers.get("x-api-key").and_then(|value| value.to_str().ok());
+    let plain = || {
+        headers
+            .get("x-api-key")
+            .and_then(|value| value.to_str().ok())
+    };
     bearer.or_else(plain).map(str::to_owned)
 }

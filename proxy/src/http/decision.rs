@@ -30,7 +30,12 @@ pub(super) async fn explain(
     }
 }
 
-fn decide(gateway: &Gateway, principal: &Principal, headers: &HeaderMap, body: Bytes) -> Result<Decision, Error> {
+fn decide(
+    gateway: &Gateway,
+    principal: &Principal,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Decision, Error> {
     let live = gateway.live();
     let body = RawObject::parse(body)?;
     let model: String = body.get_as("model")?.unwrap_or_else(|| AUTO.to_owned());
@@ -44,7 +49,10 @@ pub(crate) fn decision_value(decision: &Decision) -> Value {
     let candidates = decision.candidates.iter().map(|c| {
         json!({ "deployment": c.deployment.id, "model": &*c.deployment.model, "tier": c.deployment.tier, "fallback": c.fallback })
     });
-    let skipped = decision.skipped.iter().map(|(id, why)| json!({ "deployment": id, "why": why }));
+    let skipped = decision
+        .skipped
+        .iter()
+        .map(|(id, why)| json!({ "deployment": id, "why": why }));
     json!({
         "class": decision.class,
         "start": decision.start,

@@ -23,7 +23,10 @@ pub(super) fn respond_with(status: StatusCode, error: &Error) -> Response {
 }
 
 pub(super) async fn not_found(uri: Uri) -> Response {
-    respond(&Error::new(ErrorKind::NotFound, format!("there is nothing at `{}`", uri.path())))
+    respond(&Error::new(
+        ErrorKind::NotFound,
+        format!("there is nothing at `{}`", uri.path()),
+    ))
 }
 
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {

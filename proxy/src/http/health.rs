@@ -15,11 +15,17 @@ pub(super) async fn ready(State(gateway): State<Gateway>) -> (StatusCode, Json<V
     let live = gateway.live();
     let models = live.catalog.deployments().len();
     if models == 0 {
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "no models are configured" })));
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({ "status": "no models are configured" })),
+        );
     }
     let broken = gateway.state().broken().len();
     let status = if broken == 0 { "ok" } else { "degraded" };
-    (StatusCode::OK, Json(json!({ "status": status, "models": models, "broken": broken })))
+    (
+        StatusCode::OK,
+        Json(json!({ "status": status, "models": models, "broken": broken })),
+    )
 }
 
 /// The shape of the original: whether the hot and the cold store are there.

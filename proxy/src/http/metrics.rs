@@ -10,7 +10,9 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 /// How often old samples are folded away; without it they pile up.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0];
+const SECONDS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0,
+];
 
 /// The recorder of this process.
 #[derive(Clone)]
@@ -43,14 +45,32 @@ impl Recorder {
 }
 
 fn describe() {
-    metrics::describe_counter!("rungs_calls_total", "Calls by operation, tier that answered, cache state and status");
-    metrics::describe_histogram!("rungs_call_seconds", "From a call's arrival to the end of its answer");
-    metrics::describe_histogram!("rungs_first_frame_seconds", "From a streamed call's arrival to its first frame");
+    metrics::describe_counter!(
+        "rungs_calls_total",
+        "Calls by operation, tier that answered, cache state and status"
+    );
+    metrics::describe_histogram!(
+        "rungs_call_seconds",
+        "From a call's arrival to the end of its answer"
+    );
+    metrics::describe_histogram!(
+        "rungs_first_frame_seconds",
+        "From a streamed call's arrival to its first frame"
+    );
     metrics::describe_counter!("rungs_attempts_total", "Attempts at deployments by status");
     metrics::describe_counter!("rungs_tokens_total", "Tokens by deployment and kind");
-    metrics::describe_counter!("rungs_cost_nanodollars_total", "Cost in nano-dollars (1e-9 USD) by deployment");
+    metrics::describe_counter!(
+        "rungs_cost_nanodollars_total",
+        "Cost in nano-dollars (1e-9 USD) by deployment"
+    );
 }
 
 pub(super) async fn render(State(recorder): State<Recorder>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], recorder.0.render())
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        recorder.0.render(),
+    )
 }

@@ -52,7 +52,10 @@ pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router 
         .route("/v1/route", post(route::route))
         .route("/v1/route/explain", post(decision::explain))
         .route("/openapi.json", get(openapi::document))
-        .route("/metrics", get(metrics::render).with_state(recorder.clone()))
+        .route(
+            "/metrics",
+            get(metrics::render).with_state(recorder.clone()),
+        )
         .route("/health", get(health::health))
         .route("/live", get(health::live))
         .route("/ready", get(health::ready))
@@ -68,7 +71,10 @@ pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router 
                 // A web page is not a local program: foreign hosts and origins stop here.
                 .layer(from_fn_with_state(gateway.clone(), guard::guard))
                 // Who calls; everything below may rely on a principal.
-                .layer(from_fn_with_state(gateway.clone(), authenticate::authenticate)),
+                .layer(from_fn_with_state(
+                    gateway.clone(),
+                    authenticate::authenticate,
+                )),
         )
 }
 

@@ -16,7 +16,10 @@ use crate::{
     gateway::{Gateway, Live},
 };
 
-pub(super) async fn list(State(gateway): State<Gateway>, Extension(principal): Extension<Arc<Principal>>) -> Json<Value> {
+pub(super) async fn list(
+    State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
+) -> Json<Value> {
     let live = gateway.live();
     let names = live.catalog.names().filter(|name| principal.may_ask(name));
     let models: Vec<Value> = names.filter_map(|name| card(&live, name)).collect();
@@ -31,7 +34,9 @@ pub(super) async fn show(
     let live = gateway.live();
     match card(&live, &id).filter(|_| principal.may_ask(&id)) {
         Some(card) => Json(card).into_response(),
-        None => respond(&Error::new(ErrorKind::NotFound, format!("there is no model `{id}`")).param("model")),
+        None => respond(
+            &Error::new(ErrorKind::NotFound, format!("there is no model `{id}`")).param("model"),
+        ),
     }
 }
 

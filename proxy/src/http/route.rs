@@ -55,11 +55,15 @@ pub(super) async fn route(
         Ok(request) => request,
         Err(error) => return respond(&error),
     };
-    let conversation = request.conversation_id.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
-    let Admitted { ctx, route, cache } = match admitted(&gateway, &principal, &request, &conversation) {
-        Ok(admitted) => admitted,
-        Err(error) => return respond(&error),
-    };
+    let conversation = request
+        .conversation_id
+        .clone()
+        .unwrap_or_else(|| Uuid::now_v7().to_string());
+    let Admitted { ctx, route, cache } =
+        match admitted(&gateway, &principal, &request, &conversation) {
+            Ok(admitted) => admitted,
+            Err(error) => return respond(&error),
+        };
     let answered = async {
         let body = RawObject::from_serialize(&json!({
             "model": AUTO,
@@ -113,21 +117,39 @@ async fn read(gateway: &Gateway, request: http::Request<Body>) -> Result<RouteRe
     Ok(request)
 }
 
-fn admitted(gateway: &Gateway, principal: &Principal, request: &RouteRequest, conversation: &str) -> Result<Admitted, Error> {
+fn admitted(
+    gateway: &Gateway,
+    principal: &Principal,
+    request: &RouteRequest,
+    conversation: &str,
+) -> Result<Admitted, Error> {
     let wishes = Wishes {
-        quality: request.quality_level.or(request.metadata.quality).unwrap_or_default(),
+        quality: request
+            .quality_level
+            .or(request.metadata.quality)
+            .unwrap_or_default(),
         user: request.user_id.clone(),
         conversation: Some(conversation.to_owned()),
         ..Wishes::default()
     };
-    admit(&gateway.live(), principal, request.model.as_deref().unwrap_or(AUTO), wishes)
+    admit(
+        &gateway.live(),
+        principal,
+        request.model.as_deref().unwrap_or(AUTO),
+        wishes,
+    )
 }
 
 fn routing(ctx: &CallContext, meta: &ResponseMeta) -> Value {
     let from_cache = meta.cache == CacheStatus::Hit;
     let summary = match &meta.deployment {
         Some(d) if from_cache => format!("{} (tier {}), from the cache", d.model, d.tier),
-        Some(d) => format!("{} (tier {}) after {} attempt(s)", d.model, d.tier, ctx.attempts()),
+        Some(d) => format!(
+            "{} (tier {}) after {} attempt(s)",
+            d.model,
+            d.tier,
+            ctx.attempts()
+        ),
         None => "nobody".to_owned(),
     };
     json!({

@@ -3,6 +3,7 @@ use std::{sync::Arc, time::SystemTime};
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::meters::Meters;
 use crate::{
     catalog::{Deployment, Money},
     error::{Error, ErrorKind},
@@ -16,6 +17,7 @@ pub(super) struct Entry(Option<Open>);
 struct Open {
     ledger: Arc<dyn Ledger>,
     deployment: Arc<Deployment>,
+    meters: Arc<Meters>,
     ctx: CallContext,
     op: Operation,
     attempt: u32,
@@ -32,6 +34,7 @@ impl Entry {
         request: &ModelRequest,
         deployment: Arc<Deployment>,
         ledger: Arc<dyn Ledger>,
+        meters: Arc<Meters>,
     ) -> Self {
         // Where nothing bounds the output no budget let this attempt pass; only what was seen can be charged.
         let unbounded = TokenBound {
@@ -42,6 +45,7 @@ impl Entry {
             bound: TokenBound::of(request, &deployment).unwrap_or(unbounded),
             prompt_bytes: request.body.as_bytes().len() as u64,
             ledger,
+            meters,
             deployment,
             ctx: request.ctx.clone(),
             op: request.op,
@@ -134,7 +138,7 @@ impl Open {
             (CostSource::Computed, None) => CostSource::Unknown,
             (source, _) => source,
         };
-        self.count(status, usage, cost);
+        self.meters.count(status, usage, cost);
         self.ledger.record(LedgerRow {
             request: self.ctx.id.clone(),
             attempt: self.attempt,
@@ -153,22 +157,6 @@ impl Open {
             first_frame_ms: self.first_frame_ms,
             total_ms: self.elapsed_ms(),
         });
-    }
-
-    fn count(&self, status: RowStatus, usage: Option<Usage>, cost: Money) {
-        let deployment = || self.deployment.id.as_str().to_owned();
-        metrics::counter!("rungs_attempts_total", "deployment" => deployment(), "status" => status.as_str()).increment(1);
-        if let Some(usage) = usage {
-            for (kind, tokens) in [
-                ("input", usage.total_input()),
-                ("output", usage.total_output()),
-            ] {
-                metrics::counter!("rungs_tokens_total", "deployment" => deployment(), "kind" => kind).increment(tokens);
-            }
-        }
-        let nanos = cost.nanos().unsigned_abs();
-        metrics::counter!("rungs_cost_nanodollars_total", "deployment" => deployment())
-            .increment(nanos);
     }
 
     fn elapsed_ms(&self) -> u32 {

@@ -34,6 +34,7 @@
 
 mod entry;
 mod layer;
+mod meters;
 mod service;
 
 pub use layer::CostLayer;

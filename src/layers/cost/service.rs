@@ -9,7 +9,7 @@ use std::{
 use pin_project::pin_project;
 use tower_service::Service;
 
-use super::entry::Entry;
+use super::{entry::Entry, meters::Meters};
 use crate::{
     catalog::Deployment,
     error::{Error, ErrorKind},
@@ -23,6 +23,7 @@ pub struct Cost<S> {
     inner: S,
     deployment: Arc<Deployment>,
     ledger: Arc<dyn Ledger>,
+    meters: Arc<Meters>,
 }
 
 impl<S> Cost<S> {
@@ -30,6 +31,7 @@ impl<S> Cost<S> {
     pub fn new(inner: S, deployment: Arc<Deployment>, ledger: Arc<dyn Ledger>) -> Self {
         Self {
             inner,
+            meters: Arc::new(Meters::new(Arc::clone(&deployment))),
             deployment,
             ledger,
         }
@@ -56,6 +58,7 @@ where
             &request,
             Arc::clone(&self.deployment),
             Arc::clone(&self.ledger),
+            Arc::clone(&self.meters),
         );
         CostFuture(State::Asking {
             inner: self.inner.call(request),

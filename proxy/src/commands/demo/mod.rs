@@ -35,10 +35,19 @@ fn introduce(gateway: &Gateway, url: &str) {
         budgets.seed(&account(SPENT.0), Window::Day, balance.budget.limit);
     }
     let ask = |question: &str, header: &str| {
-        let body = format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"{question}"}}]}}"#);
-        format!("curl -si {url}/v1/chat/completions -H 'content-type: application/json'{header} -d '{body}'")
+        let body =
+            format!(r#"{{"model":"auto","messages":[{{"role":"user","content":"{question}"}}]}}"#);
+        format!(
+            "curl -si {url}/v1/chat/completions -H 'content-type: application/json'{header} -d '{body}'"
+        )
     };
-    let models = gateway.live().catalog.names().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let models = gateway
+        .live()
+        .catalog
+        .names()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
     println!("models: {models}\n");
     println!("# stays on L0; asked again it comes from the cache and costs nothing");
     println!("{}\n", ask("What is the capital of France?", ""));

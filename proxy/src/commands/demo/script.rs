@@ -14,7 +14,8 @@ pub(super) fn models() -> Vec<Scripted> {
         Scripted::by(deployment, move |request| answer(request, skill))
     });
     let embed = Deployment::new("demo", "demo-embed").capabilities([Capability::Embeddings]);
-    chat.chain([Scripted::at(embed, [Reply::text("")])]).collect()
+    chat.chain([Scripted::at(embed, [Reply::text("")])])
+        .collect()
 }
 
 /// Words of questions that take more than the lowest skill, with the skill they take.
@@ -38,30 +39,45 @@ const SKILLS: [(&str, u8); 14] = [
 const FACTS: [(&str, &str); 6] = [
     ("capital of france", "Paris."),
     ("capital of spain", "Madrid."),
-    ("sky is blue", "Air scatters short wavelengths of sunlight more than long ones, so blue reaches us from all sides."),
+    (
+        "sky is blue",
+        "Air scatters short wavelengths of sunlight more than long ones, so blue reaches us from all sides.",
+    ),
     ("your name", "I am a scripted model of the rungs demo."),
     ("hello", "Hello!"),
     ("ping", "pong"),
 ];
 
 fn answer(request: &ModelRequest, skill: u8) -> Reply {
-    let question = Prompt::of(&request.body).map(|p| p.question()).unwrap_or_default();
+    let question = Prompt::of(&request.body)
+        .map(|p| p.question())
+        .unwrap_or_default();
     let lower = question.to_lowercase();
     if lower.contains("\"agree\"") {
         return Reply::text(r#"{"agree": true, "confidence": 90, "issues": []}"#);
     }
-    let needed = SKILLS.iter().filter(|(word, _)| lower.contains(word)).map(|(_, skill)| *skill).max();
+    let needed = SKILLS
+        .iter()
+        .filter(|(word, _)| lower.contains(word))
+        .map(|(_, skill)| *skill)
+        .max();
     if needed > Some(skill) {
         return Reply::text("I'm sorry, but I can't help with that.");
     }
     if let Some(call) = tool_call(request, skill) {
         return Reply::message(call).finish("tool_calls");
     }
-    let known = FACTS.iter().find(|(about, _)| lower.contains(about)).map(|(_, fact)| (*fact).to_owned());
+    let known = FACTS
+        .iter()
+        .find(|(about, _)| lower.contains(about))
+        .map(|(_, fact)| (*fact).to_owned());
     let text = known
         .or_else(|| sum(&lower))
         .unwrap_or_else(|| format!("You asked: {question}"));
-    let wants_json = request.body.get("response_format").is_some_and(|format| format.contains("json"));
+    let wants_json = request
+        .body
+        .get("response_format")
+        .is_some_and(|format| format.contains("json"));
     match wants_json && skill > 0 {
         true => Reply::text(&json!({ "answer": text }).to_string()),
         false => Reply::text(&text),
@@ -74,7 +90,13 @@ fn sum(question: &str) -> Option<String> {
     let digits = |c: &char| c.is_ascii_digit();
     let left: String = left.trim_end().chars().rev().take_while(digits).collect();
     let left: u64 = left.chars().rev().collect::<String>().parse().ok()?;
-    let right: u64 = right.trim_start().chars().take_while(digits).collect::<String>().parse().ok()?;
+    let right: u64 = right
+        .trim_start()
+        .chars()
+        .take_while(digits)
+        .collect::<String>()
+        .parse()
+        .ok()?;
     Some(format!("{}.", left.checked_add(right)?))
 }
 
@@ -88,7 +110,10 @@ fn tool_call(request: &ModelRequest, skill: u8) -> Option<Value> {
         return None;
     }
     let function = &tools.first()?["function"];
-    let required = function["parameters"]["required"].as_array().cloned().unwrap_or_default();
+    let required = function["parameters"]["required"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let arguments: serde_json::Map<String, Value> = required
         .iter()
         .filter_map(|name| Some((name.as_str()?.to_owned(), json!(prompt.question()))))
