@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tower::Layer;
 
 use super::*;
 use crate::{
     error::ErrorKind,
     json::RawObject,
     model::{Call, CallContext, Operation, Step},
-    testing::ask,
+    testing::{ask, layer_contract},
 };
 
 #[tokio::test]
@@ -215,6 +216,30 @@ async fn r13_nobody_whom_the_router_has_asked_is_asked_again() {
         (text(answer).await, ladder.calls()),
         ("y".into(), vec![1, 0, 1])
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_contract_of_layers_is_kept() {
+    layer_contract(|probe| layer().layer(probe)).await;
+}
+
+#[tokio::test]
+async fn a_fallbacks_answer_is_not_climbed_over() {
+    let fallback = Scripted::new(Reply::text(""));
+    let named = Deployment::new("p", "named").tier(Tier::L1);
+    let route = service_fn(move |request: ModelRequest| {
+        let answer = fallback.clone().oneshot(request);
+        async {
+            let mut answer = answer.await?;
+            answer.meta.fallback = true;
+            Ok(answer)
+        }
+    });
+    let request = ask("q").route(RouteHint::to(Targets::new([named.into()])));
+    let ctx = request.ctx.clone();
+    let service = ServiceBuilder::new().layer(layer()).service(route);
+    let answer = service.oneshot(request).await.unwrap();
+    assert!(answer.meta.fallback && answer.meta.notes.is_empty() && ctx.steps().is_empty());
 }
 
 #[tokio::test]
