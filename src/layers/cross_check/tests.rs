@@ -3,7 +3,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
 use super::{review::Review, *};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         Agreement, Call, CallContext, ModelRequest, ModelResponse, Outcome, Quality, RouteHint,
         Verdict,
     },
-    testing::{Reply, Scripted, ask, ask_stream, chat},
+    testing::{Reply, Scripted, ask, ask_stream, chat, layer_contract},
 };
 
 type Answering = Pin<Box<dyn Future<Output = Result<ModelResponse, Error>> + Send>>;
@@ -301,6 +301,30 @@ async fn r34_a_failed_check_never_costs_the_answer() {
         assert!(matches!(verdict(&answer).agreement, Agreement::Differ(_)));
         assert!(answer.meta.notes[0].contains("no arbiter decided"));
         assert_eq!(text(answer).await, "41");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_contract_of_layers_is_kept() {
+    let dear = When::Quality(Quality::High);
+    layer_contract(|probe| CrossCheckLayer::new(dear).layer(probe)).await;
+}
+
+#[tokio::test]
+async fn one_objection_is_enough_and_counts_with_its_own_confidence() {
+    let panel = Panel::new([
+        (0, Reply::text("41")),
+        (0, agrees()),
+        (0, objects()),
+        (1, Reply::text("42")),
+    ]);
+    let answer = panel.ask(layer().reviewers(2), ask("q")).await.unwrap();
+    assert_eq!(verdict(&answer).confidence, 80);
+    assert_eq!(verdict(&answer).reviewers.len(), 3);
+    assert_eq!(text(answer).await, "42");
+    for later in &panel.0[1..] {
+        let exclude = &later.seen()[0].route.exclude;
+        assert!(exclude.contains(&panel.0[0].deployment().id));
     }
 }
 

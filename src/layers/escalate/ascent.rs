@@ -7,7 +7,7 @@ use super::{
     assess::{Assessed, Assessor},
 };
 use crate::{
-    catalog::{DeploymentId, Tier},
+    catalog::{Deployment, DeploymentId, Tier},
     error::{Error, ErrorKind},
     model::{
         ModelRequest, ModelResponse, ModelService, Step,
@@ -23,6 +23,10 @@ pub(super) struct Ascent<S> {
     attempts: Vec<PreviousAttempt>,
     draft: Option<Draft>,
     first_error: Option<Error>,
+    /// How many steps of the call have been read.
+    read: usize,
+    /// Who has been asked: nobody is asked twice.
+    asked: Vec<DeploymentId>,
 }
 
 /// A flawed answer, kept until a better one is there.
@@ -57,14 +61,18 @@ impl<S: ModelService> Ascent<S> {
             attempts: Vec::new(),
             draft: None,
             first_error: None,
+            read: 0,
+            asked: Vec::new(),
         }
     }
 
     pub(super) async fn run(mut self) -> Result<ModelResponse, Error> {
         // The service was polled ready by the caller.
+        self.read = self.request().ctx.steps().len();
         let mut answer = self.inner.call(self.request().clone()).await;
         let mut floor = self.request().route.min_tier;
         loop {
+            self.learn_who_was_asked();
             let finding = match answer {
                 Ok(response) => match self.weigh_answer(response, floor).await {
                     ControlFlow::Break(response) => return Ok(response),
@@ -192,9 +200,26 @@ impl<S: ModelService> Ascent<S> {
         }
     }
 
+    /// A router may have gone up itself, to get an answer at all; it notes whom it asked.
+    fn learn_who_was_asked(&mut self) {
+        let steps = self.request().ctx.steps();
+        let new = steps.get(self.read..).unwrap_or_default();
+        self.asked
+            .extend(new.iter().filter_map(|step| step.deployment.clone()));
+        self.read = steps.len();
+    }
+
+    /// The next tier that has somebody left to ask.
     fn above(&self, tier: Tier) -> Option<Tier> {
         let route = &self.request().route;
-        route.targets.tier_above(tier, route.max_tier)
+        let left = |d: &&Arc<Deployment>| {
+            d.tier > tier
+                && d.tier <= route.max_tier
+                && !route.exclude.contains(&d.id)
+                && !self.asked.contains(&d.id)
+        };
+        let mut sorted = route.targets.first().iter();
+        sorted.find(left).map(|d| d.tier)
     }
 
     fn may_climb(&self) -> Result<(), Error> {
@@ -220,6 +245,7 @@ impl<S: ModelService> Ascent<S> {
         let to = finding.to;
         let mut request = self.request().clone();
         request.route.min_tier = to;
+        request.route.exclude.extend(self.asked.iter().cloned());
         // Nothing but failures teaches the next tier nothing: it gets the request as it was sent.
         let handoff = self.draft.is_some().then(|| {
             Handoff::new(self.request(), self.attempts.clone())

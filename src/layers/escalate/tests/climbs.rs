@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tower::Layer;
 
 use super::*;
 use crate::{
     error::ErrorKind,
     json::RawObject,
-    model::{Call, CallContext, Operation},
-    testing::ask,
+    model::{Call, CallContext, Operation, Step},
+    testing::{ask, layer_contract},
 };
 
 #[tokio::test]
@@ -182,6 +183,63 @@ async fn r13_climbs_are_bounded_by_layer_attempts_and_tier() {
         (tier(&answer), ladder.calls()),
         (Tier::L2, vec![3, 3, 1, 0])
     );
+}
+
+#[tokio::test]
+async fn r13_nobody_whom_the_router_has_asked_is_asked_again() {
+    // A router that starts on L1, finds it down, and goes to where there is an answer.
+    let ladder = Ladder::new([Reply::text(""), Reply::text("x"), Reply::text("y")]);
+    let deployments: Vec<_> = ladder.tiers.iter().map(Scripted::deployment).collect();
+    let tiers = ladder.tiers.clone();
+    let route = service_fn(move |request: ModelRequest| {
+        let note = |at: usize, what: &'static str| {
+            request.ctx.note(Step {
+                deployment: Some(deployments[at].id.clone()),
+                tier: None,
+                what: what.into(),
+            });
+        };
+        let at = if request.route.min_tier == Tier::L0 {
+            note(1, "down");
+            0
+        } else {
+            assert!(request.route.exclude.contains(&deployments[1].id));
+            2
+        };
+        note(at, "answered");
+        tiers[at].clone().oneshot(request)
+    });
+    let service = ServiceBuilder::new().layer(layer()).service(route);
+    let request = ask("q").route(RouteHint::to(ladder.targets.clone()));
+    let answer = service.oneshot(request).await.unwrap();
+    assert_eq!(
+        (text(answer).await, ladder.calls()),
+        ("y".into(), vec![1, 0, 1])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_contract_of_layers_is_kept() {
+    layer_contract(|probe| layer().layer(probe)).await;
+}
+
+#[tokio::test]
+async fn a_fallbacks_answer_is_not_climbed_over() {
+    let fallback = Scripted::new(Reply::text(""));
+    let named = Deployment::new("p", "named").tier(Tier::L1);
+    let route = service_fn(move |request: ModelRequest| {
+        let answer = fallback.clone().oneshot(request);
+        async {
+            let mut answer = answer.await?;
+            answer.meta.fallback = true;
+            Ok(answer)
+        }
+    });
+    let request = ask("q").route(RouteHint::to(Targets::new([named.into()])));
+    let ctx = request.ctx.clone();
+    let service = ServiceBuilder::new().layer(layer()).service(route);
+    let answer = service.oneshot(request).await.unwrap();
+    assert!(answer.meta.fallback && answer.meta.notes.is_empty() && ctx.steps().is_empty());
 }
 
 #[tokio::test]
