@@ -106,9 +106,11 @@ fn options(url: &str) -> Result<SqliteConnectOptions, Error> {
             "`{url}` names no file; for stores in memory leave the database out"
         )));
     }
-    let options = SqliteConnectOptions::from_str(url).map_err(|e| {
-        Error::invalid(format!("`{url}` is no SQLite URL like sqlite:rungs.db")).with_source(e)
-    })?;
+    let wrong = || Error::invalid(format!("`{url}` is no SQLite URL like sqlite:rungs.db"));
+    if !url.starts_with("sqlite:") {
+        return Err(wrong());
+    }
+    let options = SqliteConnectOptions::from_str(url).map_err(|e| wrong().with_source(e))?;
     Ok(options
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
