@@ -70,7 +70,7 @@ impl Writer {
             told,
             failing: false,
         };
-        #[allow(
+        #[expect(
             clippy::disallowed_methods,
             reason = "the only task of the store; close() waits for its end, and dropping the store ends it"
         )]
