@@ -322,7 +322,8 @@ proptest! {
                 Step::Hold(accounts, amount) => {
                     let fits = accounts.iter().all(|&a| limits[a].iter().all(|b| {
                         let (posted, reserved) = model.stands(a, b.window, now);
-                        amount == 0 || posted + reserved + amount <= b.limit.nanos()
+                        let limit = b.limit.nanos();
+                        posted < limit && (amount == 0 || posted + reserved + amount <= limit)
                     }));
                     let payers: Vec<_> = accounts.iter().map(|&a| names[a].clone()).collect();
                     let held = book.hold(&payers, nanos(amount));
