@@ -176,7 +176,7 @@ pub async fn rate_store(store: &dyn RateStore) {
 }
 
 /// Holds are all or none, settlements post what was spent. Expects the budgets `1/total` on `key:contract` and `0.5/total` on
-/// `tenant:contract`, nothing spent, and none on `user:contract`.
+/// `tenant:contract`, `0/total` on `free:contract`, nothing spent, and none on `user:contract`.
 ///
 /// # Panics
 /// When the store breaks its contract.
@@ -217,6 +217,10 @@ pub fn budgets(book: &dyn Budgets) {
         book.hold(&both, Money::from_nanos(1)).is_err(),
         "not a nano more"
     );
+    let free = book
+        .hold(&both, Money::ZERO)
+        .expect("held is not spent: what is free goes on");
+    book.settle(&both, free, Money::ZERO);
     book.settle(&both, exact, Money::ZERO);
     assert_eq!(
         stands(&tenant),
@@ -230,11 +234,16 @@ pub fn budgets(book: &dyn Budgets) {
     let dear = book.hold(&both, cents(40)).expect("there is room");
     book.settle(&both, dear, cents(60));
     assert_eq!(stands(&tenant), (cents(70), cents(0)), "truth above limit");
-    let free = book
+    let error = book
         .hold(&both, Money::ZERO)
-        .expect("nothing can always be held");
-    book.settle(&both, free, Money::ZERO);
-    assert!(book.hold(&both, Money::from_nanos(1)).is_err());
+        .expect_err("what is spent pays for nothing more");
+    assert!(error.message().contains("tenant"), "{error}");
+    let none = [Arc::from("free:contract")];
+    let free = book
+        .hold(&none, Money::ZERO)
+        .expect("no money pays for what is free");
+    book.settle(&none, free, Money::ZERO);
+    assert!(book.hold(&none, Money::from_nanos(1)).is_err());
 
     let twice = [key.clone(), key.clone()];
     assert!(

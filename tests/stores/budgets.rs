@@ -144,8 +144,11 @@ fn a_clock_that_is_set_back_gives_no_budget_anew() {
         book.settle(&account, hold, nanos(amount));
         Ok::<(), rungs::Error>(())
     };
-    spend(10).expect("there is room");
+    spend(4).expect("there is room");
     clock.store(SATURDAY_NIGHT, Ordering::SeqCst);
+    spend(6).expect("there is room");
+    let balance = book.balance(&account[0]).expect("a budget");
+    assert_eq!((balance.posted, balance.reserved), (nanos(10), Money::ZERO));
     spend(1).expect_err("it is still Sunday");
     clock.store(SATURDAY_NIGHT + 60 + 5, Ordering::SeqCst);
     spend(1).expect_err("it is Sunday again");
@@ -322,7 +325,8 @@ proptest! {
                 Step::Hold(accounts, amount) => {
                     let fits = accounts.iter().all(|&a| limits[a].iter().all(|b| {
                         let (posted, reserved) = model.stands(a, b.window, now);
-                        amount == 0 || posted + reserved + amount <= b.limit.nanos()
+                        let limit = b.limit.nanos();
+                        posted < limit && (amount == 0 || posted + reserved + amount <= limit)
                     }));
                     let payers: Vec<_> = accounts.iter().map(|&a| names[a].clone()).collect();
                     let held = book.hold(&payers, nanos(amount));

@@ -26,6 +26,7 @@ fn budgets_keep_their_contract() {
     for (account, budget) in [
         ("key:contract", "1/total"),
         ("tenant:contract", "0.5/total"),
+        ("free:contract", "0/total"),
     ] {
         book.set(account, vec![budget.parse().expect("a budget")]);
     }

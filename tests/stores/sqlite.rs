@@ -7,7 +7,10 @@ use std::{
 use rungs::{
     ErrorKind,
     catalog::Money,
-    store::{KeyStore, Ledger, LedgerRow, RowStatus, Spent, sqlite::SqliteStore},
+    store::{
+        KeyStore, Ledger, LedgerRow, RowStatus, Spent,
+        sqlite::{SqliteKeys, SqliteStore},
+    },
     testing::store_contract::{self as contract, key, row},
 };
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
@@ -64,37 +67,30 @@ async fn the_ledger_keeps_its_contract() {
 #[tokio::test]
 async fn keys_keep_their_contract() {
     let dir = Dir::new("keys_contract");
-    contract::key_store(&dir.open().await).await;
+    contract::key_store(&dir.open().await.keys()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn fifty_thousand_rows_are_written_once_each_and_found_again() {
-    const TASKS: u32 = 8;
+    const THREADS: u32 = 8;
     const ROWS: u32 = 6_250;
     let dir = Dir::new("many_rows");
     let store = Arc::new(dir.open().await);
-    let tasks = (0..TASKS).map(|task| {
+    let threads = (0..THREADS).map(|thread| {
         let store = store.clone();
-        tokio::spawn(async move {
+        std::thread::spawn(move || {
             for n in 0..ROWS {
-                store.record(row(
-                    &format!("req_{task}_{n}"),
-                    1,
-                    i64::from(n),
-                    Duration::ZERO,
-                ));
-                if n % 500 == 0 {
-                    tokio::task::yield_now().await;
-                }
+                let request = format!("req_{thread}_{n}");
+                store.record(row(&request, 1, i64::from(n), Duration::ZERO));
             }
         })
     });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.expect("no task panics");
+    for thread in threads.collect::<Vec<_>>() {
+        thread.join().expect("no thread panics");
     }
     store.flush().await.expect("all are written");
-    let rows = i64::from(TASKS * ROWS);
-    let cost = i64::from(TASKS) * i64::from(ROWS) * i64::from(ROWS - 1) / 2;
+    let rows = i64::from(THREADS * ROWS);
+    let cost = i64::from(THREADS) * i64::from(ROWS) * i64::from(ROWS - 1) / 2;
     assert_eq!(dir.number("SELECT COUNT(*) FROM llm_calls").await, rows);
     store.record(row("req_last", 1, 1, Duration::ZERO));
     store.close().await.expect("closing writes what is left");
@@ -327,18 +323,43 @@ async fn admission_stops_while_the_writer_is_too_far_behind() {
 async fn keys_survive_and_do_not_wait_for_a_busy_ledger() {
     let dir = Dir::new("keys_survive");
     let store = dir.open().await;
+    let (inside, beside) = (store.keys(), SqliteKeys::open(&dir.url()).await);
+    let beside = beside.expect("the keys of a database in use");
     for n in 0..20_000 {
         store.record(row(&format!("req_{n}"), 1, 1, Duration::ZERO));
         if n % 1_000 == 0 {
-            let key = key(&format!("k_{n}"), n);
-            store.insert(&key).await.expect("never locked out");
+            let keys = if n % 2_000 == 0 { &inside } else { &beside };
+            let inserted = keys.insert(&key(&format!("k_{n}"), n)).await;
+            inserted.expect("never locked out");
         }
     }
-    store.close().await.expect("it closes");
-    let store = dir.open().await;
-    assert_eq!(store.list().await.expect("keys").len(), 20);
-    assert_eq!(
-        store.get("k_3000").await.expect("a key"),
-        Some(key("k_3000", 3_000))
+    assert!(
+        inside.revoke("k_3000").await.expect("a key"),
+        "both see all"
     );
+    store.close().await.expect("it closes");
+    let keys = SqliteKeys::open(&dir.url()).await.expect("it opens");
+    assert_eq!(keys.list().await.expect("keys").len(), 20);
+    assert_eq!(
+        keys.get("k_4000").await.expect("a key"),
+        Some(key("k_4000", 4_000))
+    );
+    dir.open()
+        .await
+        .close()
+        .await
+        .expect("keys alone own nothing");
+}
+
+#[tokio::test]
+async fn keys_can_be_made_before_the_first_start() {
+    let dir = Dir::new("keys_first");
+    let keys = SqliteKeys::open(&dir.url()).await.expect("it opens");
+    keys.insert(&key("k_1", 1)).await.expect("inserted");
+    let store = dir.open().await;
+    assert!(store.keys().get("k_1").await.expect("an answer").is_some());
+    let nowhere = format!("sqlite:{}/no/such/dir/rungs.db", dir.0.display());
+    SqliteKeys::open(&nowhere)
+        .await
+        .expect_err("no such directory");
 }

@@ -1,8 +1,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sqlx::{ConnectOptions, Connection, Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
+use sqlx::{Connection, Row, SqlitePool, sqlite::SqliteRow};
 
-use super::{failed, lock, migrations, options, pool, rows::millis};
+use super::{failed, lock, migrated, options, pool, rows::millis};
 use crate::{
     catalog::Tier,
     error::Error,
@@ -26,20 +26,12 @@ impl SqliteKeys {
     /// brings its schema up to date, if no gateway does.
     ///
     /// # Errors
-    /// As [`SqliteStore::open`], except that the database may belong to another process.
+    /// As [`SqliteStore::open`](super::SqliteStore::open), except that the database may belong to another process.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let options = options(url)?;
-        let path = options.get_filename().to_path_buf();
         // Whoever owns the database has brought its schema up to date.
-        if let Ok(_lock) = lock::take(&path) {
-            let cannot_open = |e| {
-                Error::internal(format!("the database {} cannot be opened", path.display()))
-                    .with_source(e)
-            };
-            let mut connection: SqliteConnection = options.connect().await.map_err(cannot_open)?;
-            let migrated = migrations::run(&mut connection, &path).await;
-            let _ = connection.close().await;
-            migrated?;
+        if let Some(_lock) = lock::take(options.get_filename())? {
+            let _ = migrated(&options).await?.close().await;
         }
         Ok(Self::new(pool(options)))
     }

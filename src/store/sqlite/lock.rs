@@ -7,10 +7,10 @@ use std::{
 
 use crate::error::Error;
 
-/// Makes this process the owner of the database until the file is dropped.
+/// Makes this process the owner of the database until the file is dropped; `None` if another is.
 ///
 /// A lock of our own, and not SQLite's exclusive mode: the rungs command line and other programs may still read.
-pub(super) fn take(database: &Path) -> Result<File, Error> {
+pub(super) fn take(database: &Path) -> Result<Option<File>, Error> {
     let path = lock_file(database);
     let file = File::options()
         .create(true)
@@ -19,11 +19,8 @@ pub(super) fn take(database: &Path) -> Result<File, Error> {
         .open(&path)
         .map_err(|e| cannot_lock(&path, e))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::internal(format!(
-            "the database {} is in use by another rungs process; stop that one, or give this one a file of its own",
-            database.display()
-        ))),
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(e)) => Err(cannot_lock(&path, e)),
     }
 }

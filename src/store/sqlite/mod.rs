@@ -52,17 +52,13 @@ impl SqliteStore {
     pub async fn open(url: &str) -> Result<Self, Error> {
         let options = options(url)?;
         let path = options.get_filename().to_path_buf();
-        let lock = lock::take(&path)?;
-        let cannot_open = |e| {
-            Error::internal(format!("the database {} cannot be opened", path.display()))
-                .with_source(e)
-        };
-        let mut connection: SqliteConnection = options.connect().await.map_err(cannot_open)?;
-        if let Err(error) = migrations::run(&mut connection, &path).await {
-            // Left to drop, the connection would still be closing in its thread when the lock is free.
-            let _ = connection.close().await;
-            return Err(error);
-        }
+        let lock = lock::take(&path)?.ok_or_else(|| {
+            Error::internal(format!(
+                "the database {} is in use by another rungs process; stop that one, or give this one a file of its own",
+                path.display()
+            ))
+        })?;
+        let connection = migrated(&options).await?;
         let pool = pool(options);
         Ok(Self {
             path,
@@ -93,6 +89,22 @@ impl SqliteStore {
     }
 }
 
+/// A connection to a file whose schema is up to date.
+async fn migrated(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
+    let path = options.get_filename();
+    let mut connection = options.connect().await.map_err(|e| {
+        Error::internal(format!("the database {} cannot be opened", path.display())).with_source(e)
+    })?;
+    match migrations::run(&mut connection, path).await {
+        Ok(()) => Ok(connection),
+        Err(error) => {
+            // Left to drop, the connection would still be closing in its thread when the lock is free.
+            let _ = connection.close().await;
+            Err(error)
+        }
+    }
+}
+
 fn pool(options: SqliteConnectOptions) -> SqlitePool {
     SqlitePoolOptions::new()
         .max_connections(2)
@@ -106,9 +118,11 @@ fn options(url: &str) -> Result<SqliteConnectOptions, Error> {
             "`{url}` names no file; for stores in memory leave the database out"
         )));
     }
-    let options = SqliteConnectOptions::from_str(url).map_err(|e| {
-        Error::invalid(format!("`{url}` is no SQLite URL like sqlite:rungs.db")).with_source(e)
-    })?;
+    let wrong = || Error::invalid(format!("`{url}` is no SQLite URL like sqlite:rungs.db"));
+    if !url.starts_with("sqlite:") {
+        return Err(wrong());
+    }
+    let options = SqliteConnectOptions::from_str(url).map_err(|e| wrong().with_source(e))?;
     Ok(options
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)

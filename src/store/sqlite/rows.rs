@@ -7,8 +7,8 @@ use sqlx::{Arguments, AssertSqlSafe, Connection, SqliteConnection, sqlite::Sqlit
 
 use crate::store::LedgerRow;
 
-/// Rows per statement. One statement for so many, and one for a single row, are prepared once and used for all.
-const ROWS: usize = 64;
+/// Rows per statement, each size prepared once and used again: a batch takes few statements, whatever its length.
+const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 
 const COLUMNS: [&str; 21] = [
     "request_id",
@@ -34,8 +34,7 @@ const COLUMNS: [&str; 21] = [
     "total_ms",
 ];
 
-static MANY: LazyLock<Arc<str>> = LazyLock::new(|| statement(ROWS));
-static ONE: LazyLock<Arc<str>> = LazyLock::new(|| statement(1));
+static STATEMENTS: LazyLock<[Arc<str>; SIZES.len()]> = LazyLock::new(|| SIZES.map(statement));
 
 /// `OR IGNORE`: after an error at commit the rows may be there already, and are sent again.
 fn statement(rows: usize) -> Arc<str> {
@@ -54,12 +53,13 @@ pub(super) async fn insert(
     rows: &[LedgerRow],
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    let mut chunks = rows.chunks_exact(ROWS);
-    for chunk in &mut chunks {
-        run(&mut transaction, &MANY, chunk).await?;
-    }
-    for row in chunks.remainder().chunks(1) {
-        run(&mut transaction, &ONE, row).await?;
+    let mut rest = rows;
+    for (size, statement) in SIZES.into_iter().zip(&*STATEMENTS) {
+        let chunks = rest.chunks_exact(size);
+        rest = chunks.remainder();
+        for chunk in chunks {
+            run(&mut transaction, statement, chunk).await?;
+        }
     }
     transaction.commit().await
 }

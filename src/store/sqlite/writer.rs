@@ -17,7 +17,7 @@ use super::rows;
 use crate::{error::Error, store::LedgerRow};
 
 /// How long the writer waits for company for a row, so that many share a transaction.
-pub const LINGER: Duration = Duration::from_millis(5);
+pub const LINGER: Duration = Duration::from_millis(20);
 
 /// Past this many rows in memory no further attempt is admitted.
 const ROOM: u64 = 50_000;
@@ -70,7 +70,7 @@ impl Writer {
             told,
             failing: false,
         };
-        #[allow(
+        #[expect(
             clippy::disallowed_methods,
             reason = "the only task of the store; close() waits for its end, and dropping the store ends it"
         )]
