@@ -44,7 +44,7 @@ struct State {
 
 enum Work {
     Answering(Answering),
-    Reading(ModelBody),
+    Reading(Box<ModelBody>),
     Done,
 }
 
@@ -207,7 +207,7 @@ impl State {
                 Poll::Ready(Ok(ModelResponse { meta, body })) => {
                     let whole = body.is_whole();
                     self.head = Some(Head { meta, whole });
-                    self.work = Work::Reading(body);
+                    self.work = Work::Reading(Box::new(body));
                 }
                 Poll::Ready(Err(error)) => self.end = Some(Err(error)),
             },

@@ -1,0 +1,98 @@
+use super::*;
+
+#[tokio::test]
+async fn r7_failed_and_unfinished_answers_are_not_kept() {
+    let down = || Error::new(ErrorKind::Upstream, "down");
+    let tools = json!({ "role": "assistant", "content": null, "tool_calls":
+        [{ "id": "1", "type": "function", "function": { "name": "f", "arguments": "{}" } }] });
+    let replies = [
+        Reply::error(down()),
+        Reply::text("a b c").stop_after(2),
+        Reply::text("a b c").fail_after(2, down()),
+        Reply::text("a b c").finish("length"),
+        Reply::text("a b c").finish("content_filter"),
+        Reply::message(tools).finish("tool_calls"),
+        Reply::text(&"long ".repeat(300)),
+    ];
+    for (at, reply) in replies.into_iter().enumerate() {
+        let provider = Scripted::new(reply);
+        let store = Arc::new(Store::default());
+        let layer = CacheLayer::new(store.clone(), CacheScope::Tenant).max_entry_bytes(1500);
+        let stack = layer.layer(provider.clone());
+        for _ in 0..2 {
+            let answer = stack.clone().oneshot(to(&provider, ask_stream("q"))).await;
+            if let Ok(answer) = answer {
+                let _ = answer.body.collect(1 << 20).await;
+            }
+        }
+        assert_eq!((store.len(), provider.calls()), (0, 2), "reply {at}");
+        assert_eq!(stack.in_flight(), 0, "reply {at}");
+    }
+}
+
+#[tokio::test]
+async fn r7_answers_that_are_not_what_was_asked_for_are_not_kept() {
+    let differ = |agreement| Verdict {
+        agreement,
+        confidence: 50,
+        reviewers: vec![],
+        cost: Money::ZERO,
+    };
+    type Change = fn(&mut ModelResponse);
+    let changes: [(Change, usize); 5] = [
+        (|_| {}, 1),
+        (|r| r.meta.fallback = true, 0),
+        (|r| r.meta.notes.push("no budget to climb".into()), 0),
+        (
+            |r| r.meta.deployment = Some(Arc::new(Deployment::new("other", "m"))),
+            0,
+        ),
+        (|r| r.meta.deployment = None, 0),
+    ];
+    for (at, (change, kept)) in changes.into_iter().enumerate() {
+        let provider = Scripted::new(Reply::text("yes"));
+        let store = Arc::new(Store::default());
+        let stack = cached(&store, answering(&provider, change));
+        read(stack.oneshot(to(&provider, ask("q"))).await.unwrap()).await;
+        assert_eq!(store.len(), kept, "change {at}");
+    }
+    for (agreement, kept) in [
+        (Agreement::Agree, 1),
+        (Agreement::Differ(vec![]), 0),
+        (Agreement::Unchecked, 0),
+    ] {
+        let verdict = differ(agreement);
+        let provider = Scripted::new(Reply::text("yes"));
+        let store = Arc::new(Store::default());
+        let inner = answering(&provider, move |r| r.meta.verdict = Some(verdict.clone()));
+        let stack = cached(&store, inner);
+        read(stack.oneshot(to(&provider, ask("q"))).await.unwrap()).await;
+        assert_eq!(store.len(), kept);
+    }
+}
+
+#[tokio::test]
+async fn tool_calls_are_kept_where_that_is_wanted() {
+    let provider = Scripted::new(Reply::text("").finish("tool_calls"));
+    let store = Arc::new(Store::default());
+    let layer = CacheLayer::new(store.clone(), CacheScope::Tenant).tool_calls(true);
+    let stack = layer.layer(provider.clone());
+    read(stack.oneshot(to(&provider, ask("q"))).await.unwrap()).await;
+    assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn embeddings_have_no_finish_reason_and_are_kept() {
+    let provider = Scripted::new(Reply::text("unused"));
+    let store = Arc::new(Store::default());
+    let inner = answering(&provider, |r| {
+        r.body = ModelBody::whole("{}".into(), End::default());
+    });
+    let stack = cached(&store, inner);
+    for (op, kept) in [(Operation::Chat, 0), (Operation::Embeddings, 1)] {
+        let mut request = to(&provider, ask("q"));
+        request.op = op;
+        read(stack.clone().oneshot(request).await.unwrap()).await;
+        assert_eq!(store.len(), kept);
+    }
+}
