@@ -83,6 +83,7 @@ impl RawObject {
             members.push(Member { start, name, value });
         }
         let members = Arc::new(members);
+        drop(found);
         Ok(Self { bytes, members })
     }
 
