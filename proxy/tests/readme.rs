@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -25,6 +26,31 @@ fn blocks(language: &str) -> Vec<&'static str> {
 #[test]
 fn is_short() {
     assert!(README.lines().count() < 150);
+}
+
+#[test]
+fn links_of_the_documentation_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut links = 0;
+    for page in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/DESIGN.md",
+        "docs/PERFORMANCE.md",
+    ] {
+        let page = root.join(page);
+        let text = fs::read_to_string(&page).unwrap();
+        let targets = text
+            .split("](")
+            .skip(1)
+            .map(|rest| rest.split(')').next().unwrap());
+        for target in targets.filter(|target| !target.starts_with("http")) {
+            let path = page.parent().unwrap().join(target);
+            assert!(path.exists(), "{} links to {target}", page.display());
+            links += 1;
+        }
+    }
+    assert!(links > 50);
 }
 
 #[test]
@@ -68,7 +94,7 @@ fn its_lines_do_what_it_says() {
             }
             Some(expected) => {
                 let sent = curl.as_deref().expect("a line to try comes first");
-                let head = demo.answer(sent);
+                let head = demo.answer(sent).unwrap();
                 for fact in expected.split(" | ") {
                     assert!(
                         head.iter().any(|line| line == fact),
@@ -96,49 +122,54 @@ impl Demo {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
+            .expect("the demo starts");
+        let out = BufReader::new(child.stdout.take().expect("its output is piped"));
         let mut demo = Self {
             child,
             url: String::new(),
             said: Vec::new(),
         };
         // The last of the lines to try is the last that it says.
-        for line in out.lines().map(Result::unwrap) {
+        for line in out.lines().map_while(Result::ok) {
             let last = line.contains("sk-demo-spent");
             demo.said.push(line);
             if last {
                 break;
             }
         }
-        let first = demo.said.first().expect("it says where it listens");
-        demo.url = first.strip_prefix("listening on ").unwrap().to_owned();
+        let url = demo
+            .said
+            .first()
+            .and_then(|line| line.strip_prefix("listening on "));
+        demo.url = url.expect("it says where it listens").to_owned();
         demo
     }
 
     /// The status line and the headers of the answer to what `curl` would send.
-    fn answer(&self, curl: &str) -> Vec<String> {
+    fn answer(&self, curl: &str) -> io::Result<Vec<String>> {
         let words = words(curl);
         let mut words = words.iter().map(String::as_str);
         assert_eq!((words.next(), words.next()), (Some("curl"), Some("-si")));
-        let address = self.url.strip_prefix("http://").unwrap();
-        let path = words.next().unwrap().strip_prefix(&self.url).unwrap();
+        let url = words.next().expect("a URL comes next");
+        let path = url.strip_prefix(&self.url).expect("it is the demo's");
+        let address = self.url.trim_start_matches("http://");
         let mut head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
         let mut body = "";
-        while let Some(option) = words.next() {
-            let value = words.next().unwrap();
+        while let (Some(option), Some(value)) = (words.next(), words.next()) {
             match option {
-                "-H" => head.extend([value, "\r\n"]),
                 "-d" => body = value,
-                other => panic!("what does {other} do?"),
+                other => {
+                    assert_eq!(other, "-H");
+                    head.extend([value, "\r\n"]);
+                }
             }
         }
-        let mut socket = TcpStream::connect(address).unwrap();
-        write!(socket, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let mut socket = TcpStream::connect(address)?;
+        write!(socket, "{head}content-length: {}\r\n\r\n{body}", body.len())?;
         let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        let (head, _) = answer.split_once("\r\n\r\n").unwrap();
-        head.split("\r\n").map(str::to_owned).collect()
+        socket.read_to_string(&mut answer)?;
+        let head = answer.split("\r\n\r\n").next().unwrap_or_default();
+        Ok(head.split("\r\n").map(str::to_owned).collect())
     }
 }
 
@@ -153,17 +184,14 @@ impl Drop for Demo {
 fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     for (n, part) in line.split('\'').enumerate() {
-        let quoted = n % 2 == 1;
-        let mut pieces = if quoted {
-            vec![part]
-        } else {
-            part.split(' ').collect()
+        let mut pieces = match n % 2 {
+            0 => part.split(' ').collect(),
+            _ => vec![part],
         }
         .into_iter();
-        words
-            .last_mut()
-            .expect("one at least")
-            .push_str(pieces.next().unwrap_or_default());
+        if let (Some(word), Some(more)) = (words.last_mut(), pieces.next()) {
+            word.push_str(more);
+        }
         words.extend(pieces.map(str::to_owned));
     }
     words
