@@ -7,7 +7,7 @@ use rungs::{
     catalog::Targets,
     layers::cache::{CacheLayer, CacheScope},
     model::RouteHint,
-    provider::{Endpoint, HttpProvider, ReqwestTransport, TransportConfig, openai::OpenAi},
+    provider::{Endpoint, HttpProvider, HyperTransport, TransportConfig, openai::OpenAi},
     store::memory::MemoryCache,
     testing::{Reply, Scripted, Upstream, ask},
 };
@@ -20,7 +20,7 @@ async fn main() -> Result<(), BoxError> {
     let upstream = Upstream::serve([model.clone()]).await?;
 
     let deployment = model.deployment();
-    let transport = ReqwestTransport::new(&TransportConfig::default().allow_private())?;
+    let transport = HyperTransport::new(&TransportConfig::default().allow_private())?;
     let endpoint = Endpoint::new("openai", &upstream.base_url())?;
     let provider = HttpProvider::new(
         transport,

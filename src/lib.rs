@@ -102,7 +102,8 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `reqwest` | `provider::ReqwestTransport`, an HTTP client with rustls that connects to public addresses only |
+//! | `hyper` | `provider::HyperTransport`, an HTTP client with rustls that connects to public addresses only |
+//! | `reqwest` | `provider::ReqwestTransport`, the same through the environment's proxies |
 //! | `sqlite` | `store::sqlite`, a ledger and keys in one file |
 //! | `testing` | `testing`: scripted providers that keep their own bill, and contract suites for layers and stores |
 //! | `full` | all of them |

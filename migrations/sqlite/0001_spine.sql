@@ -24,7 +24,7 @@ CREATE TABLE llm_calls (
     total_ms              INTEGER NOT NULL,
     -- The start is part of the key because a client may send the same request id again; a row written twice has the same start.
     PRIMARY KEY (request_id, attempt, started_ms)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- The cost is in the index so that a key's spending is summed up without touching the rows.
 CREATE INDEX llm_calls_by_key ON llm_calls (key_id, started_ms, cost_nanos) WHERE key_id IS NOT NULL;

@@ -4,22 +4,38 @@ use std::sync::Arc;
 
 use rungs::{
     Error,
+    catalog::Deployment,
     layers::{in_flight::Permits, rate::RateLayer},
-    provider::{Dialect, Endpoint, ReqwestTransport, Secret, openai},
+    provider::{
+        Dialect, Endpoint, HttpProvider, HyperTransport, ReqwestTransport, Secret, TransportConfig,
+        openai,
+    },
     store::Quota,
 };
 use secrecy::ExposeSecret;
+use tower::util::Either;
 
 use crate::{config, state::State};
 
 /// What the attempt rings of one provider share.
 pub(crate) struct Provider {
-    pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) dialect: Arc<dyn Dialect>,
-    pub(crate) transport: ReqwestTransport,
+    endpoint: Arc<Endpoint>,
+    dialect: Arc<dyn Dialect>,
+    client: Client,
     pub(crate) permits: Option<Permits>,
     pub(crate) rate: Option<RateLayer>,
 }
+
+/// The way to a provider.
+#[derive(Clone)]
+enum Client {
+    Direct(HyperTransport),
+    /// Through the proxies that the environment names.
+    Proxied(ReqwestTransport),
+}
+
+/// The leaf of an attempt ring.
+pub(crate) type Leaf = Either<HttpProvider<HyperTransport>, HttpProvider<ReqwestTransport>>;
 
 impl Provider {
     /// Builds the parts; clients, permits and counters come from `state`, so that they survive a reload.
@@ -31,17 +47,51 @@ impl Provider {
         for (name, value) in &config.headers {
             endpoint = endpoint.header(name.clone(), value.clone());
         }
-        let transport = state.transport(config.allow_private);
-        transport.check(&endpoint)?;
+        let client = client(config, state)?;
+        match &client {
+            Client::Direct(transport) => transport.check(&endpoint)?,
+            Client::Proxied(transport) => transport.check(&endpoint)?,
+        }
         Ok(Self {
             endpoint: Arc::new(endpoint),
             dialect: Arc::new(dialect(config)),
-            transport,
+            client,
             permits: config
                 .max_in_flight
                 .map(|max| state.permits(&config.name, max)),
             rate: rate(config, state),
         })
+    }
+
+    /// A pure dialect over an HTTP client.
+    pub(crate) fn leaf(&self, deployment: &Arc<Deployment>) -> Leaf {
+        let (deployment, endpoint, dialect) = (
+            deployment.clone(),
+            self.endpoint.clone(),
+            self.dialect.clone(),
+        );
+        match self.client.clone() {
+            Client::Direct(client) => {
+                Either::Left(HttpProvider::new(client, deployment, endpoint, dialect))
+            }
+            Client::Proxied(client) => {
+                Either::Right(HttpProvider::new(client, deployment, endpoint, dialect))
+            }
+        }
+    }
+}
+
+fn client(config: &config::Provider, state: &State) -> Result<Client, Error> {
+    match config.proxy {
+        config::Proxy::None => Ok(Client::Direct(state.transport(config.allow_private))),
+        config::Proxy::Environment => {
+            let options = TransportConfig::default();
+            let options = match config.allow_private {
+                true => options.allow_private(),
+                false => options,
+            };
+            Ok(Client::Proxied(ReqwestTransport::new(&options)?))
+        }
     }
 }
 

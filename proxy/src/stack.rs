@@ -18,7 +18,6 @@ use rungs::{
         trace::TraceLayer,
     },
     model::BoxModelService,
-    provider::HttpProvider,
     route::Route,
 };
 use tower::ServiceBuilder;
@@ -31,7 +30,7 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
     BoxModelService::new(
         ServiceBuilder::new()
             // Sees every call once, also those that a limit refuses or the cache answers.
-            .layer(TraceLayer::new())
+            .layer(TraceLayer::new().alert(config.budget.alert))
             // Sheds what is too much before any work is done for it; the permit lives as long as the answer.
             .layer(InFlightLayer::shared(state.calls.clone()))
             // The caller's own requests and tokens per minute, before the cache: hits are requests too.
@@ -73,17 +72,15 @@ pub(crate) fn attempt_ring(
             // Attempts at once; sheds, never queues.
             .option_layer(provider.permits.clone().map(InFlightLayer::shared))
             // Holds the worst case, settles the real cost. Its refusal sends the route to something cheaper.
-            .layer(BudgetLayer::new(deployment.clone(), state.budgets.clone()))
+            .layer(
+                BudgetLayer::new(deployment.clone(), state.budgets.clone())
+                    .unpriced(config.budget.unpriced.into()),
+            )
             // One ledger row for whatever passes here, however it ends.
             .layer(CostLayer::new(deployment.clone(), state.ledger.clone()))
             // The first frame, the gap between frames, and the whole.
             .layer(TimeoutLayer::new(config.timeouts.to_layer()).deployment(deployment.clone()))
             // A pure dialect over an HTTP client.
-            .service(HttpProvider::new(
-                provider.transport.clone(),
-                deployment.clone(),
-                provider.endpoint.clone(),
-                provider.dialect.clone(),
-            )),
+            .service(provider.leaf(deployment)),
     )
 }

@@ -15,7 +15,7 @@ use rungs::{
         in_flight::Permits,
         retry::RetryBudget,
     },
-    provider::{ReqwestTransport, TransportConfig},
+    provider::{HyperTransport, TransportConfig},
     store::{
         Budget, KeyStore, Ledger, Spent,
         memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
@@ -42,8 +42,8 @@ pub(crate) struct State {
     pub(crate) retries: RetryBudget,
     pub(crate) pepper: Pepper,
     database: Option<Arc<SqliteStore>>,
-    public: ReqwestTransport,
-    private: ReqwestTransport,
+    public: HyperTransport,
+    private: HyperTransport,
     breakers: Mutex<HashMap<DeploymentId, BreakerState>>,
     permits: Mutex<HashMap<Arc<str>, Permits>>,
 }
@@ -80,15 +80,15 @@ impl State {
             retries: RetryBudget::default(),
             pepper,
             database,
-            public: ReqwestTransport::new(&transport)?,
-            private: ReqwestTransport::new(&transport.allow_private())?,
+            public: HyperTransport::new(&transport)?,
+            private: HyperTransport::new(&transport.allow_private())?,
             breakers: Mutex::default(),
             permits: Mutex::default(),
         })
     }
 
     /// The client for providers that may, or may not, be on private addresses.
-    pub(crate) fn transport(&self, allow_private: bool) -> ReqwestTransport {
+    pub(crate) fn transport(&self, allow_private: bool) -> HyperTransport {
         match allow_private {
             true => self.private.clone(),
             false => self.public.clone(),

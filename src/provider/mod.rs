@@ -49,15 +49,19 @@ mod dialect;
 mod endpoint;
 mod frames;
 pub mod openai;
-#[cfg(feature = "reqwest")]
-mod reqwest;
 mod retry_after;
 mod secret;
 mod service;
 mod target;
+#[cfg(any(feature = "hyper", feature = "reqwest"))]
+mod transport;
 
+#[cfg(feature = "hyper")]
+pub use self::transport::HyperTransport;
 #[cfg(feature = "reqwest")]
-pub use self::reqwest::{ReqwestTransport, TransportBody, TransportConfig};
+pub use self::transport::ReqwestTransport;
+#[cfg(any(feature = "hyper", feature = "reqwest"))]
+pub use self::transport::{TransportBody, TransportConfig};
 pub use self::{
     dialect::{Decode, Dialect},
     endpoint::Endpoint,

@@ -1,4 +1,6 @@
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 use serde::Serialize;
 
 use crate::{
@@ -44,6 +46,12 @@ pub struct Class {
 }
 
 impl Class {
+    /// An ordinary question: what a request counts as when nobody looks at it.
+    pub const ORDINARY: Self = Self {
+        task: Task::General,
+        complexity: Complexity::Low,
+    };
+
     /// What a deployment should be good at for this work.
     #[must_use]
     pub fn suits(self) -> Capabilities {
@@ -81,10 +89,11 @@ impl Heuristic {
     }
 }
 
-/// How much of a question is looked at; the rest of a long one is counted, not read.
+/// How much of a question is looked at, in bytes; the rest of a long one is counted, not read.
 const LOOK_AT: usize = 4096;
 
-const CODE: [&str; 16] = [
+/// Words of code, then words of reasoning. Each counts once however often it occurs.
+const WORDS: [&str; 30] = [
     "```",
     "fn ",
     "def ",
@@ -101,9 +110,6 @@ const CODE: [&str; 16] = [
     "segfault",
     "typescript",
     "python",
-];
-
-const REASONING: [&str; 14] = [
     "prove",
     "step by step",
     "derive",
@@ -120,6 +126,31 @@ const REASONING: [&str; 14] = [
     "how many",
 ];
 
+/// Where the words of reasoning begin.
+const REASONING: usize = 16;
+
+/// One pass over the text for all words.
+static FINDER: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(WORDS)
+        .ok()
+});
+
+/// How many words of code and of reasoning occur in `text`.
+fn count(text: &str) -> (usize, usize) {
+    let mut seen = [false; WORDS.len()];
+    for found in FINDER
+        .iter()
+        .flat_map(|finder| finder.find_overlapping_iter(text))
+    {
+        seen[found.pattern().as_usize()] = true;
+    }
+    let (code, reasoning) = seen.split_at(REASONING);
+    let sum = |words: &[bool]| words.iter().filter(|seen| **seen).count();
+    (sum(code), sum(reasoning))
+}
+
 impl Classifier for Heuristic {
     fn classify(&self, request: &ModelRequest) -> Class {
         if request.op == Operation::Embeddings {
@@ -129,24 +160,10 @@ impl Classifier for Heuristic {
             };
         }
         let Ok(prompt) = Prompt::of(&request.body) else {
-            return Class {
-                task: Task::General,
-                complexity: Complexity::Low,
-            };
+            return Class::ORDINARY;
         };
         let question = prompt.question();
-        let start = question
-            .char_indices()
-            .nth(LOOK_AT)
-            .map_or(&question[..], |(at, _)| &question[..at]);
-        let start = start.to_lowercase();
-        let count = |words: &[&str]| {
-            words
-                .iter()
-                .filter(|w| memmem::find(start.as_bytes(), w.as_bytes()).is_some())
-                .count()
-        };
-        let (code, reasoning) = (count(&CODE), count(&REASONING));
+        let (code, reasoning) = count(&question[..question.floor_char_boundary(LOOK_AT)]);
         let task = if prompt.has_images() {
             Task::Vision
         } else if code > 0 && code >= reasoning {

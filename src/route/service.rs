@@ -10,7 +10,7 @@ use tower::ServiceExt;
 use tower_service::Service;
 
 use super::{
-    Class, Classifier, Complexity, Decision, Heuristic, Task,
+    Class, Classifier, Decision, Heuristic,
     decide::{Candidate, Needs},
 };
 use crate::{
@@ -47,21 +47,18 @@ impl Route {
     /// Leaves every request unclassified, as an ordinary question.
     #[must_use]
     pub fn unclassified(self) -> Self {
-        let ordinary = Class {
-            task: Task::General,
-            complexity: Complexity::Low,
-        };
-        self.classifier(move |_: &ModelRequest| ordinary)
+        self.classifier(|_: &ModelRequest| Class::ORDINARY)
     }
 
     /// What would be done with `request`, without doing it.
     #[must_use]
     pub fn decide(&self, request: &ModelRequest) -> Decision {
-        Decision::make(
-            request,
-            self.classifier.classify(request),
-            &Needs::of(request),
-        )
+        // Where there is no choice, the kind of work makes no difference.
+        let class = match request.route.targets.first() {
+            [_] => Class::ORDINARY,
+            _ => self.classifier.classify(request),
+        };
+        Decision::make(request, class, &Needs::of(request))
     }
 
     async fn ask(self, request: ModelRequest) -> Result<ModelResponse, Error> {

@@ -2,7 +2,7 @@
 
 use std::{io::Write, process::ExitCode, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -11,7 +11,7 @@ use tokio::{
 use super::world;
 use crate::{
     cli::{ConfigArgs, ServeArgs},
-    config::{Access, Config},
+    config::{Access, Config, Mode},
     gateway::Gateway,
     http, log, server,
 };
@@ -19,6 +19,11 @@ use crate::{
 /// Serves until a signal comes.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let mut config = world::load(&args.config)?;
+    if config.mode == Mode::Mcp {
+        bail!(
+            "MODE=mcp asks for an MCP server, which this version does not have; unset MODE to run the gateway"
+        );
+    }
     if let Some(listen) = args.listen {
         config.server.listen = listen;
     }

@@ -8,7 +8,7 @@ use rungs::{
     model::Quality,
 };
 
-use super::{Breaker, CrossCheck, OnStream, Retry, Timeouts};
+use super::{Breaker, CrossCheck, OnStream, Retry, Timeouts, Unpriced};
 
 impl Breaker {
     /// As the breaker layer wants it.
@@ -64,6 +64,15 @@ impl From<OnStream> for escalate::OnStream {
             OnStream::Probe => Self::probe(),
             OnStream::Buffer => Self::Buffer,
             OnStream::Pass => Self::Pass,
+        }
+    }
+}
+
+impl From<Unpriced> for budget::Unpriced {
+    fn from(unpriced: Unpriced) -> Self {
+        match unpriced {
+            Unpriced::Refuse => Self::Refuse,
+            Unpriced::Allow => Self::Allow,
         }
     }
 }

@@ -37,6 +37,17 @@ pub(crate) enum Metering {
     Accept,
 }
 
+/// Whether a provider is reached through a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Proxy {
+    /// Straight.
+    #[default]
+    None,
+    /// Through the one that `HTTPS_PROXY` and its like name, if they do.
+    Environment,
+}
+
 /// `[[provider]]` as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,6 +70,8 @@ pub(crate) struct ProviderSpec {
     terminal: Terminal,
     #[serde(default)]
     metering: Metering,
+    #[serde(default)]
+    proxy: Proxy,
 }
 
 /// A provider that can be called. `Debug` shows no secret.
@@ -86,6 +99,8 @@ pub(crate) struct Provider {
     pub(crate) terminal: Terminal,
     /// How their usage is learnt.
     pub(crate) metering: Metering,
+    /// Whether it is reached through a proxy.
+    pub(crate) proxy: Proxy,
 }
 
 impl ProviderSpec {
@@ -152,6 +167,7 @@ impl ProviderSpec {
             tpm: self.tpm,
             terminal: self.terminal,
             metering: self.metering,
+            proxy: self.proxy,
         })
     }
 

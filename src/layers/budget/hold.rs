@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
+use super::{BudgetLayer, Unpriced};
 use crate::{
     catalog::{Deployment, Money},
     error::{Error, ErrorKind},
     model::{ModelRequest, Outcome, Tap, TokenBound},
-    store::{Budgets, Reservation},
+    store::Reservation,
 };
 
 /// The reservation of one attempt. Dropped before the answer began, it posts all it holds.
@@ -15,11 +16,12 @@ pub(super) struct Hold {
 
 impl Hold {
     /// Reserves the worst case of `request`; `None` if nobody pays.
-    pub(super) fn take(
-        request: &ModelRequest,
-        deployment: &Arc<Deployment>,
-        book: &Arc<dyn Budgets>,
-    ) -> Result<Option<Self>, Error> {
+    pub(super) fn take(request: &ModelRequest, terms: &BudgetLayer) -> Result<Option<Self>, Error> {
+        let BudgetLayer {
+            deployment,
+            book,
+            unpriced,
+        } = terms;
         let accounts = &request.ctx.accounts;
         if !accounts
             .iter()
@@ -27,18 +29,19 @@ impl Hold {
         {
             return Ok(None);
         }
-        let worst_case = if deployment.is_free() {
-            Money::ZERO
-        } else if deployment.price.is_none() {
-            return Err(Error::new(
-                ErrorKind::Budget,
-                format!(
-                    "the model `{}` has no price, so no budget can pay for it; give it a price (0 if it is free)",
-                    deployment.model
-                ),
-            ));
-        } else {
-            TokenBound::of(request, deployment)?.cost(deployment)
+        let worst_case = match (deployment.price, unpriced) {
+            (Some(price), _) if price.is_free() => Money::ZERO,
+            (Some(_), _) => TokenBound::of(request, deployment)?.cost(deployment),
+            (None, Unpriced::Allow) => Money::ZERO,
+            (None, Unpriced::Refuse) => {
+                return Err(Error::new(
+                    ErrorKind::Budget,
+                    format!(
+                        "the model `{}` has no price, so no budget can pay for it; give it a price (0 if it is free)",
+                        deployment.model
+                    ),
+                ));
+            }
         };
         let reservation = Reservation::hold(Arc::clone(book), Arc::clone(accounts), worst_case)?;
         Ok(Some(Self {

@@ -44,7 +44,7 @@ mod hold;
 mod layer;
 mod service;
 
-pub use layer::BudgetLayer;
+pub use layer::{BudgetLayer, Unpriced};
 pub use service::{Budget, BudgetFuture};
 
 #[cfg(test)]

@@ -2,37 +2,28 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use pin_project::pin_project;
 use tower_service::Service;
 
-use super::hold::Hold;
+use super::{BudgetLayer, hold::Hold};
 use crate::{
-    catalog::Deployment,
     error::Error,
     model::{ModelRequest, ModelResponse},
-    store::Budgets,
 };
 
 /// Reserves the worst case before an attempt and settles it afterwards. See the [module](super).
 #[derive(Clone)]
 pub struct Budget<S> {
     inner: S,
-    deployment: Arc<Deployment>,
-    book: Arc<dyn Budgets>,
+    terms: BudgetLayer,
 }
 
 impl<S> Budget<S> {
-    /// Attempts at `deployment`, answered by `inner`, are paid from `book`.
-    pub fn new(inner: S, deployment: Arc<Deployment>, book: Arc<dyn Budgets>) -> Self {
-        Self {
-            inner,
-            deployment,
-            book,
-        }
+    pub(super) fn new(inner: S, terms: BudgetLayer) -> Self {
+        Self { inner, terms }
     }
 }
 
@@ -49,7 +40,7 @@ where
     }
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
-        BudgetFuture(match Hold::take(&request, &self.deployment, &self.book) {
+        BudgetFuture(match Hold::take(&request, &self.terms) {
             Ok(hold) => State::Asking {
                 inner: self.inner.call(request),
                 hold,
@@ -62,7 +53,7 @@ where
 impl<S: fmt::Debug> fmt::Debug for Budget<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Budget")
-            .field("deployment", &self.deployment.id)
+            .field("terms", &self.terms)
             .field("inner", &self.inner)
             .finish_non_exhaustive()
     }

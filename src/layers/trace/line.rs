@@ -4,6 +4,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::{
+    catalog::Money,
     error::Error,
     model::{CallContext, Operation, Outcome, ResponseMeta, Tap},
 };
@@ -18,10 +19,17 @@ struct Open {
     stream: bool,
     meta: ResponseMeta,
     first_frame: Option<Instant>,
+    alert: Option<Money>,
 }
 
 impl Line {
-    pub(super) fn open(span: Span, ctx: CallContext, op: Operation, stream: bool) -> Self {
+    pub(super) fn open(
+        span: Span,
+        ctx: CallContext,
+        op: Operation,
+        stream: bool,
+        alert: Option<Money>,
+    ) -> Self {
         Self(Some(Open {
             span,
             ctx,
@@ -29,6 +37,7 @@ impl Line {
             stream,
             meta: ResponseMeta::default(),
             first_frame: None,
+            alert,
         }))
     }
 
@@ -88,6 +97,9 @@ impl Open {
         let attempts = self.ctx.attempts();
         let cost_usd = self.ctx.spent();
         let ms = total.as_millis();
+        if let Some(alert) = self.alert.filter(|alert| cost_usd > *alert) {
+            tracing::warn!(%cost_usd, %alert, deployment, "a call cost more than the alert threshold");
+        }
         match outcome {
             Outcome::Failed(error) => {
                 let cause = error.source().map(ToString::to_string);

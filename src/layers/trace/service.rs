@@ -11,6 +11,7 @@ use tracing::Span;
 
 use super::line::Line;
 use crate::{
+    catalog::Money,
     error::Error,
     model::{ModelRequest, ModelResponse},
 };
@@ -19,12 +20,12 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Trace<S> {
     inner: S,
+    alert: Option<Money>,
 }
 
 impl<S> Trace<S> {
-    /// Traces calls to `inner`.
-    pub fn new(inner: S) -> Self {
-        Self { inner }
+    pub(super) fn new(inner: S, alert: Option<Money>) -> Self {
+        Self { inner, alert }
     }
 }
 
@@ -53,6 +54,7 @@ where
             ctx.clone(),
             request.op,
             request.wants_stream(),
+            self.alert,
         );
         let inner = span.in_scope(|| self.inner.call(request));
         TraceFuture {

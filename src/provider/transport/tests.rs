@@ -39,9 +39,9 @@ fn serve<R: Send + 'static>(
     (base, receive)
 }
 
-fn provider(config: &TransportConfig, base: &str) -> HttpProvider<ReqwestTransport> {
+fn provider(config: &TransportConfig, base: &str) -> HttpProvider<HyperTransport> {
     HttpProvider::new(
-        ReqwestTransport::new(config).unwrap(),
+        HyperTransport::new(config).unwrap(),
         Deployment::new("p", "m"),
         Endpoint::new("p", base).unwrap(),
         Arc::new(OpenAi::new()),
@@ -137,7 +137,7 @@ async fn r22_redirects_are_not_followed() {
 #[tokio::test]
 async fn r22_private_hosts_are_refused_in_every_spelling() {
     let config = TransportConfig::default();
-    let transport = ReqwestTransport::new(&config).unwrap();
+    let transport = HyperTransport::new(&config).unwrap();
     for host in [
         "127.0.0.1",
         "10.1.2.3",
@@ -162,7 +162,7 @@ async fn r22_private_hosts_are_refused_in_every_spelling() {
         };
         assert!(transport.check(&endpoint).is_err(), "{host}");
         assert!(
-            ReqwestTransport::new(&local())
+            HyperTransport::new(&local())
                 .unwrap()
                 .check(&endpoint)
                 .is_ok()

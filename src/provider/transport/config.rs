@@ -1,0 +1,45 @@
+use std::time::Duration;
+
+use super::addresses::Private;
+
+/// How providers are connected to.
+#[derive(Debug, Clone)]
+pub struct TransportConfig {
+    pub(super) connect_timeout: Duration,
+    pub(super) max_idle: usize,
+    pub(super) private: Private,
+}
+
+impl Default for TransportConfig {
+    /// Two seconds to connect, 128 idle connections per host, no private addresses.
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(2),
+            max_idle: 128,
+            private: Private::Refused,
+        }
+    }
+}
+
+impl TransportConfig {
+    /// Sets how long name resolution, connecting and TLS may take together. There is no other limit: time limits are a layer.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how many idle connections are kept per host.
+    #[must_use]
+    pub fn max_idle(mut self, connections: usize) -> Self {
+        self.max_idle = connections;
+        self
+    }
+
+    /// Allows private, loopback and link-local addresses: for models on this computer or in this network.
+    #[must_use]
+    pub fn allow_private(mut self) -> Self {
+        self.private = Private::Allowed;
+        self
+    }
+}
