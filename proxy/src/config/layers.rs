@@ -2,7 +2,7 @@
 
 use rungs::{
     layers::{
-        breaker::BreakerConfig, cross_check::When, escalate, retry::RetryConfig,
+        breaker::BreakerConfig, budget, cross_check::When, escalate, retry::RetryConfig,
         timeout::TimeoutConfig,
     },
     model::Quality,
