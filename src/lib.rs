@@ -116,6 +116,7 @@
 //! - [`http`]: the OpenAI surface as a plain service, to mount in a hyper or axum app.
 //! - [`json`], [`sse`]: bytes in, bytes out; no IO.
 
+mod builder;
 pub mod catalog;
 mod error;
 pub mod http;
@@ -130,6 +131,7 @@ pub mod swap;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+pub use builder::ServiceBuilderExt;
 pub use error::{BoxError, Error, ErrorKind, Retry};
 
 /// Runs the README's Rust code as a test.
