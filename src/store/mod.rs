@@ -29,4 +29,4 @@ pub use rates::{Quota, RateDecision, RateStore};
 pub use window::Window;
 
 /// A boxed future, so that the store traits stay object-safe.
-pub type StoreFuture<'a, T> = futures_util::future::BoxFuture<'a, Result<T, crate::Error>>;
+pub type StoreFuture<'a, T> = futures_util::future::BoxFuture<'a, Result<T, crate::error::Error>>;

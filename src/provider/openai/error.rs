@@ -44,7 +44,8 @@ impl Complaint {
             }
             Ok(value) => complaint.read_envelope(value),
             Err(_) => {
-                let text = String::from_utf8_lossy(body);
+                // The body may be cut within a character.
+                let text: String = body.utf8_chunks().map(|c| c.valid()).collect();
                 let text = text.trim();
                 // A page of a proxy on the way says nothing to a client.
                 if !text.is_empty() && !text.starts_with('<') {
