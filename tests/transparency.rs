@@ -39,11 +39,13 @@ impl Gateway {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&sent);
         let transport = service_fn(move |request: Request<Bytes>| {
-            seen.lock().unwrap().push(request.into_body());
+            seen.lock()
+                .expect("no test panics here")
+                .push(request.into_body());
             let response = Response::builder().header(CONTENT_TYPE, content_type);
-            async move { Ok::<_, Infallible>(response.body(Full::from(answer)).unwrap()) }
+            async move { Ok::<_, Infallible>(response.body(Full::from(answer)).expect("a response")) }
         });
-        let endpoint = Arc::new(Endpoint::new("p", "https://p.example/v1").unwrap());
+        let endpoint = Arc::new(Endpoint::new("p", "https://p.example/v1").expect("a URL"));
         let chat = Deployment::new("p", "m-1").price(Price::FREE);
         let embeddings = Deployment::new("p", "e-1").price(Price::FREE);
         let embeddings = embeddings.capabilities([Capability::Embeddings]);
@@ -89,10 +91,13 @@ impl Gateway {
                 Ok::<_, Error>((CallContext::new(Call::new("me")), route.clone()))
             },
         );
-        let request = Request::post(path).body(Full::new(body.into())).unwrap();
-        let response = surface.oneshot(request).await.unwrap();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (body, self.sent.lock().unwrap().pop())
+        let request = Request::post(path)
+            .body(Full::new(body.into()))
+            .expect("a request");
+        let Ok(response) = surface.oneshot(request).await;
+        let body = response.into_body().collect().await;
+        let body = body.expect("a body fails in events").to_bytes();
+        (body, self.sent.lock().expect("no test panics here").pop())
     }
 }
 
@@ -229,7 +234,7 @@ proptest! {
     fn any_request_arrives_as_it_was_sent((mut members, at) in members()) {
         members.insert(at.min(members.len()), r#" "model" :"auto", "messages":[{"role":"user","content":"q"}] "#.to_owned());
         let sent = format!("{{{}}}", members.join(","));
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let gateway = Gateway::new("application/json", WHOLE);
         let (got, seen) = runtime.block_on(gateway.ask(CHAT, sent.clone()));
         prop_assert_eq!(got, WHOLE);

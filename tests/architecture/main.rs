@@ -195,7 +195,7 @@ fn missing_docs_of_a_layer_are_reported() {
         "Cost of the layer",
     ] {
         let without = docs.replacen(&format!("//! # {heading}\n"), "", 1);
-        assert_eq!(broken(&without).is_empty(), false, "{heading}");
+        assert!(!broken(&without).is_empty(), "{heading}");
     }
     assert_eq!(broken(&docs.replacen("```", "```ignore", 1)).len(), 1);
     assert_eq!(broken(&docs.replace("Streams", "Stream")).len(), 1);

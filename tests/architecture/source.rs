@@ -1,4 +1,4 @@
-use std::{fs, iter::Peekable, path::Path};
+use std::{fs, io, iter::Peekable, path::Path};
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
@@ -18,7 +18,7 @@ impl Source {
     pub(crate) fn under(folders: &[&str]) -> Vec<Self> {
         let mut found = Vec::new();
         for folder in folders {
-            collect(&root().join(folder), &mut found);
+            collect(&root().join(folder), &mut found).expect("the sources can be read");
         }
         assert!(!found.is_empty(), "no sources under {folders:?}");
         found
@@ -52,28 +52,30 @@ pub(crate) fn root() -> &'static Path {
 
 /// The names of the folders in `folder`, sorted.
 pub(crate) fn folders(folder: &str) -> Vec<String> {
-    let entries = fs::read_dir(root().join(folder)).unwrap();
-    let mut names: Vec<_> = entries
-        .map(Result::unwrap)
-        .filter(|entry| entry.file_type().unwrap().is_dir())
-        .map(|entry| entry.file_name().into_string().unwrap())
+    let entries = fs::read_dir(root().join(folder)).into_iter().flatten();
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut names: Vec<_> = paths
+        .filter(|path| path.is_dir())
+        .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
         .collect();
+    assert!(!names.is_empty(), "no folders in {folder}");
     names.sort();
     names
 }
 
-fn collect(folder: &Path, into: &mut Vec<Source>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+fn collect(folder: &Path, into: &mut Vec<Source>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
         if path.is_dir() {
-            collect(&path, into);
+            collect(&path, into)?;
         } else if path.extension().is_some_and(|e| e == "rs") {
-            let text = fs::read_to_string(&path).unwrap();
-            let path = path.strip_prefix(root()).unwrap();
-            let parts: Vec<_> = path.iter().map(|part| part.to_str().unwrap()).collect();
+            let text = fs::read_to_string(&path)?;
+            let parts = path.strip_prefix(root()).unwrap_or(&path).iter();
+            let parts: Vec<_> = parts.map(|part| part.to_string_lossy()).collect();
             into.push(Source::new(&parts.join("/"), &text));
         }
     }
+    Ok(())
 }
 
 fn without_tests(tokens: TokenStream) -> Vec<TokenTree> {
