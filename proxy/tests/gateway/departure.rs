@@ -82,12 +82,16 @@ async fn leave(
 
 #[tokio::test]
 async fn r10_the_provider_sees_within_200_ms_that_the_client_has_left() {
-    for (case, words, stream, read_first) in [
+    let cases = [
         ("whole", "", false, false),
         ("before the head of a stream", "", true, false),
         ("before the first token", HEAD, true, false),
         ("within a stream", FIRST, true, true),
-    ] {
+    ];
+    for (case, words, stream, read_first, http2) in cases
+        .iter()
+        .flat_map(|&(a, b, c, d)| [(a, b, c, d, false), (a, b, c, d, true)])
+    {
         let (wire, mut closings) = silent_after(words).await;
         // Passed at once: a stream's first words are held back otherwise, for somebody to judge them.
         let config = format!(
@@ -95,14 +99,20 @@ async fn r10_the_provider_sees_within_200_ms_that_the_client_has_left() {
             provider("p", &wire.base_url),
             free("m", "p", "L0")
         );
-        let gateway = Gateway::serve(&config);
+        let mut gateway = Gateway::serve(&config);
+        if http2 {
+            gateway = gateway.over_http2();
+        }
         let body = if stream {
             chat_stream("m", "q")
         } else {
             chat("m", "q")
         };
         let delay = leave(&gateway, &body, &mut closings, &wire, read_first).await;
-        assert!(delay <= Duration::from_millis(200), "{case}: {delay:?}");
+        assert!(
+            delay <= Duration::from_millis(200),
+            "{case}, http2 {http2}: {delay:?}"
+        );
         let rows = gateway.rows_after(5).await;
         assert_eq!(rows.len(), 5, "{case}");
         assert!(

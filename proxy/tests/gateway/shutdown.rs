@@ -55,20 +55,25 @@ async fn r18_a_running_stream_finishes_after_sigterm() {
 
 #[tokio::test]
 async fn r18_what_does_not_finish_in_time_is_cut_and_written_down() {
-    let (provider_model, _upstream, mut gateway) = paced("0.2").await;
-    let mut stream = gateway
-        .post("/v1/chat/completions", chat_stream("m", "q").to_string())
-        .send()
-        .await
-        .unwrap();
-    assert!(stream.chunk().await.unwrap().is_some());
-    let start = Instant::now();
-    assert!(gateway.stop().await.success());
-    assert!(
-        start.elapsed() < Duration::from_millis(900),
-        "{:?}",
-        start.elapsed()
-    );
-    until("the provider to see it", || provider_model.open() == 0).await;
-    assert_eq!(gateway.rows().await.len(), 1, "{}", gateway.log());
+    for http2 in [false, true] {
+        let (provider_model, _upstream, mut gateway) = paced("0.2").await;
+        if http2 {
+            gateway = gateway.over_http2();
+        }
+        let mut stream = gateway
+            .post("/v1/chat/completions", chat_stream("m", "q").to_string())
+            .send()
+            .await
+            .unwrap();
+        assert!(stream.chunk().await.unwrap().is_some());
+        let start = Instant::now();
+        assert!(gateway.stop().await.success());
+        assert!(
+            start.elapsed() < Duration::from_millis(900),
+            "{:?}",
+            start.elapsed()
+        );
+        until("the provider to see it", || provider_model.open() == 0).await;
+        assert_eq!(gateway.rows().await.len(), 1, "{}", gateway.log());
+    }
 }

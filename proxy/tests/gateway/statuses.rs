@@ -215,3 +215,27 @@ async fn r12_a_provider_that_is_silent_is_504() {
         assert!(start.elapsed() >= limit, "{:?}", start.elapsed());
     }
 }
+
+#[tokio::test]
+async fn connections_that_a_provider_has_closed_are_not_used_again() {
+    const BODY: &str = r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"here"},"finish_reason":"stop"}]}"#;
+    // It closes after each answer and does not say so beforehand.
+    let wire = Wire::answer(|_| {
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{BODY}",
+            BODY.len()
+        )
+    })
+    .await;
+    let config = format!(
+        "{NO_RETRY}{}{}",
+        provider("p", &wire.base_url),
+        free("m", "p", "L0")
+    );
+    let gateway = Gateway::serve(&config);
+    for number in 0..50 {
+        let answer = gateway.ask(&chat("m", &format!("q{number}"))).await;
+        assert_eq!(answer.status, 200, "{number}: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(number % 5)).await;
+    }
+}

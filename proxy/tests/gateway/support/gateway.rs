@@ -147,6 +147,16 @@ impl Gateway {
         self
     }
 
+    /// Speaks HTTP/2 from now on.
+    pub(crate) fn over_http2(mut self) -> Self {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(PATIENCE)
+            .http2_prior_knowledge();
+        self.client = client.build().unwrap();
+        self
+    }
+
     /// Ends this one as SIGTERM does, and starts another in the same folder.
     pub(crate) async fn restart(mut self) -> Self {
         assert!(self.stop().await.success(), "{}", self.log());
@@ -258,10 +268,12 @@ impl Gateway {
     pub(crate) async fn rows(&self) -> Vec<(String, i64)> {
         let url = format!("sqlite:{}", self.folder.join("rungs.db").display());
         let mut database = SqliteConnection::connect(&url).await.unwrap();
-        let rows = sqlx::query("SELECT status, cost_nanos FROM llm_calls ORDER BY started_ms, attempt DESC")
-            .fetch_all(&mut database)
-            .await
-            .unwrap();
+        let rows = sqlx::query(
+            "SELECT status, cost_nanos FROM llm_calls ORDER BY started_ms, attempt DESC",
+        )
+        .fetch_all(&mut database)
+        .await
+        .unwrap();
         database.close().await.unwrap();
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
