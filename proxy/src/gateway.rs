@@ -70,10 +70,13 @@ impl Gateway {
     /// Who stands behind a credential; a key that is seen for the first time opens its account.
     pub(crate) async fn principal(&self, credential: &str) -> Result<Arc<Principal>, rungs::Error> {
         let live = self.live();
-        let (principal, fresh) = live.keyring.look_up(credential).await?;
-        if fresh.is_some() {
-            self.0.state.open_account(&principal).await?;
+        if let Some(principal) = live.keyring.known(credential) {
+            return Ok(principal);
         }
+        let principal = live.keyring.look_up(credential).await?;
+        // Remembered only afterwards: no call may slip through while the account is not open yet.
+        self.0.state.open_account(&principal).await?;
+        live.keyring.remember(credential, &principal);
         Ok(principal)
     }
 }

@@ -11,6 +11,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
 };
 
 use crate::config::Server;
@@ -22,19 +23,23 @@ pub(crate) async fn serve(
     config: &Server,
     stop: impl Future<Output = ()>,
 ) {
-    let connections = Arc::new(Semaphore::new(config.max_connections));
+    let room = Arc::new(Semaphore::new(config.max_connections));
+    let mut connections = JoinSet::new();
     let graceful = GracefulShutdown::new();
     let protocol = protocol(config.header_timeout);
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
             // More connections than we may have wait in the listener's backlog.
-            let permit = Arc::clone(&connections).acquire_owned().await;
+            let permit = Arc::clone(&room).acquire_owned().await;
             (permit, listener.accept().await)
         };
         tokio::select! {
             (permit, accepted) = accepted => match (permit, accepted) {
-                (Ok(permit), Ok((socket, _))) => connect(socket, permit, &router, &protocol, &graceful),
+                (Ok(permit), Ok((socket, _))) => {
+                    while connections.try_join_next().is_some() {}
+                    connections.spawn(connection(socket, permit, &router, &protocol, &graceful));
+                }
                 (_, Err(error)) => {
                     // Out of file descriptors, most likely: a pause, not a spin.
                     tracing::warn!(error = %error, "cannot accept a connection");
@@ -56,6 +61,8 @@ pub(crate) async fn serve(
     {
         tracing::warn!("some answers did not finish in time and are cut");
     }
+    // Only when the last connection is gone is the last row on its way to the ledger.
+    connections.shutdown().await;
 }
 
 fn protocol(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
@@ -75,13 +82,13 @@ fn protocol(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-fn connect(
+fn connection(
     socket: TcpStream,
     permit: OwnedSemaphorePermit,
     router: &Router,
     protocol: &auto::Builder<TokioExecutor>,
     graceful: &GracefulShutdown,
-) {
+) -> impl Future<Output = ()> + use<> {
     // A chunk of a stream goes out when it is there; some peers wait 40 ms for a full packet otherwise.
     let _ = socket.set_nodelay(true);
     let service = TowerToHyperService::new(router.clone());
@@ -89,14 +96,10 @@ fn connect(
         .serve_connection(TokioIo::new(socket), service)
         .into_owned();
     let connection = graceful.watch(connection);
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the graceful shutdown watches it"
-    )]
-    tokio::spawn(async move {
+    async move {
         if let Err(error) = connection.await {
             tracing::debug!(error = %error, "connection ended");
         }
         drop(permit);
-    });
+    }
 }

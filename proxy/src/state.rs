@@ -46,6 +46,8 @@ pub(crate) struct State {
     private: HyperTransport,
     breakers: Mutex<HashMap<DeploymentId, BreakerState>>,
     permits: Mutex<HashMap<Arc<str>, Permits>>,
+    /// Held while an account is opened: two calls with a new key must not both put what was spent into the book.
+    opening: tokio::sync::Mutex<()>,
 }
 
 impl State {
@@ -84,6 +86,7 @@ impl State {
             private: HyperTransport::new(&transport.allow_private())?,
             breakers: Mutex::default(),
             permits: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
         })
     }
 
@@ -99,10 +102,9 @@ impl State {
     pub(crate) fn breaker(&self, deployment: &Deployment, config: BreakerConfig) -> BreakerState {
         let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         let made = || BreakerState::new(deployment.id.clone(), config);
-        breakers
-            .entry(deployment.id.clone())
-            .or_insert_with(made)
-            .clone()
+        let breaker = breakers.entry(deployment.id.clone()).or_insert_with(made);
+        breaker.reconfigure(config);
+        breaker.clone()
     }
 
     /// The deployments whose breaker is open.
@@ -127,30 +129,31 @@ impl State {
 
     /// Puts a principal's budget into the book, with what the ledger says was spent of it.
     pub(crate) async fn open_account(&self, principal: &Principal) -> Result<(), Error> {
-        if let (Some(key), Some(budget)) = (&principal.key, principal.budget) {
-            self.open_budget(&account(key), budget, Spent::Key(key))
-                .await?;
+        match &principal.key {
+            Some(key) => {
+                self.open_budget(&account(key), principal.budget, Spent::Key(key))
+                    .await
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The same for the budget over everything.
     pub(crate) async fn open_global(&self, budget: Option<Budget>) -> Result<(), Error> {
-        match budget {
-            Some(budget) => self.open_budget(GLOBAL, budget, Spent::All).await,
-            None => {
-                self.budgets.set(GLOBAL, Vec::new());
-                Ok(())
-            }
-        }
+        self.open_budget(GLOBAL, budget, Spent::All).await
     }
 
     async fn open_budget(
         &self,
         account: &str,
-        budget: Budget,
+        budget: Option<Budget>,
         whose: Spent<'_>,
     ) -> Result<(), Error> {
+        let Some(budget) = budget else {
+            self.budgets.set(account, Vec::new());
+            return Ok(());
+        };
+        let _alone = self.opening.lock().await;
         if self
             .budgets
             .balances(account)

@@ -4,10 +4,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use rungs::{
-    Error, ErrorKind,
-    store::{KeyRecord, KeyStore},
-};
+use rungs::{Error, ErrorKind, store::KeyStore};
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
@@ -78,14 +75,8 @@ impl Keyring {
         (since.elapsed() < TRUST).then(|| Arc::clone(principal))
     }
 
-    /// The principal behind any credential; the record comes with it when it was read from the store just now.
-    pub(crate) async fn look_up(
-        &self,
-        credential: &str,
-    ) -> Result<(Arc<Principal>, Option<KeyRecord>), Error> {
-        if let Some(principal) = self.known(credential) {
-            return Ok((principal, None));
-        }
+    /// The principal behind a credential, read from the store.
+    pub(crate) async fn look_up(&self, credential: &str) -> Result<Arc<Principal>, Error> {
         let unknown = || {
             Error::new(
                 ErrorKind::Unauthorized,
@@ -110,15 +101,19 @@ impl Keyring {
         if !same || record.revoked.is_some_and(|at| at <= SystemTime::now()) {
             return Err(unknown());
         }
-        let principal = Arc::new(Principal::of_record(&record));
+        Ok(Arc::new(Principal::of_record(&record)))
+    }
+
+    /// Trusts a credential that was looked up for a while.
+    pub(crate) fn remember(&self, credential: &str, principal: &Arc<Principal>) {
+        let hash = self.pepper.hash(credential);
         let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
         if found.len() >= REMEMBERED {
             found.retain(|_, (since, _)| since.elapsed() < TRUST);
         }
         if found.len() < REMEMBERED {
-            found.insert(hash, (Instant::now(), Arc::clone(&principal)));
+            found.insert(hash, (Instant::now(), Arc::clone(principal)));
         }
-        Ok((principal, Some(record)))
     }
 
     /// All principals of the configuration.

@@ -32,8 +32,10 @@ async fn ring() -> (Keyring, Arc<MemoryKeys>, NewKey) {
 async fn a_key_is_known_by_the_whole_of_it() {
     let (ring, _, key) = ring().await;
     assert!(ring.known(&key.credential).is_none());
-    let (principal, _) = ring.look_up(&key.credential).await.unwrap();
+    let principal = ring.look_up(&key.credential).await.unwrap();
     assert_eq!(principal.key.as_deref(), Some(&*key.id));
+    assert!(ring.known(&key.credential).is_none());
+    ring.remember(&key.credential, &principal);
     assert!(ring.known(&key.credential).is_some());
     // T2: an equal beginning is not an equal key.
     let mut other = key.credential.clone();

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use axum::{
     Extension, Json,
+    body::Body,
     extract::State,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
-use http::HeaderMap;
-use rungs::{Error, json::RawObject, model::ModelRequest, route::Decision};
+use rungs::{Error, model::ModelRequest, route::Decision};
 use serde_json::{Value, json};
 
 use super::{
     admission::{Wishes, admit},
+    body::read_object,
     error::respond,
 };
 use crate::{auth::Principal, config::AUTO, gateway::Gateway};
@@ -21,25 +21,23 @@ use crate::{auth::Principal, config::AUTO, gateway::Gateway};
 pub(super) async fn explain(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: http::Request<Body>,
 ) -> Response {
-    match decide(&gateway, &principal, &headers, body) {
+    match decide(&gateway, &principal, request).await {
         Ok(decision) => Json(decision_value(&decision)).into_response(),
         Err(error) => respond(&error),
     }
 }
 
-fn decide(
+async fn decide(
     gateway: &Gateway,
     principal: &Principal,
-    headers: &HeaderMap,
-    body: Bytes,
+    request: http::Request<Body>,
 ) -> Result<Decision, Error> {
     let live = gateway.live();
-    let body = RawObject::parse(body)?;
+    let (head, body) = read_object(&live, request).await?;
     let model: String = body.get_as("model")?.unwrap_or_else(|| AUTO.to_owned());
-    let admitted = admit(&live, principal, &model, Wishes::of(headers)?)?;
+    let admitted = admit(&live, principal, &model, Wishes::of(&head.headers)?)?;
     let request = ModelRequest::chat(body, admitted.ctx).route(admitted.route);
     Ok(live.route.decide(&request))
 }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod authenticate;
+mod body;
 pub(crate) mod decision;
 mod error;
 mod guard;
@@ -17,7 +18,7 @@ use axum::{
     Router,
     middleware::from_fn_with_state,
     response::Response,
-    routing::{get, post, post_service},
+    routing::{MethodRouter, get, post, post_service},
 };
 use http::{Method, header};
 use rungs::{Error, http::OpenAi};
@@ -32,33 +33,49 @@ use crate::gateway::Gateway;
 /// Paths that answer without a key, because probes have none. They tell states, not data.
 pub(crate) const OPEN: [&str; 3] = ["/health", "/live", "/ready"];
 
-/// All routes, under the edge layers.
-pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router {
+/// Every route there is; `openapi.json` describes each of them.
+fn routes(
+    gateway: &Gateway,
+    recorder: &metrics::Recorder,
+) -> [(&'static str, MethodRouter<Gateway>); 11] {
     let live = gateway.live();
     let server = &live.config.server;
     let openai = OpenAi::new(gateway.ring(), admission::Admission::new(gateway.clone()))
         .body_limit(server.body_limit)
         .body_time(server.read_timeout)
         .ping(server.ping);
-    let cors = CorsLayer::new()
-        .allow_origin(AllowOrigin::list(server.cors_origins.iter().cloned()))
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE]);
-    Router::new()
-        .route("/v1/chat/completions", post_service(openai.clone()))
-        .route("/v1/embeddings", post_service(openai))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{*id}", get(models::show))
-        .route("/v1/route", post(route::route))
-        .route("/v1/route/explain", post(decision::explain))
-        .route("/openapi.json", get(openapi::document))
-        .route(
+    [
+        ("/v1/chat/completions", post_service(openai.clone())),
+        ("/v1/embeddings", post_service(openai)),
+        ("/v1/models", get(models::list)),
+        ("/v1/models/{*id}", get(models::show)),
+        ("/v1/route", post(route::route)),
+        ("/v1/route/explain", post(decision::explain)),
+        ("/openapi.json", get(openapi::document)),
+        (
             "/metrics",
             get(metrics::render).with_state(recorder.clone()),
-        )
-        .route("/health", get(health::health))
-        .route("/live", get(health::live))
-        .route("/ready", get(health::ready))
+        ),
+        ("/health", get(health::health)),
+        ("/live", get(health::live)),
+        ("/ready", get(health::ready)),
+    ]
+}
+
+/// All routes, under the edge layers.
+pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router {
+    let origins = gateway.live().config.server.cors_origins.clone();
+    let cors = (!origins.is_empty()).then(|| {
+        CorsLayer::new()
+            .allow_origin(AllowOrigin::list(origins))
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+    });
+    let routes = routes(gateway, recorder).into_iter();
+    routes
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, methods)
+        })
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::wrong_method)
         .with_state(gateway.clone())
@@ -66,8 +83,8 @@ pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router 
             ServiceBuilder::new()
                 // One request that breaks the gateway must not break the others.
                 .layer(CatchPanicLayer::custom(panicked))
-                // Answers preflights of the listed origins; none are listed unless the configuration says so.
-                .layer(cors)
+                // Answers preflights of the listed origins. None are listed unless the configuration says so: then there is no CORS.
+                .option_layer(cors)
                 // A web page is not a local program: foreign hosts and origins stop here.
                 .layer(from_fn_with_state(gateway.clone(), guard::guard))
                 // Who calls; everything below may rely on a principal.

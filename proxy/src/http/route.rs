@@ -10,7 +10,7 @@ use axum::{
 };
 use rungs::{
     Error,
-    http::{Admitted, read_body, write_facts},
+    http::{Admitted, write_facts},
     json::RawObject,
     model::{CacheStatus, CallContext, ModelRequest, Quality, ResponseMeta, chat::Answer},
 };
@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::{
     admission::{Wishes, admit},
+    body::read_object,
     error::{respond, respond_as},
 };
 use crate::{auth::Principal, config::AUTO, gateway::Gateway};
@@ -99,18 +100,28 @@ pub(super) async fn route(
             write_facts(response.headers_mut(), &ctx, &meta, true);
             response
         }
-        Err(error) => respond_as(&error, &ctx.id),
+        Err(error) => {
+            let mut response = respond_as(&error, &ctx.id);
+            write_facts(response.headers_mut(), &ctx, &ResponseMeta::default(), true);
+            response
+        }
     }
 }
 
 async fn read(gateway: &Gateway, request: http::Request<Body>) -> Result<RouteRequest, Error> {
-    let (head, body) = request.into_parts();
-    let server = gateway.live().config.server.clone();
-    let bytes = read_body(&head.headers, body, server.body_limit, server.read_timeout).await?;
-    // Checked as strictly as the OpenAI surface checks: no duplicate members.
-    let body = RawObject::parse(bytes)?;
-    let request: RouteRequest = serde_json::from_slice(body.as_bytes())
-        .map_err(|e| Error::invalid(format!("the request does not fit `/v1/route`: {e}")))?;
+    let (_, body) = read_object(&gateway.live(), request).await?;
+    let mut json = serde_json::Deserializer::from_slice(body.as_bytes());
+    let request: RouteRequest = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let wrong = Error::invalid(format!(
+            "the request does not fit `/v1/route`: {}",
+            error.inner()
+        ));
+        match path.as_str() {
+            "." => wrong,
+            _ => wrong.param(path),
+        }
+    })?;
     if request.message.trim().is_empty() {
         return Err(Error::invalid("`message` is empty").param("message"));
     }

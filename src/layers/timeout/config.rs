@@ -108,9 +108,11 @@ struct Seconds(Duration);
 
 impl std::fmt::Display for Seconds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.subsec_millis() {
-            0 => write!(f, "{}", self.0.as_secs()),
-            ms => write!(f, "{}.{ms:03}", self.0.as_secs()),
+        // Rounded: what is left of a deadline is some microseconds short of what was configured.
+        let ms = (self.0 + Duration::from_micros(500)).as_millis();
+        match (ms / 1000, ms % 1000) {
+            (s, 0) => write!(f, "{s}"),
+            (s, ms) => write!(f, "{s}.{ms:03}"),
         }
     }
 }

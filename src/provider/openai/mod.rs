@@ -5,6 +5,7 @@
 //! [`End::usage_chunk`](crate::model::End::usage_chunk) because only a client that asked for it may see it.
 
 mod error;
+mod opening;
 mod request;
 mod response;
 mod stream;
@@ -84,7 +85,7 @@ impl Dialect for OpenAi {
     }
 
     fn stream(&self, _: &ModelRequest) -> Box<dyn Decode> {
-        Box::new(stream::Chunks::new(self.terminal))
+        Box::new(opening::Opening::new(stream::Chunks::new(self.terminal)))
     }
 
     fn error(&self, status: StatusCode, _: &HeaderMap, body: &[u8]) -> Error {

@@ -246,3 +246,48 @@ fn a_finish_reason_ends_the_stream_only_where_configured_and_only_for_all_choice
     let error = decode(Terminal::FinishReason, "").1.unwrap();
     assert_eq!(error.kind(), ErrorKind::Cut);
 }
+
+/// R14: what comes before the first content and says nothing is held back until there is some.
+#[test]
+fn r14_an_opening_without_content_waits_for_the_content() {
+    const ROLE: &str = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":"","tool_calls":null},"finish_reason":null}]}"#;
+    const FILTERS: &str = r#"{"choices":[],"prompt_filter_results":[]}"#;
+    let content = [
+        r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"reasoning":"a"}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0}]}}]}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+        r#"{"choices":"unheard of"}"#,
+    ];
+    for content in content {
+        let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done));
+        opening.push(format!("data: {FILTERS}\n\ndata: {ROLE}\n\n").into());
+        assert!(opening.next_frame().unwrap().is_none(), "{content}");
+        opening.push(format!("data: {content}\n\n").into());
+        for expected in [FILTERS, ROLE, content] {
+            let frame = opening.next_frame().unwrap();
+            assert!(
+                matches!(frame, Some(Frame::Data(data)) if data == expected),
+                "{content}"
+            );
+        }
+        opening.push(format!("data: {ROLE}\n\n").into());
+        assert!(
+            opening.next_frame().unwrap().is_some(),
+            "later ones are not held"
+        );
+    }
+    let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done));
+    opening.push(format!("data: {ROLE}\n\ndata: {{\"error\":{{\"message\":\"no\"}}}}\n\n").into());
+    assert_eq!(
+        opening.next_frame().unwrap_err().kind(),
+        ErrorKind::Upstream
+    );
+    let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done));
+    opening.push(format!("data: {ROLE}\n\n").into());
+    assert!(opening.next_frame().unwrap().is_none());
+    assert_eq!(opening.finish().unwrap_err().kind(), ErrorKind::Cut);
+    let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done));
+    opening.push(format!("data: {ROLE}\n\n").repeat(100).into());
+    assert!(opening.next_frame().unwrap().is_some(), "there is a limit");
+}

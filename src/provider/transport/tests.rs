@@ -58,8 +58,8 @@ fn local() -> TransportConfig {
     TransportConfig::default().allow_private()
 }
 
-const HEAD: &str =
-    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {\"choices\":[]}\n\n";
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n\
+    data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
 
 #[tokio::test]
 async fn what_is_metered_over_a_socket_is_what_the_provider_bills() {

@@ -1,4 +1,4 @@
-use super::*;
+use super::{super::builtin::OLLAMA, *};
 
 const KEYS: [(&str, &str); 11] = [
     ("OPENAI_API_KEY", "openai"),

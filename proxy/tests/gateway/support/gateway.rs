@@ -1,0 +1,332 @@
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use serde_json::Value;
+use sqlx::{Connection, Row, sqlite::SqliteConnection};
+
+use super::{Answer, PATIENCE, until};
+
+/// A running gateway; it ends with this.
+pub(crate) struct Gateway {
+    child: Child,
+    /// Such as `http://127.0.0.1:4711`.
+    pub(crate) url: String,
+    /// Where its configuration and its database are.
+    pub(crate) folder: PathBuf,
+    /// What it has printed on standard output after the first line.
+    out: Arc<Mutex<String>>,
+    log: Arc<Mutex<String>>,
+    client: reqwest::Client,
+    bearer: Option<String>,
+}
+
+/// A gateway that did not start.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) status: ExitStatus,
+    pub(crate) text: String,
+}
+
+/// An empty folder of its own.
+fn folder() -> PathBuf {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let name = format!(
+        "gateway-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The command in a folder, with nothing of this computer's environment.
+fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rungs"));
+    command.args(args).current_dir(folder).env_clear();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs the command to its end in `folder`: its status, standard output and standard error.
+pub(crate) fn run(folder: &Path, args: &[&str]) -> (ExitStatus, String, String) {
+    let output = command(folder, args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status, text(output.stdout), text(output.stderr))
+}
+
+impl Refused {
+    /// What `serve` says to a configuration that it does not start with.
+    pub(crate) fn by(config: &str, args: &[&str]) -> Self {
+        let folder = folder();
+        std::fs::write(folder.join("rungs.toml"), config).unwrap();
+        let mut child = command(&folder, &[&["serve"], args].concat())
+            .spawn()
+            .unwrap();
+        let (done, ended) = mpsc::channel();
+        let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = err.read_to_string(&mut text);
+            let _ = out.read_to_string(&mut text);
+            let _ = done.send(text);
+        });
+        let Ok(text) = ended.recv_timeout(PATIENCE) else {
+            let _ = child.kill();
+            panic!("it started:\n{config}");
+        };
+        let status = child.wait().unwrap();
+        let _ = std::fs::remove_dir_all(folder);
+        Self { status, text }
+    }
+}
+
+impl Gateway {
+    /// Serves `config` on a free port.
+    pub(crate) fn serve(config: &str) -> Self {
+        let folder = folder();
+        std::fs::write(folder.join("rungs.toml"), config).unwrap();
+        Self::start(folder, &["serve", "--listen", "127.0.0.1:0"])
+    }
+
+    /// Runs the demo.
+    pub(crate) fn demo() -> Self {
+        Self::start(folder(), &["demo", "--listen", "127.0.0.1:0"])
+    }
+
+    fn start(folder: PathBuf, args: &[&str]) -> Self {
+        let mut child = command(&folder, args).spawn().unwrap();
+        let log = collect(child.stderr.take().unwrap());
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let (sender, first) = mpsc::channel();
+        let out = Arc::new(Mutex::new(String::new()));
+        let rest = Arc::clone(&out);
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = lines.read_line(&mut line);
+            let _ = sender.send(line);
+            read_into(lines, &rest);
+        });
+        let line = first.recv_timeout(PATIENCE).unwrap_or_default();
+        let Some(url) = line.trim().strip_prefix("listening on ") else {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("it does not listen: {line:?}\n{}", log.lock().unwrap());
+        };
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(PATIENCE)
+            .build()
+            .unwrap();
+        Self {
+            child,
+            url: url.to_owned(),
+            folder,
+            out,
+            log,
+            client,
+            bearer: None,
+        }
+    }
+
+    /// Sends this key with every request from now on.
+    pub(crate) fn with_key(mut self, key: &str) -> Self {
+        self.bearer = Some(key.to_owned());
+        self
+    }
+
+    /// Speaks HTTP/2 from now on.
+    pub(crate) fn over_http2(mut self) -> Self {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(PATIENCE)
+            .http2_prior_knowledge();
+        self.client = client.build().unwrap();
+        self
+    }
+
+    /// Ends this one as SIGTERM does, and starts another in the same folder.
+    pub(crate) async fn restart(mut self) -> Self {
+        assert!(self.stop().await.success(), "{}", self.log());
+        let folder = std::mem::take(&mut self.folder);
+        let mut next = Self::start(folder, &["serve", "--listen", "127.0.0.1:0"]);
+        next.bearer = self.bearer.take();
+        next
+    }
+
+    /// `127.0.0.1:4711`.
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    /// A request to `path`.
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let request = self
+            .client
+            .request(method.parse().unwrap(), format!("{}{path}", self.url));
+        match &self.bearer {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        }
+    }
+
+    /// A POST of JSON.
+    pub(crate) fn post(&self, path: &str, body: impl Into<String>) -> reqwest::RequestBuilder {
+        self.request("POST", path)
+            .header("content-type", "application/json")
+            .body(body.into())
+    }
+
+    /// Asks and reads the whole answer.
+    pub(crate) async fn ask(&self, body: &Value) -> Answer {
+        self.ask_with(body, &[]).await
+    }
+
+    /// The same with headers.
+    pub(crate) async fn ask_with(&self, body: &Value, headers: &[(&str, &str)]) -> Answer {
+        let request = self.post("/v1/chat/completions", body.to_string());
+        let request = headers.iter().fold(request, |request, (name, value)| {
+            request.header(*name, *value)
+        });
+        Answer::read(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::read(self.request("GET", path).send().await.unwrap()).await
+    }
+
+    /// What a `rungs` command in the same folder prints; it must succeed.
+    pub(crate) fn rungs(&self, args: &[&str]) -> String {
+        let (status, out, err) = run(&self.folder, args);
+        assert!(status.success(), "{args:?}: {err}");
+        out
+    }
+
+    /// Sends a signal such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Ends it with SIGTERM.
+    pub(crate) async fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.ended().await
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the end of the gateway", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits for a line of the log that has `text` in it.
+    pub(crate) async fn logs(&self, text: &str) {
+        until(&format!("`{text}` in the log"), || {
+            self.log.lock().unwrap().contains(text)
+        })
+        .await;
+    }
+
+    /// Waits for standard output to have `text` in it.
+    pub(crate) async fn prints(&self, text: &str) -> String {
+        until(&format!("`{text}` on standard output"), || {
+            self.out.lock().unwrap().contains(text)
+        })
+        .await;
+        self.out.lock().unwrap().clone()
+    }
+
+    /// Status and cost of each row of the ledger, in order. Rows are written a moment after the end of an attempt: see `rows_after`.
+    pub(crate) async fn rows(&self) -> Vec<(String, i64)> {
+        let url = format!("sqlite:{}", self.folder.join("rungs.db").display());
+        let mut database = SqliteConnection::connect(&url).await.unwrap();
+        let rows = sqlx::query(
+            "SELECT status, cost_nanos FROM llm_calls ORDER BY started_ms, attempt DESC",
+        )
+        .fetch_all(&mut database)
+        .await
+        .unwrap();
+        database.close().await.unwrap();
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    /// The rows, once there are so many.
+    pub(crate) async fn rows_after(&self, count: usize) -> Vec<(String, i64)> {
+        let mut rows = self.rows().await;
+        for _ in 0..100 {
+            if rows.len() >= count {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            rows = self.rows().await;
+        }
+        rows
+    }
+
+    /// The sum of a counter over all its labels.
+    pub(crate) async fn counted(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics").await.text;
+        let lines = metrics
+            .lines()
+            .filter(|line| line.starts_with(&format!("{name}{{")));
+        lines
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the gateway's log:\n{}", self.log());
+        }
+        if !self.folder.as_os_str().is_empty() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn collect(from: impl Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&text);
+    std::thread::spawn(move || read_into(BufReader::new(from), &into));
+    text
+}
+
+fn read_into(mut from: impl BufRead, into: &Mutex<String>) {
+    let mut line = String::new();
+    while from.read_line(&mut line).is_ok_and(|read| read > 0) {
+        into.lock().unwrap().push_str(&line);
+        line.clear();
+    }
+}

@@ -1,0 +1,76 @@
+//! Starts gateways, plays providers, asks questions.
+
+mod answer;
+mod gateway;
+mod wire;
+
+use std::time::{Duration, Instant};
+
+use rungs::{
+    catalog::{Deployment, Price},
+    testing::{Reply, Scripted},
+};
+use serde_json::{Value, json};
+
+pub(crate) use answer::Answer;
+pub(crate) use gateway::{Gateway, Refused, run};
+pub(crate) use wire::{Heard, Wire, sse};
+
+/// No wait of a test is longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A key that nobody guesses.
+pub(crate) const KEY: &str = "zq4-Hn81-vw7x-Tk20";
+
+/// A `[[provider]]` on this computer.
+pub(crate) fn provider(name: &str, base_url: &str) -> String {
+    format!("[[provider]]\nname = \"{name}\"\nbase_url = \"{base_url}\"\nallow_private = true\n")
+}
+
+/// A free `[[model]]`.
+pub(crate) fn free(id: &str, provider: &str, tier: &str) -> String {
+    model(id, provider, tier, "price = 0")
+}
+
+/// A `[[model]]` with more lines.
+pub(crate) fn model(id: &str, provider: &str, tier: &str, more: &str) -> String {
+    format!("[[model]]\nid = \"{id}\"\nprovider = \"{provider}\"\ntier = \"{tier}\"\n{more}\n")
+}
+
+/// A `[[key]]` called `name`, with more lines.
+pub(crate) fn key(name: &str, secret: &str, more: &str) -> String {
+    format!("[[key]]\nname = \"{name}\"\nkey = \"{secret}\"\n{more}\n")
+}
+
+/// The first reply at once, and nothing is left alone after failures.
+pub(crate) const NO_RETRY: &str =
+    "[retry]\nmax_tries = 1\n[breaker]\nfailures = 1000000\npercent = 101\n";
+
+/// A scripted model `name` that always gives this reply.
+pub(crate) fn scripted(name: &str, reply: Reply) -> Scripted {
+    Scripted::at(
+        Deployment::new("scripted", name).price(Price::FREE),
+        [reply],
+    )
+}
+
+/// A chat request.
+pub(crate) fn chat(model: &str, question: &str) -> Value {
+    json!({ "model": model, "messages": [{ "role": "user", "content": question }] })
+}
+
+/// The same as a stream.
+pub(crate) fn chat_stream(model: &str, question: &str) -> Value {
+    let mut body = chat(model, question);
+    body["stream"] = json!(true);
+    body
+}
+
+/// Waits until `done`, or fails.
+pub(crate) async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "waited too long for: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
