@@ -1,4 +1,6 @@
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::{ModelRequest, Operation};
 use crate::{
@@ -68,8 +70,10 @@ impl TokenBound {
 }
 
 fn media(body: &[u8]) -> u64 {
-    ["\"image_url\"", "\"input_audio\"", "\"file\""]
+    static KINDS: LazyLock<[Finder<'static>; 3]> =
+        LazyLock::new(|| ["\"image_url\"", "\"input_audio\"", "\"file\""].map(Finder::new));
+    KINDS
         .iter()
-        .map(|kind| memmem::find_iter(body, kind).count() as u64)
+        .map(|kind| kind.find_iter(body).count() as u64)
         .sum()
 }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rungs::{
     catalog::Tier,
@@ -33,10 +33,16 @@ pub(crate) const GLOBAL: &str = "global";
 
 impl Principal {
     /// Any program on this computer.
-    pub(crate) fn local() -> Self {
+    pub(crate) fn local() -> Arc<Self> {
+        static LOCAL: LazyLock<Arc<Principal>> =
+            LazyLock::new(|| Arc::new(Principal::anybody("local")));
+        Arc::clone(&LOCAL)
+    }
+
+    fn anybody(tenant: &str) -> Self {
         Self {
             key: None,
-            tenant: "local".into(),
+            tenant: tenant.into(),
             models: Vec::new(),
             max_tier: None,
             budget: None,
@@ -71,9 +77,8 @@ impl Principal {
     fn named(id: &str, tenant: &str) -> Self {
         Self {
             key: Some(id.into()),
-            tenant: tenant.into(),
             accounts: Arc::new([GLOBAL.into(), account(id)]),
-            ..Self::local()
+            ..Self::anybody(tenant)
         }
     }
 

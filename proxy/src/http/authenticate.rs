@@ -2,62 +2,79 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, header};
 use rungs::{Error, ErrorKind};
 
 use super::{OPEN, error::respond};
-use crate::{auth::Principal, config::Access, gateway::Gateway};
+use crate::{
+    auth::Principal,
+    config::Access,
+    gateway::{Gateway, Live},
+};
 
-/// Puts the [`Principal`] into the request, or answers 401.
+/// Who a request comes from, as far as can be told without waiting.
+pub(super) enum Caller {
+    /// A probe, which is nobody. It must not depend on a store, not even with a key at hand.
+    Probe,
+    /// Somebody.
+    Known(Arc<Principal>),
+    /// Somebody whose key must be looked up.
+    LookUp(String),
+    /// Nobody who may come in.
+    Refused(Error),
+}
+
+/// Looks at a request's key.
 ///
 /// On an open loopback a request needs no key, and one that is not known does no harm: many clients insist on sending something.
 /// A known key is held to what it may do there too.
-pub(super) async fn authenticate(
-    State(gateway): State<Gateway>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    // Whoever probes must not depend on a store, not even with a key at hand.
+pub(super) fn caller(live: &Live, request: &Request) -> Caller {
     if OPEN.contains(&request.uri().path()) {
-        return next.run(request).await;
+        return Caller::Probe;
     }
-    let open = gateway.live().access == Access::Loopback;
-    let principal = match credential(request.headers()) {
-        Some(credential) => match gateway.principal(&credential).await {
-            Err(error) if open && error.kind() == ErrorKind::Unauthorized => {
-                Ok(Arc::new(Principal::local()))
-            }
-            principal => principal,
+    match credential(request.headers()) {
+        Some(credential) => match live.keyring.known(credential) {
+            Some(principal) => Caller::Known(principal),
+            None => Caller::LookUp(credential.to_owned()),
         },
-        None if open => Ok(Arc::new(Principal::local())),
-        None => Err(Error::new(
+        None if live.access == Access::Loopback => Caller::Known(Principal::local()),
+        None => Caller::Refused(Error::new(
             ErrorKind::Unauthorized,
             "no API key: send `Authorization: Bearer <key>`; keys are made with `rungs keys create`",
         )),
-    };
-    match principal {
-        Ok(principal) => {
-            request.extensions_mut().insert(principal);
-            next.run(request).await
-        }
-        Err(error) => {
-            let mut response = respond(&error);
-            if error.kind() == ErrorKind::Unauthorized {
-                response
-                    .headers_mut()
-                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            response
-        }
     }
 }
 
-fn credential(headers: &HeaderMap) -> Option<String> {
+/// Looks a key up that was not seen lately.
+pub(super) async fn look_up(gateway: &Gateway, credential: &str) -> Result<Arc<Principal>, Error> {
+    match gateway.principal(credential).await {
+        Err(error)
+            if error.kind() == ErrorKind::Unauthorized
+                && gateway.live().access == Access::Loopback =>
+        {
+            Ok(Principal::local())
+        }
+        found => found,
+    }
+}
+
+/// Everything below may rely on a [`Principal`] in the request.
+pub(super) fn let_in(request: &mut Request, principal: Arc<Principal>) {
+    request.extensions_mut().insert(principal);
+}
+
+/// The answer to who may not come in.
+pub(super) fn refusal(error: &Error) -> Response {
+    let mut response = respond(error);
+    if error.kind() == ErrorKind::Unauthorized {
+        let headers = response.headers_mut();
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+fn credential(headers: &HeaderMap) -> Option<&str> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
         let (scheme, credential) = value.to_str().ok()?.split_once(' ')?;
         scheme
@@ -70,5 +87,5 @@ fn credential(headers: &HeaderMap) -> Option<String> {
             .get("x-api-key")
             .and_then(|value| value.to_str().ok())
     };
-    bearer.or_else(plain).map(str::to_owned)
+    bearer.or_else(plain)
 }

@@ -4,32 +4,25 @@
 //! keys only local names are accepted as `Host`, no foreign `Origin` is, and bodies must be declared as JSON, which a page can
 //! only do after a preflight that is never answered.
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{extract::Request, response::Response};
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use rungs::{Error, ErrorKind};
 
 use super::error::{respond, respond_with};
-use crate::{config::Access, gateway::Gateway};
+use crate::{config::Access, gateway::Live};
 
-pub(super) async fn guard(
-    State(gateway): State<Gateway>,
-    request: Request,
-    next: Next,
-) -> Response {
+/// The answer to a request that may be a web page's.
+pub(super) fn check(live: &Live, request: &Request) -> Result<(), Response> {
     if request.method() == Method::POST && !is_json(request.headers()) {
         let error = Error::invalid("the body must be JSON: send `Content-Type: application/json`");
-        return respond_with(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error);
+        return Err(respond_with(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error));
     }
-    if gateway.live().access == Access::Loopback
-        && let Err(error) = is_local(request.headers(), request.uri())
-    {
-        return respond(&error);
+    match live.access {
+        Access::Keys => Ok(()),
+        Access::Loopback => {
+            is_local(request.headers(), request.uri()).map_err(|error| respond(&error))
+        }
     }
-    next.run(request).await
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

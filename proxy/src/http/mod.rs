@@ -5,6 +5,7 @@ mod authenticate;
 mod body;
 pub(crate) mod decision;
 mod error;
+mod gate;
 mod guard;
 mod health;
 pub(crate) mod metrics;
@@ -16,7 +17,6 @@ use std::any::Any;
 
 use axum::{
     Router,
-    middleware::from_fn_with_state,
     response::Response,
     routing::{MethodRouter, get, post, post_service},
 };
@@ -85,13 +85,8 @@ pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router 
                 .layer(CatchPanicLayer::custom(panicked))
                 // Answers preflights of the listed origins. None are listed unless the configuration says so: then there is no CORS.
                 .option_layer(cors)
-                // A web page is not a local program: foreign hosts and origins stop here.
-                .layer(from_fn_with_state(gateway.clone(), guard::guard))
-                // Who calls; everything below may rely on a principal.
-                .layer(from_fn_with_state(
-                    gateway.clone(),
-                    authenticate::authenticate,
-                )),
+                // A web page is not a local program, and whoever calls must be somebody: all below may rely on a principal.
+                .layer(gate::GateLayer(gateway.clone())),
         )
 }
 

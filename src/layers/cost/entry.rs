@@ -7,7 +7,7 @@ use super::meters::Meters;
 use crate::{
     catalog::{Deployment, Money},
     error::{Error, ErrorKind},
-    model::{CallContext, ModelRequest, Operation, Outcome, Tap, TokenBound, Usage},
+    model::{ModelRequest, Outcome, Tap, TokenBound, Usage},
     store::{CostSource, Ledger, LedgerRow, RowStatus},
 };
 
@@ -18,11 +18,8 @@ struct Open {
     ledger: Arc<dyn Ledger>,
     deployment: Arc<Deployment>,
     meters: Arc<Meters>,
-    ctx: CallContext,
-    op: Operation,
-    attempt: u32,
-    bound: TokenBound,
-    prompt_bytes: u64,
+    /// Kept for the bound, which only an attempt of unknown usage needs.
+    request: ModelRequest,
     frames: u64,
     started: SystemTime,
     clock: Instant,
@@ -36,20 +33,11 @@ impl Entry {
         ledger: Arc<dyn Ledger>,
         meters: Arc<Meters>,
     ) -> Self {
-        // Where nothing bounds the output no budget let this attempt pass; only what was seen can be charged.
-        let unbounded = TokenBound {
-            input: 0,
-            output: 0,
-        };
         Self(Some(Open {
-            bound: TokenBound::of(request, &deployment).unwrap_or(unbounded),
-            prompt_bytes: request.body.as_bytes().len() as u64,
+            request: request.clone(),
             ledger,
             meters,
             deployment,
-            ctx: request.ctx.clone(),
-            op: request.op,
-            attempt: request.attempt,
             frames: 0,
             started: SystemTime::now(),
             clock: Instant::now(),
@@ -117,7 +105,7 @@ impl Open {
 
     /// The tokens are not known: the row shows an estimate, and the cost is the most that it can be.
     fn close_unknown(self, status: RowStatus) {
-        let estimate = Usage::new(self.prompt_bytes.div_ceil(4), self.frames);
+        let estimate = Usage::new(self.prompt_bytes().div_ceil(4), self.frames);
         let source = match self.deployment.is_free() {
             true => CostSource::Nothing,
             false => CostSource::Unknown,
@@ -129,24 +117,27 @@ impl Open {
         let cost = match (source, usage, &self.deployment.price) {
             (CostSource::Computed, Some(usage), Some(price)) => usage.cost(price),
             (CostSource::Unknown, Some(usage), Some(price)) => {
-                self.bound.cost(&self.deployment).max(usage.cost(price))
+                self.bound().cost(&self.deployment).max(usage.cost(price))
             }
             _ => Money::ZERO,
         };
-        self.ctx.charge(cost);
+        let ModelRequest {
+            ctx, op, attempt, ..
+        } = &self.request;
+        ctx.charge(cost);
         let source = match (source, self.deployment.price) {
             (CostSource::Computed, None) => CostSource::Unknown,
             (source, _) => source,
         };
         self.meters.count(status, usage, cost);
         self.ledger.record(LedgerRow {
-            request: self.ctx.id.clone(),
-            attempt: self.attempt,
-            tenant: self.ctx.tenant.clone(),
-            key: self.ctx.key.clone(),
-            user: self.ctx.user.clone(),
-            conversation: self.ctx.conversation.clone(),
-            op: self.op,
+            request: ctx.id.clone(),
+            attempt: *attempt,
+            tenant: ctx.tenant.clone(),
+            key: ctx.key.clone(),
+            user: ctx.user.clone(),
+            conversation: ctx.conversation.clone(),
+            op: *op,
             deployment: self.deployment.id.clone(),
             tier: self.deployment.tier,
             status,
@@ -157,6 +148,19 @@ impl Open {
             first_frame_ms: self.first_frame_ms,
             total_ms: self.elapsed_ms(),
         });
+    }
+
+    fn prompt_bytes(&self) -> u64 {
+        self.request.body.as_bytes().len() as u64
+    }
+
+    /// Where nothing bounds the output no budget let this attempt pass; only what was seen can be charged.
+    fn bound(&self) -> TokenBound {
+        let unbounded = TokenBound {
+            input: 0,
+            output: 0,
+        };
+        TokenBound::of(&self.request, &self.deployment).unwrap_or(unbounded)
     }
 
     fn elapsed_ms(&self) -> u32 {

@@ -1,0 +1,105 @@
+//! Everything that a request must pass before any route sees it: it is no web page's, and it is somebody's.
+//!
+//! A layer of its own kind and not axum's `from_fn`, because the usual case needs neither waiting nor a box.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{extract::Request, response::Response};
+use futures_util::future::BoxFuture;
+use pin_project::pin_project;
+use tower::{Layer, Service, ServiceExt};
+
+use super::{
+    authenticate::{Caller, caller, let_in, look_up, refusal},
+    guard,
+};
+use crate::gateway::Gateway;
+
+/// Adds [`Gate`] to the routes.
+#[derive(Clone)]
+pub(super) struct GateLayer(pub(super) Gateway);
+
+/// The gate before the routes.
+#[derive(Clone)]
+pub(super) struct Gate<S> {
+    gateway: Gateway,
+    inner: S,
+}
+
+impl<S> Layer<S> for GateLayer {
+    type Service = Gate<S>;
+
+    fn layer(&self, inner: S) -> Gate<S> {
+        Gate {
+            gateway: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+impl<S> Service<Request> for Gate<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = GateFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let live = self.gateway.live();
+        if let Err(response) = guard::check(&live, &request) {
+            return GateFuture::Refused(Some(response));
+        }
+        match caller(&live, &request) {
+            Caller::Probe => GateFuture::Inside(self.inner.call(request)),
+            Caller::Known(principal) => {
+                let_in(&mut request, principal);
+                GateFuture::Inside(self.inner.call(request))
+            }
+            Caller::Refused(error) => GateFuture::Refused(Some(refusal(&error))),
+            Caller::LookUp(credential) => {
+                let clone = self.inner.clone();
+                let inner = std::mem::replace(&mut self.inner, clone);
+                let gateway = self.gateway.clone();
+                GateFuture::LookingUp(Box::pin(async move {
+                    match look_up(&gateway, &credential).await {
+                        Ok(principal) => {
+                            let_in(&mut request, principal);
+                            inner.oneshot(request).await
+                        }
+                        Err(error) => Ok(refusal(&error)),
+                    }
+                }))
+            }
+        }
+    }
+}
+
+/// The future of [`Gate`].
+#[pin_project(project = GateProj)]
+pub(super) enum GateFuture<F> {
+    Refused(Option<Response>),
+    Inside(#[pin] F),
+    LookingUp(BoxFuture<'static, Result<Response, Infallible>>),
+}
+
+impl<F: Future<Output = Result<Response, Infallible>>> Future for GateFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project() {
+            GateProj::Refused(response) => Poll::Ready(Ok(response.take().unwrap_or_default())),
+            GateProj::Inside(inner) => inner.poll(cx),
+            GateProj::LookingUp(looking) => looking.as_mut().poll(cx),
+        }
+    }
+}
