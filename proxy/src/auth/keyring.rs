@@ -26,8 +26,11 @@ pub(crate) struct Keyring {
     store: Arc<dyn KeyStore>,
     /// By the hash of the whole credential: equal beginnings never share an identity.
     configured: HashMap<[u8; 32], Arc<Principal>>,
-    found: RwLock<HashMap<[u8; 32], (Instant, Arc<Principal>)>>,
+    found: RwLock<Found>,
 }
+
+/// Keys of the store, and when they were looked up, by hash.
+type Found = HashMap<[u8; 32], (Instant, Arc<Principal>)>;
 
 /// A key that was just made. The secret is not kept anywhere.
 pub(crate) struct NewKey {

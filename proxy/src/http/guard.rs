@@ -53,7 +53,7 @@ fn is_local(headers: &HeaderMap, uri: &Uri) -> Result<(), Error> {
     let origin_host = |origin: &str| origin.split_once("://").map(|(_, host)| host.to_owned());
     match text(header::ORIGIN) {
         Some(origin)
-            if !origin_host(origin).is_some_and(|host| Some(&*host) == text(header::HOST)) =>
+            if origin_host(origin).is_none_or(|host| Some(&*host) != text(header::HOST)) =>
         {
             Err(forbidden(
                 "without keys the gateway does not answer to web pages",

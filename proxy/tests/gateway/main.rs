@@ -2,6 +2,13 @@
 //!
 //! `rNN_` in a test's name is the requirement that it shows.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic, also within what tests share, and its tasks end with its runtime"
+)]
+
 mod access;
 mod attempts;
 mod config;
@@ -12,6 +19,7 @@ mod failover;
 mod idle;
 mod input;
 mod keys;
+mod limits;
 mod prices;
 mod shutdown;
 mod statuses;

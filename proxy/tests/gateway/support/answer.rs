@@ -56,11 +56,9 @@ impl Answer {
 
     /// The facts in the last comment of a stream.
     pub(crate) fn last_words(&self) -> Value {
-        let facts = self
-            .text
-            .lines()
-            .filter_map(|line| line.strip_prefix(": rungs "));
-        serde_json::from_str(facts.last().unwrap_or_else(|| panic!("no facts: {self:?}"))).unwrap()
+        let mut lines = self.text.lines().rev();
+        let facts = lines.find_map(|line| line.strip_prefix(": rungs "));
+        serde_json::from_str(facts.unwrap_or_else(|| panic!("no facts: {self:?}"))).unwrap()
     }
 
     /// The error, after a look at the envelope: every member that must be there is.
