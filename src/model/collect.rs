@@ -1,4 +1,4 @@
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use super::{End, Frame, ModelBody, chat};
@@ -77,6 +77,21 @@ impl Collected {
             ..self.end
         };
         Ok(Self { whole, data, end })
+    }
+
+    /// The same answer in memory of its own. Payloads are slices of what a connection read, and a slice keeps all of it alive.
+    #[must_use]
+    pub fn compact(mut self) -> Self {
+        let parts = self.data.iter_mut().chain(&mut self.end.usage_chunk);
+        let mut all = BytesMut::with_capacity(parts.map(|part| part.len()).sum());
+        for part in self.data.iter_mut().chain(&mut self.end.usage_chunk) {
+            all.extend_from_slice(part);
+        }
+        let mut all = all.freeze();
+        for part in self.data.iter_mut().chain(&mut self.end.usage_chunk) {
+            *part = all.split_to(part.len());
+        }
+        self
     }
 
     /// A body that gives this answer again.

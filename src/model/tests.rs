@@ -156,3 +156,21 @@ fn usage_is_priced_per_bucket_and_rounded_once() {
     // 100×3 + 1000×0.3 + 10×3.75 + 1×3 + 10×15 dollars per million
     assert_eq!(usage.cost(&price).to_string(), "0.0007905");
 }
+
+#[test]
+fn a_compact_answer_is_the_same_answer_in_memory_of_its_own() {
+    let read = Bytes::from(vec![b'x'; 4096]);
+    let answer = Collected {
+        whole: false,
+        data: vec![read.slice(0..3), read.slice(10..10), read.slice(5..9)],
+        end: End {
+            usage_chunk: Some(read.slice(0..2)),
+            ..End::default()
+        },
+    };
+    let compact = answer.clone().compact();
+    assert_eq!(compact.data, answer.data);
+    assert_eq!(compact.end.usage_chunk, answer.end.usage_chunk);
+    drop(answer);
+    assert!(read.is_unique());
+}

@@ -75,7 +75,7 @@ impl Tap for CacheTap {
         };
         let entry = CacheEntry {
             deployment: self.deployment,
-            answer,
+            answer: answer.compact(),
         };
         self.shelf.store.put(self.key, Arc::new(entry), config.ttl);
     }

@@ -80,6 +80,10 @@ impl<S: fmt::Debug> fmt::Debug for Cost<S> {
 #[pin_project]
 pub struct CostFuture<F>(#[pin] State<F>);
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per attempt, and almost always the large one"
+)]
 #[pin_project(project = StateProj)]
 enum State<F> {
     Refused,

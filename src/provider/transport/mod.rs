@@ -20,5 +20,6 @@ pub use direct::HyperTransport;
 #[cfg(feature = "reqwest")]
 pub use proxied::ReqwestTransport;
 
-#[cfg(all(test, feature = "hyper", feature = "reqwest"))]
+#[cfg(test)]
+#[cfg(feature = "hyper")]
 mod tests;
