@@ -1,4 +1,4 @@
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, fmt, sync::Arc};
 
 use serde::Serialize;
 
@@ -44,6 +44,18 @@ pub enum Skipped {
     Vision,
     /// The prompt does not fit its context window.
     ContextWindow,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tier => "its tier is out of range",
+            Self::Excluded => "was asked already",
+            Self::Operation => "does not do this",
+            Self::Vision => "cannot see pictures",
+            Self::ContextWindow => "its context window is too small",
+        })
+    }
 }
 
 impl Decision {

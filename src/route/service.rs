@@ -123,7 +123,7 @@ fn nobody(decision: &Decision) -> Error {
     let why = decision
         .skipped
         .iter()
-        .map(|(id, why)| format!("{id}: {why:?}"))
+        .map(|(id, why)| format!("{id} {why}"))
         .collect::<Vec<_>>()
         .join(", ");
     Error::invalid(format!(

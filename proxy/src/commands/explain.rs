@@ -66,7 +66,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         println!("{:>3}. {} {}{fallback}", at + 1, d.tier, d.id);
     }
     for (id, why) in &decision.skipped {
-        println!("  -  {id}: {why:?}");
+        println!("  -  {id} {why}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -56,7 +56,7 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let live = self.gateway.live();
-        if let Err(response) = guard::check(&live, &request) {
+        if let Some(response) = guard::refuse(&live, &request) {
             return GateFuture::Refused(Some(response));
         }
         match caller(&live, &request) {

@@ -11,17 +11,17 @@ use rungs::{Error, ErrorKind};
 use super::error::{respond, respond_with};
 use crate::{config::Access, gateway::Live};
 
-/// The answer to a request that may be a web page's.
-pub(super) fn check(live: &Live, request: &Request) -> Result<(), Response> {
+/// The answer to a request that may be a web page's; `None` lets it through.
+pub(super) fn refuse(live: &Live, request: &Request) -> Option<Response> {
     if request.method() == Method::POST && !is_json(request.headers()) {
         let error = Error::invalid("the body must be JSON: send `Content-Type: application/json`");
-        return Err(respond_with(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error));
+        return Some(respond_with(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error));
     }
     match live.access {
-        Access::Keys => Ok(()),
-        Access::Loopback => {
-            is_local(request.headers(), request.uri()).map_err(|error| respond(&error))
-        }
+        Access::Keys => None,
+        Access::Loopback => is_local(request.headers(), request.uri())
+            .err()
+            .map(|error| respond(&error)),
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 /// The options of [`EscalateLayer`](super::EscalateLayer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EscalateConfig {
-    /// How often one call may climb. Default 2.
+    /// How often one call may climb; its attempts bound it as well. Default 3.
     pub max_climbs: u32,
     /// What happens to streams below the highest tier. Default [`OnStream::probe`].
     pub on_stream: OnStream,
@@ -16,7 +16,7 @@ pub struct EscalateConfig {
 impl Default for EscalateConfig {
     fn default() -> Self {
         Self {
-            max_climbs: 2,
+            max_climbs: 3,
             on_stream: OnStream::probe(),
             answer_limit: 8 << 20,
             handoff_limit: 4 << 10,
