@@ -1,7 +1,11 @@
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::model::{Agreement, CallContext, ResponseMeta};
+use crate::{
+    json::RawObject,
+    model::{Agreement, CallContext, ResponseMeta},
+};
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TIER: HeaderName = HeaderName::from_static("x-rungs-tier");
@@ -49,16 +53,24 @@ pub(super) fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
     }
 }
 
-/// The same facts for the end of a stream, as one line.
-pub(super) fn last_words(ctx: &CallContext, meta: &ResponseMeta) -> String {
+/// The same facts for the end of a stream.
+pub(super) fn last_words(ctx: &CallContext, meta: &ResponseMeta) -> Value {
     let deployment = meta.deployment.as_ref();
-    let facts = json!({
+    json!({
         "request_id": &*ctx.id,
         "tier": deployment.map(|d| d.tier),
         "model": deployment.map(|d| &*d.model),
         "attempts": ctx.attempts(),
         "cache": meta.cache,
         "cost_usd": ctx.spent(),
+    })
+}
+
+/// The usage chunk with the facts as one more member, for clients that cannot see comments. What is no object stays as it is.
+pub(super) fn with_facts(usage_chunk: &Bytes, facts: &Value) -> Bytes {
+    let spliced = RawObject::parse(usage_chunk.clone()).and_then(|mut chunk| {
+        chunk.set("rungs", facts)?;
+        Ok(chunk.into_bytes())
     });
-    format!("rungs {facts}")
+    spliced.unwrap_or_else(|_| usage_chunk.clone())
 }

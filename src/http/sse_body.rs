@@ -9,7 +9,10 @@ use futures_core::Stream;
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, Sleep};
 
-use super::{envelope::error_value, facts::last_words};
+use super::{
+    envelope::error_value,
+    facts::{last_words, with_facts},
+};
 use crate::{
     error::Error,
     model::{CallContext, Frame, ModelBody, ModelResponse, ResponseMeta},
@@ -80,10 +83,11 @@ impl SseBody {
             match self.poll_item(cx) {
                 Poll::Ready(Some(Ok(Frame::Data(data)))) => encode_data(&mut out, &data),
                 Poll::Ready(Some(Ok(Frame::End(end)))) => {
+                    let facts = last_words(&self.ctx, &self.meta);
                     if let (true, Some(usage)) = (self.wants_usage, &end.usage_chunk) {
-                        encode_data(&mut out, usage);
+                        encode_data(&mut out, &with_facts(usage, &facts));
                     }
-                    encode_comment(&mut out, &last_words(&self.ctx, &self.meta));
+                    encode_comment(&mut out, &format!("rungs {facts}"));
                     encode_data(&mut out, b"[DONE]");
                     self.source = Source::Done;
                 }

@@ -86,6 +86,7 @@ async fn r19_the_usage_chunk_is_for_those_who_asked() {
         .collect();
     assert_eq!(with.matches("\"prompt_tokens\"").count(), 1);
     assert!(events[events.len() - 2].contains("prompt_tokens"));
+    assert!(events[events.len() - 2].contains("\"rungs\":{") && !without.contains("\"rungs\":{"));
     assert!(with.contains(": rungs {") && with.contains("\"cost_usd\":\"0\""));
 }
 

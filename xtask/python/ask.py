@@ -22,7 +22,7 @@ def ask(question, **options):
     )
 
 
-def show(kind, question, answer, headers, usage, seconds, first=None):
+def show(kind, question, answer, headers, usage, seconds, first=None, cost=None):
     header = lambda name: headers.get(f"x-rungs-{name}", "not sent")
     facts = [
         f"tier {header('tier')}",
@@ -30,7 +30,7 @@ def show(kind, question, answer, headers, usage, seconds, first=None):
         f"cache {header('cache')}",
         f"attempts {header('attempts')}",
         f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "no usage",
-        f"cost {header('cost-usd')} USD" if kind == "whole" else None,
+        f"cost {cost or header('cost-usd')} USD",
         f"first text after {first:.2f} s" if first else None,
         f"{seconds:.2f} s",
     ]
@@ -50,14 +50,16 @@ def whole(question):
 def streamed(question):
     start = time.monotonic()
     raw = ask(question, stream=True, stream_options={"include_usage": True})
-    text, usage, first = "", None, None
+    text, usage, first, cost = "", None, None, None
     for event in raw.parse():
         usage = event.usage or usage
+        # The cost of a stream is known at its end: it comes with the usage.
+        cost = (event.model_extra or {}).get("rungs", {}).get("cost_usd", cost)
         piece = event.choices[0].delta.content if event.choices else None
         if piece:
             first = first or time.monotonic() - start
             text += piece
-    show("streamed", question, text, raw.headers, usage, time.monotonic() - start, first)
+    show("streamed", question, text, raw.headers, usage, time.monotonic() - start, first, cost)
 
 
 whole("Name three primary colours.")

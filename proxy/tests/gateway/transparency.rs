@@ -97,7 +97,15 @@ async fn a_stream_changes_only_in_its_options() {
         .post("/v1/chat/completions", asked.clone())
         .header("x-rungs-cache", "bypass");
     let answer = Answer::read(request.send().await.unwrap()).await;
-    assert_eq!(answer.events(), [CHUNKS[0], CHUNKS[1], CHUNKS[2], "[DONE]"]);
+    let events = answer.events();
+    assert_eq!(
+        [events[0], events[1], events[3]],
+        [CHUNKS[0], CHUNKS[1], "[DONE]"]
+    );
+    // The usage, which the client asked for, has one member more: what the call has cost.
+    let (usage, facts) = events[2].split_once(",\"rungs\":").unwrap();
+    assert_eq!(format!("{usage}}}"), CHUNKS[2]);
+    assert!(facts.contains("\"cost_usd\":\"0\""), "{facts}");
     assert_eq!(wire.heard().last().unwrap().body, asked);
 }
 

@@ -38,8 +38,8 @@
 //! routing, budgets). A hit takes no attempt and needs no budget.
 //!
 //! An answer is kept under the deployment that gave it, and only if `route.targets` has that deployment; it is served as long as
-//! they still have it. Only answers that are what was asked for are kept: complete, finished by the model itself, from no
-//! fallback, without notes, and not doubted by a reviewer. Answers that call tools are kept if
+//! they still have it. Only answers that are what was asked for are kept: complete, finished by the model itself or
+//! by a limit that the question sets, from no fallback, without notes, and not doubted by a reviewer. Answers that call tools are kept if
 //! [that is wanted](CacheLayer::tool_calls). [`CacheUse`](crate::model::CacheUse) lets one request go past the cache.
 //!
 //! # Streams

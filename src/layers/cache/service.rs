@@ -15,6 +15,7 @@ use super::{
     flights::{Flights, Name, Seat},
     reader::Reader,
     shelf::Shelf,
+    tap::Question,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -144,9 +145,9 @@ impl<S: ModelService> Asking<S> {
             if recheck && let Some(hit) = shelf.find(&key, &request).await {
                 return Ok(hit);
             }
-            let (op, targets) = (request.op, request.route.targets.clone());
+            let (question, targets) = (Question::of(&request), request.route.targets.clone());
             let response = inner.call(request).await?;
-            Ok(shelf.keep(key, op, &targets, response))
+            Ok(shelf.keep(key, question, &targets, response))
         })
     }
 }

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::{
     CacheConfig,
-    tap::{CacheTap, worth_keeping},
+    tap::{CacheTap, Question, worth_keeping},
 };
 use crate::{
     catalog::{Deployment, Money, Targets},
-    model::{CacheStatus, Frame, ModelBody, ModelRequest, ModelResponse, Operation, ResponseMeta},
+    model::{CacheStatus, Frame, ModelBody, ModelRequest, ModelResponse, ResponseMeta},
     store::{CacheEntry, CacheKey, CacheStore, CostSource, Ledger, LedgerRow, RowStatus},
 };
 
@@ -58,14 +58,14 @@ impl Shelf {
     pub(super) fn keep(
         self: &Arc<Self>,
         key: CacheKey,
-        op: Operation,
+        question: Question,
         targets: &Targets,
         mut response: ModelResponse,
     ) -> ModelResponse {
         response.meta.cache = CacheStatus::Miss;
         if let Some(deployment) = worth_keeping(&response.meta, targets) {
             let whole = response.body.is_whole();
-            let tap = CacheTap::new(Arc::clone(self), key, op, deployment, whole);
+            let tap = CacheTap::new(Arc::clone(self), key, question, deployment, whole);
             response.body = response.body.tap(tap);
         }
         response

@@ -5,7 +5,10 @@ use bytes::Bytes;
 use super::shelf::Shelf;
 use crate::{
     catalog::{DeploymentId, Targets},
-    model::{Agreement, Collected, End, FinishReason, Operation, Outcome, ResponseMeta, Tap},
+    model::{
+        Agreement, Collected, End, FinishReason, ModelRequest, Operation, Outcome, ResponseMeta,
+        Tap,
+    },
     store::{CacheEntry, CacheKey},
 };
 
@@ -13,7 +16,7 @@ use crate::{
 pub(super) struct CacheTap {
     shelf: Arc<Shelf>,
     key: CacheKey,
-    op: Operation,
+    question: Question,
     deployment: DeploymentId,
     whole: bool,
     data: Vec<Bytes>,
@@ -24,14 +27,14 @@ impl CacheTap {
     pub(super) fn new(
         shelf: Arc<Shelf>,
         key: CacheKey,
-        op: Operation,
+        question: Question,
         deployment: DeploymentId,
         whole: bool,
     ) -> Self {
         Self {
             shelf,
             key,
-            op,
+            question,
             deployment,
             whole,
             data: Vec::new(),
@@ -39,13 +42,37 @@ impl CacheTap {
         }
     }
 
-    /// A limit, a filter or a tool call may turn out otherwise the next time, or mean something in this conversation only.
+    /// A filter, a tool call or somebody else's limit may turn out otherwise the next time, or mean something in this conversation
+    /// only. A limit that the question itself sets is part of the question.
     fn is_done(&self, end: &End) -> bool {
         match end.finish {
             Some(FinishReason::Stop) => true,
             Some(FinishReason::ToolCalls) => self.shelf.config.tool_calls,
-            None => self.op != Operation::Chat,
+            Some(FinishReason::Length) => self.question == Question::LimitedChat,
+            None => self.question == Question::NoChat,
             _ => false,
+        }
+    }
+}
+
+/// What was asked, as far as it tells when an answer is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    /// A chat that ends when the model is done.
+    Chat,
+    /// A chat that sets its own output limit.
+    LimitedChat,
+    /// Something that has no finish reason.
+    NoChat,
+}
+
+impl Question {
+    pub(super) fn of(request: &ModelRequest) -> Self {
+        let limit = ["max_completion_tokens", "max_tokens"].map(|name| request.body.get(name));
+        match request.op {
+            Operation::Chat if limit.iter().any(Option::is_some) => Self::LimitedChat,
+            Operation::Chat => Self::Chat,
+            _ => Self::NoChat,
         }
     }
 }

@@ -30,6 +30,20 @@ async fn r7_failed_and_unfinished_answers_are_not_kept() {
     }
 }
 
+/// The limit is part of the key, so the next answer would be as long.
+#[tokio::test]
+async fn an_answer_that_ends_at_the_questions_own_limit_is_kept() {
+    let provider = Scripted::new(Reply::text("a b c").finish("length"));
+    let store = Arc::new(Store::default());
+    let stack = cached(&store, provider.clone());
+    let mut limited = to(&provider, ask("q"));
+    limited.body.set("max_tokens", &3).unwrap();
+    for _ in 0..2 {
+        read(stack.clone().oneshot(limited.clone()).await.unwrap()).await;
+    }
+    assert_eq!((store.len(), provider.calls()), (1, 1));
+}
+
 #[tokio::test]
 async fn r7_answers_that_are_not_what_was_asked_for_are_not_kept() {
     let differ = |agreement| Verdict {
