@@ -11,6 +11,7 @@ use crate::{
         cache::{CacheLayer, CacheScope},
         cost::CostLayer,
         cross_check::{CrossCheckLayer, When},
+        drain::{DrainLayer, Drains},
         escalate::{EscalateLayer, Judge},
         in_flight::InFlightLayer,
         rate::RateLayer,
@@ -148,6 +149,12 @@ pub trait ServiceBuilderExt<L>: Into<ServiceBuilder<L>> {
         book: Arc<dyn Budgets>,
     ) -> ServiceBuilder<Stack<BudgetLayer, L>> {
         self.into().layer(BudgetLayer::new(deployment, book))
+    }
+
+    /// Reads on what readers leave, so that its cost is known; see [`drain`](crate::layers::drain).
+    #[must_use]
+    fn drain(self, drains: Drains) -> ServiceBuilder<Stack<DrainLayer, L>> {
+        self.into().layer(DrainLayer::new(drains))
     }
 
     /// Writes one row per attempt to `ledger`; see [`cost`](crate::layers::cost).

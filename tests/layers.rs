@@ -1,7 +1,7 @@
 //! Every layer keeps the contract, each alone and all of them in one stack.
 #![cfg(feature = "testing")]
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use rungs::{
     ServiceBuilderExt,
@@ -11,6 +11,7 @@ use rungs::{
         cache::{CacheLayer, CacheScope},
         cost::CostLayer,
         cross_check::{CrossCheckLayer, When},
+        drain::{DrainLayer, Drains},
         escalate::{EscalateLayer, StandardJudge},
         in_flight::InFlightLayer,
         rate::RateLayer,
@@ -46,6 +47,8 @@ layers! {
     cache => |_: &Probe| CacheLayer::new(Arc::new(MemoryCache::new(1 << 20)), CacheScope::Tenant),
     cost => |probe: &Probe| CostLayer::new(probe.deployment(), Arc::new(MemoryLedger::new(100))),
     cross_check => |_: &Probe| CrossCheckLayer::new(When::Quality(Quality::High)),
+    // With places it would, on purpose, not drop the inner call with its own.
+    drain => |_: &Probe| DrainLayer::new(Drains::new(0, Duration::ZERO)),
     escalate => |_: &Probe| EscalateLayer::new(StandardJudge::new()),
     in_flight => |_: &Probe| InFlightLayer::new(1),
     rate => |_: &Probe| RateLayer::new(Arc::new(MemoryRates::new()), "all").requests(Quota::per_minute(100)).tokens(Quota::per_minute(100_000)),

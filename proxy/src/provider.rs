@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rungs::{
     Error,
     catalog::Deployment,
-    layers::{in_flight::Permits, rate::RateLayer},
+    layers::{drain::DrainLayer, in_flight::Permits, rate::RateLayer},
     provider::{
         Dialect, Endpoint, HttpProvider, HyperTransport, ReqwestTransport, Secret, TransportConfig,
         openai,
@@ -24,6 +24,7 @@ pub(crate) struct Provider {
     client: Client,
     pub(crate) permits: Option<Permits>,
     pub(crate) rate: Option<RateLayer>,
+    pub(crate) drain: Option<DrainLayer>,
 }
 
 /// The way to a provider.
@@ -64,6 +65,10 @@ impl Provider {
                 .max_in_flight
                 .map(|max| state.permits(&config.name, max)),
             rate: rate(config, state),
+            drain: match config.on_disconnect {
+                config::OnDisconnect::Cancel => None,
+                config::OnDisconnect::Drain => Some(DrainLayer::new(state.drains.clone())),
+            },
         })
     }
 

@@ -67,6 +67,8 @@ pub(crate) fn attempt_ring(
             ))
             // Only before the first frame. Every try below pays for itself.
             .layer(RetryLayer::new(config.retry.to_layer()).budget(state.retries.clone()))
+            // Where that is wanted, an attempt goes on to its end when its client leaves: all below holds, settles and records it.
+            .option_layer(provider.drain.clone())
             // The provider's requests and tokens per minute. Refusals stand above the money: what is not sent costs nothing.
             .option_layer(provider.rate.clone())
             // Attempts at once; sheds, never queues.

@@ -12,6 +12,7 @@ use rungs::{
     catalog::{Deployment, DeploymentId},
     layers::{
         breaker::{BreakerConfig, BreakerState},
+        drain::Drains,
         in_flight::Permits,
         retry::RetryBudget,
     },
@@ -31,6 +32,9 @@ use crate::{
 /// Rows that a ledger in memory keeps for looking at.
 const ROWS_IN_MEMORY: usize = 10_000;
 
+/// How long the end of the process waits for answers that nobody reads.
+const DRAIN: Duration = Duration::from_secs(5);
+
 /// Everything that outlives a configuration.
 pub(crate) struct State {
     pub(crate) ledger: Arc<dyn Ledger>,
@@ -40,6 +44,7 @@ pub(crate) struct State {
     pub(crate) cache: Arc<MemoryCache>,
     pub(crate) calls: Permits,
     pub(crate) retries: RetryBudget,
+    pub(crate) drains: Drains,
     pub(crate) pepper: Pepper,
     database: Option<Arc<SqliteStore>>,
     public: HyperTransport,
@@ -80,6 +85,7 @@ impl State {
             cache: Arc::new(MemoryCache::new(config.cache.max_bytes)),
             calls: Permits::new(config.limits.max_in_flight),
             retries: RetryBudget::default(),
+            drains: Drains::new(config.limits.max_drains, config.timeouts.total),
             pepper,
             database,
             public: HyperTransport::new(&transport)?,
@@ -178,6 +184,15 @@ impl State {
     /// Writes what is still in memory; the last thing a process does.
     pub(crate) async fn close(&self) {
         let flushed = tokio::time::timeout(Duration::from_secs(10), async {
+            if tokio::time::timeout(DRAIN, self.drains.finish())
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    running = self.drains.running(),
+                    "some answers without a reader are cut"
+                );
+            }
             self.ledger.flush().await?;
             match &self.database {
                 Some(database) => database.close().await,

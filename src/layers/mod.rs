@@ -5,6 +5,7 @@ pub mod budget;
 pub mod cache;
 pub mod cost;
 pub mod cross_check;
+pub mod drain;
 pub mod escalate;
 pub mod in_flight;
 pub mod rate;

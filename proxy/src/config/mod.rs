@@ -35,7 +35,7 @@ pub(crate) use env::Mode;
 pub(crate) use error::{ConfigError, Source};
 pub(crate) use key::Key;
 pub(crate) use model::{AUTO, Model};
-pub(crate) use provider::{Dialect, Metering, Provider, Proxy, Terminal};
+pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
 pub(crate) use sections::{
     Breaker, BudgetRules, Cache, CrossCheck, Limits, Log, LogFormat, OnStream, Retry, Routing,
     Store, StoreUrl, Timeouts, Unpriced,

@@ -37,6 +37,17 @@ pub(crate) enum Metering {
     Accept,
 }
 
+/// What happens to an attempt whose client leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OnDisconnect {
+    /// The connection is closed; the attempt is charged at its worst case.
+    #[default]
+    Cancel,
+    /// It is read to its end, up to `limits.max_drains` of them, and charged what it cost.
+    Drain,
+}
+
 /// Whether a provider is reached through a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -72,6 +83,8 @@ pub(crate) struct ProviderSpec {
     metering: Metering,
     #[serde(default)]
     proxy: Proxy,
+    #[serde(default)]
+    on_disconnect: OnDisconnect,
 }
 
 /// A provider that can be called. `Debug` shows no secret.
@@ -101,6 +114,8 @@ pub(crate) struct Provider {
     pub(crate) metering: Metering,
     /// Whether it is reached through a proxy.
     pub(crate) proxy: Proxy,
+    /// What happens to an attempt whose client leaves.
+    pub(crate) on_disconnect: OnDisconnect,
 }
 
 impl ProviderSpec {
@@ -168,6 +183,7 @@ impl ProviderSpec {
             terminal: self.terminal,
             metering: self.metering,
             proxy: self.proxy,
+            on_disconnect: self.on_disconnect,
         })
     }
 

@@ -93,6 +93,8 @@ pub(crate) struct Limits {
     pub(crate) max_attempts: u32,
     /// Calls at once; more are refused with 503.
     pub(crate) max_in_flight: usize,
+    /// Answers that are read to their end at once though their client has left.
+    pub(crate) max_drains: u32,
 }
 
 impl Default for Limits {
@@ -100,6 +102,7 @@ impl Default for Limits {
         Self {
             max_attempts: 4,
             max_in_flight: 1024,
+            max_drains: 64,
         }
     }
 }
