@@ -123,6 +123,29 @@ async fn r10_the_provider_sees_within_200_ms_that_the_client_has_left() {
 }
 
 #[tokio::test]
+async fn r10_where_it_is_wanted_the_rest_is_read_and_charged_exactly() {
+    let reply = Reply::text("one two three four").gap(Duration::from_millis(60));
+    let model = scripted("m", reply);
+    let upstream = Upstream::serve([model.clone()]).await.unwrap();
+    let config = format!(
+        "{}on_disconnect = \"drain\"\n{}",
+        provider("p", &upstream.base_url()),
+        free("m", "p", "L0")
+    );
+    let gateway = Gateway::serve(&config);
+    let mut response = gateway
+        .post("/v1/chat/completions", chat_stream("m", "q").to_string())
+        .send()
+        .await
+        .unwrap();
+    assert!(response.chunk().await.unwrap().is_some());
+    drop(response);
+    let rows = gateway.rows_after(1).await;
+    assert_eq!(rows[0].0, "ok", "{rows:?}");
+    assert_eq!((model.calls(), model.cut()), (1, 0));
+}
+
+#[tokio::test]
 async fn r11_after_300_aborts_and_errors_every_permit_is_back() {
     let moods = Arc::new(Mutex::new(fastrand::Rng::with_seed(11)));
     let provider_model = Scripted::by(
