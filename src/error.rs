@@ -183,6 +183,15 @@ impl Error {
         self.0.provider.is_some()
     }
 
+    /// Whether an attempt that ended with this before its answer began has cost nothing: it was not sent, nobody was there, or the
+    /// provider refused with a status. After any other error a provider may have worked, and charged, for it.
+    #[must_use]
+    pub fn is_unbilled(&self) -> bool {
+        self.0.upstream_status.is_some()
+            || self.0.kind == ErrorKind::Unavailable
+            || !self.is_upstream()
+    }
+
     /// The HTTP status for the client.
     ///
     /// A provider's own status is kept where it tells the client something true: errors of the request (4xx) and of the

@@ -107,11 +107,7 @@ async fn build(config: Config, state: &State) -> anyhow::Result<(Live, BoxModelS
             attempt_ring(&config, deployment, provider, state),
         ))
     });
-    let route = Route::new(rings);
-    let route = match config.routing.classifier {
-        true => route,
-        false => route.unclassified(),
-    };
+    let route = config.routing.classify(Route::new(rings));
     let keyring = Keyring::new(state.pepper.clone(), Arc::clone(&state.keys), &config.keys);
     for principal in keyring.configured() {
         state.open_account(principal).await?;

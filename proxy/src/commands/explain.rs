@@ -43,10 +43,7 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         hint.min_tier = config.routing.default_tier;
         hint.max_tier = config.routing.max_tier;
     }
-    let route = match config.routing.classifier {
-        true => Route::new([]),
-        false => Route::new([]).unclassified(),
-    };
+    let route = config.routing.classify(Route::new([]));
     let decision = route.decide(&ModelRequest::chat(body, ctx).route(hint));
     if args.json {
         println!("{:#}", decision_value(&decision));

@@ -6,9 +6,10 @@ use rungs::{
         timeout::TimeoutConfig,
     },
     model::Quality,
+    route::Route,
 };
 
-use super::{Breaker, CrossCheck, OnStream, Retry, Timeouts, Unpriced};
+use super::{Breaker, CrossCheck, OnStream, Retry, Routing, Timeouts, Unpriced};
 
 impl Breaker {
     /// As the breaker layer wants it.
@@ -42,6 +43,16 @@ impl Timeouts {
             first_frame: self.first_frame,
             gap: self.gap,
             total: self.total,
+        }
+    }
+}
+
+impl Routing {
+    /// The route with the configured classifier.
+    pub(crate) fn classify(&self, route: Route) -> Route {
+        match self.classifier {
+            true => route,
+            false => route.unclassified(),
         }
     }
 }

@@ -17,19 +17,16 @@ fn memory(more: &str) -> String {
     )
 }
 
+async fn get_with_key(gateway: &Gateway, path: &str) -> Answer {
+    let request = gateway.request("GET", path).bearer_auth(KEY);
+    Answer::read(request.send().await.unwrap()).await
+}
+
 #[tokio::test]
 async fn r09_every_route_wants_a_key() {
     let gateway = Gateway::serve(&memory(&key("k", KEY, "")));
     let wrong_end = format!("{}1", &KEY[..KEY.len() - 1]);
-    let document = Answer::read(
-        gateway
-            .request("GET", "/openapi.json")
-            .bearer_auth(KEY)
-            .send()
-            .await
-            .unwrap(),
-    )
-    .await;
+    let document = get_with_key(&gateway, "/openapi.json").await;
     let document = document.json();
     let paths = document["paths"].as_object().unwrap();
     assert!(paths.len() > 10);
@@ -70,15 +67,7 @@ async fn r09_every_route_wants_a_key() {
     }
     // What does not exist wants a key, too: nobody can look for routes.
     assert_eq!(gateway.get("/v1/whatever").await.status, 401);
-    let there = Answer::read(
-        gateway
-            .request("GET", "/v1/whatever")
-            .bearer_auth(KEY)
-            .send()
-            .await
-            .unwrap(),
-    )
-    .await;
+    let there = get_with_key(&gateway, "/v1/whatever").await;
     assert_eq!(
         (there.status, there.error()["code"].clone()),
         (404, Value::from("not_found"))

@@ -52,10 +52,7 @@ impl Hold {
 
     /// The attempt failed before its answer began.
     pub(super) fn failed(self, error: &Error) {
-        let not_answered = error.get_upstream_status().is_some()
-            || error.kind() == ErrorKind::Unavailable
-            || !error.is_upstream();
-        if not_answered {
+        if error.is_unbilled() {
             self.reservation.release();
         }
     }

@@ -93,10 +93,7 @@ impl Open {
             ErrorKind::Cut => RowStatus::Truncated,
             kind => RowStatus::Failed(kind),
         };
-        // A provider that answers with an error status has not answered; one that cannot be reached was not asked.
-        let refused =
-            error.get_upstream_status().is_some() || error.kind() == ErrorKind::Unavailable;
-        if self.frames == 0 && (refused || !error.is_upstream()) {
+        if self.frames == 0 && error.is_unbilled() {
             self.close(status, None, CostSource::Nothing);
         } else {
             self.close_unknown(status);
