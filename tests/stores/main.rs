@@ -3,5 +3,6 @@
 
 mod budgets;
 mod memory;
+mod servers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
