@@ -3,7 +3,9 @@
 //!
 //! `cargo xtask test` installs the programs, or says what is missing.
 
+mod postgres;
 mod process;
 mod redis;
 
+pub use postgres::{Fsync, PostgresServer};
 pub use redis::{RedisData, RedisServer};

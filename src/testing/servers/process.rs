@@ -90,6 +90,18 @@ impl Process {
         }
     }
 
+    /// Waits until it has ended by itself, or kills it when that takes too long.
+    pub(super) fn wait(&mut self) -> io::Result<()> {
+        let start = Instant::now();
+        while self.0.try_wait()?.is_none() {
+            if start.elapsed() > PATIENCE {
+                return self.kill().map(drop);
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
     /// Ends it at once, also when it is stopped.
     pub(super) fn kill(&mut self) -> io::Result<ExitStatus> {
         self.0.kill()?;
