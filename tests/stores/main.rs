@@ -5,3 +5,4 @@ mod budgets;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod windows;
