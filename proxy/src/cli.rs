@@ -106,9 +106,9 @@ pub(crate) struct CreateKeyArgs {
     /// Whose data it reaches; keys of one tenant share a cache.
     #[arg(long, default_value = "default")]
     pub(crate) tenant: String,
-    /// A cap, like 0.01/day, 5/month or 20/total.
-    #[arg(long)]
-    pub(crate) budget: Option<Budget>,
+    /// A cap, like 0.01/day, 5/month or 20/total; may be given several times.
+    #[arg(long = "budget", value_name = "BUDGET")]
+    pub(crate) budgets: Vec<Budget>,
     /// Requests per minute.
     #[arg(long)]
     pub(crate) rpm: Option<u64>,

@@ -112,7 +112,7 @@ async fn build(config: Config, state: &State) -> anyhow::Result<(Live, BoxModelS
     for principal in keyring.configured() {
         state.open_account(principal).await?;
     }
-    state.open_global(config.budget.global).await?;
+    state.open_global(config.budget.global.clone()).await?;
     state.calls.resize(config.limits.max_in_flight);
     let ring = call_ring(&config, route.clone(), state);
     Ok((

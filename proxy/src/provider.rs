@@ -29,10 +29,6 @@ pub(crate) struct Provider {
 
 /// The way to a provider.
 #[derive(Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per provider, and almost always the large one"
-)]
 enum Client {
     Direct(HyperTransport),
     /// Through the proxies that the environment names.

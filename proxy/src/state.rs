@@ -18,7 +18,7 @@ use rungs::{
     },
     provider::{HyperTransport, TransportConfig},
     store::{
-        Budget, KeyStore, Ledger, Spent,
+        Budget, KeyStore, Ledger, Spent, Window,
         memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
         sqlite::SqliteStore,
     },
@@ -133,11 +133,11 @@ impl State {
         permits.clone()
     }
 
-    /// Puts a principal's budget into the book, with what the ledger says was spent of it.
+    /// Puts a principal's budgets into the book, with what the ledger says was spent of them.
     pub(crate) async fn open_account(&self, principal: &Principal) -> Result<(), Error> {
         match &principal.key {
             Some(key) => {
-                self.open_budget(&account(key), principal.budget, Spent::Key(key))
+                self.open_budgets(&account(key), &principal.budgets, Spent::Key(key))
                     .await
             }
             None => Ok(()),
@@ -146,33 +146,34 @@ impl State {
 
     /// The same for the budget over everything.
     pub(crate) async fn open_global(&self, budget: Option<Budget>) -> Result<(), Error> {
-        self.open_budget(GLOBAL, budget, Spent::All).await
+        let budgets = Vec::from_iter(budget);
+        self.open_budgets(GLOBAL, &budgets, Spent::All).await
     }
 
-    async fn open_budget(
+    async fn open_budgets(
         &self,
         account: &str,
-        budget: Option<Budget>,
+        budgets: &[Budget],
         whose: Spent<'_>,
     ) -> Result<(), Error> {
-        let Some(budget) = budget else {
-            self.budgets.set(account, Vec::new());
-            return Ok(());
-        };
         let _alone = self.opening.lock().await;
-        if self
-            .budgets
-            .balances(account)
-            .iter()
-            .any(|b| b.budget == budget)
-        {
+        let old = self.budgets.balances(account);
+        let old: Vec<Budget> = old.into_iter().map(|balance| balance.budget).collect();
+        if old == budgets {
             return Ok(());
         }
+        let known = |window: &Window| old.iter().any(|budget| budget.window == *window);
+        let new = budgets.iter().filter(|budget| !known(&budget.window));
+        // Both are in force until what was spent is known. What is settled meanwhile may count twice: never less than once.
+        let both = old.iter().chain(new.clone()).cloned();
+        self.budgets.set(account, both.collect());
         self.ledger.flush().await?;
-        let since = budget.window.start(SystemTime::now());
-        let posted = self.ledger.spent(whose, since).await?;
-        self.budgets.set(account, vec![budget]);
-        self.budgets.seed(account, budget.window, posted);
+        for Budget { window, .. } in new {
+            let since = window.start(SystemTime::now());
+            let posted = self.ledger.spent(whose, since).await?;
+            self.budgets.seed(account, window, posted);
+        }
+        self.budgets.set(account, budgets.to_vec());
         Ok(())
     }
 

@@ -1,4 +1,7 @@
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use super::{Deployment, DeploymentId, Tier};
 
@@ -91,7 +94,8 @@ impl Targets {
 
 impl Default for Targets {
     fn default() -> Self {
-        Self::new([])
+        static NONE: LazyLock<Targets> = LazyLock::new(|| Targets::new([]));
+        NONE.clone()
     }
 }
 

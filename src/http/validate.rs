@@ -33,12 +33,12 @@ pub(super) fn validate(op: Operation, body: &RawObject) -> Result<(), Error> {
         Operation::Chat => (&CHAT, "messages"),
         Operation::Embeddings => (&EMBEDDINGS, "input"),
     };
-    for (name, kind) in members {
-        if let Some(raw) = body.get(name)
+    for (name, raw) in body.iter() {
+        if let Some((_, kind)) = members.iter().find(|(known, _)| *known == name)
             && raw != "null"
             && !kind.fits(raw)
         {
-            return Err(Error::invalid(format!("`{name}` must be {}", kind.name())).param(*name));
+            return Err(Error::invalid(format!("`{name}` must be {}", kind.name())).param(name));
         }
     }
     for name in ["model", required] {

@@ -13,10 +13,11 @@
 //! # Ok::<(), rungs::Error>(())
 //! ```
 
-mod limits;
 mod raw_object;
+mod scan;
 
 pub use raw_object::RawObject;
+pub(crate) use scan::{Fault, Scan, members};
 
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,16 @@
-use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{Error as _, MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
+use bytes::Bytes;
+use bytestring::ByteString;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, value::RawValue};
 use smallvec::SmallVec;
 
-use super::limits::{MAX_DEPTH, MAX_MEMBERS, too_deep};
+use super::scan::{self, Fault, MAX_DEPTH};
 use crate::error::Error;
+
+/// The most top-level members that are accepted; look-ups are linear.
+const MAX_MEMBERS: usize = 256;
 
 /// A JSON object as received, with an index of its top-level members.
 ///
@@ -17,7 +18,7 @@ use crate::error::Error;
 /// `{"model":"cheap","model":"dear"}` means one model to a careless checker and another to the provider.
 #[derive(Clone, Default)]
 pub struct RawObject {
-    bytes: Bytes,
+    text: ByteString,
     members: Arc<Vec<Member>>,
 }
 
@@ -36,6 +37,31 @@ enum Name {
     Escaped(Box<str>),
 }
 
+impl Name {
+    /// The name that stands between its quotes as `written`.
+    fn read(written: &str) -> Self {
+        if !written.contains('\\') {
+            return Self::Plain { len: written.len() };
+        }
+        // Half a surrogate pair is valid JSON and means nothing; such a name stands for itself.
+        let meaning = serde_json::from_str(&format!("\"{written}\""));
+        Self::Escaped(meaning.unwrap_or_else(|_| written.into()))
+    }
+}
+
+/// Why `text` was refused, in the words of a parser that says where.
+fn refusal(fault: Fault, text: &str) -> Error {
+    if fault == Fault::Depth {
+        return Error::invalid(format!("the JSON is nested deeper than {MAX_DEPTH} levels"));
+    }
+    // What it holds does not matter, where it stops being an object does.
+    let why = match serde_json::from_str::<Map<String, Value>>(text) {
+        Err(e) => format!(": {e}"),
+        Ok(_) => String::new(),
+    };
+    Error::invalid(format!("the body is not a JSON object{why}"))
+}
+
 impl RawObject {
     /// Checks `bytes` to be one JSON object and indexes its members.
     ///
@@ -43,48 +69,54 @@ impl RawObject {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for anything but a JSON object, for duplicate top-level members
     /// (named in `param`), for more than 256 of them, and for nesting deeper than 64.
     pub fn parse(bytes: Bytes) -> Result<Self, Error> {
-        if too_deep(&bytes) {
-            return Err(Error::invalid(format!(
-                "the JSON is nested deeper than {MAX_DEPTH} levels"
-            )));
-        }
-        let text = std::str::from_utf8(&bytes).map_err(|e| {
+        let text = ByteString::try_from(bytes).map_err(|e| {
             Error::invalid(format!(
                 "the body is not UTF-8 (first bad byte at offset {})",
                 e.valid_up_to()
             ))
         })?;
-        let mut json = serde_json::Deserializer::from_str(text);
-        let Members(found) = Members::deserialize(&mut json)
-            .and_then(|members| json.end().map(|()| members))
-            .map_err(|e| Error::invalid(format!("the body is not a JSON object: {e}")))?;
-
-        let offset = |part: &str| part.as_ptr() as usize - text.as_ptr() as usize;
-        let mut members = Vec::with_capacity(found.len());
-        let mut from = 0;
-        for (at, (name, value)) in found.iter().enumerate() {
-            if found[..at].iter().any(|(earlier, _)| earlier == name) {
-                return Err(
-                    Error::invalid(format!("the member `{name}` occurs twice")).param(&**name)
-                );
+        let base = text.as_ptr() as usize;
+        let offset = |part: &str| part.as_ptr() as usize - base;
+        let mut members = Vec::with_capacity(8);
+        let mut total = 0;
+        let scanned = scan::members(&text, |name, scan| {
+            let value = scan.value()?;
+            total += 1;
+            if total <= MAX_MEMBERS {
+                let start = offset(value);
+                members.push(Member {
+                    start: offset(name) - 1,
+                    name: Name::read(name),
+                    value: start..start + value.len(),
+                });
             }
-            let start = offset(value.get());
-            let value = start..start + value.get().len();
-            // The name's quote is the first one behind the previous value.
-            let start = from
-                + text[from..value.start]
-                    .find('"')
-                    .expect("a member's name stands before its value");
-            from = value.end;
-            let name = match name {
-                Cow::Borrowed(plain) => Name::Plain { len: plain.len() },
-                Cow::Owned(meaning) => Name::Escaped(meaning.as_str().into()),
-            };
-            members.push(Member { start, name, value });
+            Ok(())
+        });
+        scanned.map_err(|fault| refusal(fault, &text))?;
+        if total > MAX_MEMBERS {
+            return Err(Error::invalid(format!(
+                "the body has more than {MAX_MEMBERS} members"
+            )));
         }
-        let members = Arc::new(members);
-        drop(found);
-        Ok(Self { bytes, members })
+        let object = Self {
+            text,
+            members: Arc::new(members),
+        };
+        match object.duplicate() {
+            Some(name) => {
+                Err(Error::invalid(format!("the member `{name}` occurs twice")).param(name))
+            }
+            None => Ok(object),
+        }
+    }
+
+    /// The name of a member that has occurred before.
+    fn duplicate(&self) -> Option<&str> {
+        let duplicate = |at, name| self.members[..at].iter().any(|m| self.is_named(m, name));
+        let mut names = self.members.iter().map(|m| self.name(m)).enumerate();
+        names
+            .find(|(at, name)| duplicate(*at, name))
+            .map(|(_, name)| name)
     }
 
     /// Serialises `value`, which must be a struct or map.
@@ -100,19 +132,19 @@ impl RawObject {
     /// The document.
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {
-        &self.bytes
+        self.text.as_bytes()
     }
 
     /// The document.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        self.bytes
+        self.text.into_bytes()
     }
 
     /// The raw JSON of a member.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.member(name).map(|m| self.text(&m.value))
+        self.member(name).map(|m| &self.text[m.value.clone()])
     }
 
     /// A member as `T`; `None` if it is absent or `null`.
@@ -131,7 +163,7 @@ impl RawObject {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.members
             .iter()
-            .map(|m| (self.name(m), self.text(&m.value)))
+            .map(|m| (self.name(m), &self.text[m.value.clone()]))
     }
 
     /// Sets a member: in place if it exists, else as the last one.
@@ -162,7 +194,7 @@ impl RawObject {
             (None, None) => self.members[at].start..self.members[at].value.end,
         };
         Arc::make_mut(&mut self.members).remove(at);
-        self.replace(cut, b"", at);
+        self.replace(cut, "", at);
         true
     }
 
@@ -176,9 +208,9 @@ impl RawObject {
             .collect();
         order.sort_unstable_by_key(|(name, _)| *name);
         for (name, m) in order {
-            for part in [name.as_bytes(), &self.bytes[m.value.clone()]] {
+            for part in [name, &self.text[m.value.clone()]] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
-                hasher.update(part);
+                hasher.update(part.as_bytes());
             }
         }
     }
@@ -193,35 +225,30 @@ impl RawObject {
 
     fn is_named(&self, member: &Member, name: &str) -> bool {
         match &member.name {
-            Name::Plain { len } => self.bytes[member.start + 1..][..*len] == *name.as_bytes(),
+            Name::Plain { len } => *name == self.text[member.start + 1..][..*len],
             Name::Escaped(meaning) => **meaning == *name,
         }
     }
 
     fn name<'a>(&'a self, member: &'a Member) -> &'a str {
         match &member.name {
-            Name::Plain { len } => self.text(&(member.start + 1..member.start + 1 + len)),
+            Name::Plain { len } => &self.text[member.start + 1..][..*len],
             Name::Escaped(meaning) => meaning,
         }
-    }
-
-    fn text(&self, range: &Range<usize>) -> &str {
-        std::str::from_utf8(&self.bytes[range.clone()])
-            .expect("the document was checked to be UTF-8 and members end at token borders")
     }
 
     fn splice(&mut self, name: &str, json: &str) {
         if let Some(at) = self.position(name) {
             let old = self.members[at].value.clone();
             Arc::make_mut(&mut self.members)[at].value.end = old.start + json.len();
-            self.replace(old, json.as_bytes(), at + 1);
+            self.replace(old, json, at + 1);
             return;
         }
         let quoted = serde_json::to_string(name).expect("a string serialises");
         let (at, comma) = match self.members.last() {
             Some(last) => (last.value.end, ","),
-            None if self.bytes.is_empty() => {
-                self.bytes = Bytes::from_static(b"{}");
+            None if self.text.is_empty() => {
+                self.text = ByteString::from_static("{}");
                 (1, "")
             }
             None => (self.after_brace(), ""),
@@ -239,20 +266,17 @@ impl RawObject {
             value: value..value + json.len(),
         });
         let text = format!("{comma}{quoted}:{json}");
-        self.replace(at..at, text.as_bytes(), self.members.len());
+        self.replace(at..at, &text, self.members.len());
     }
 
     fn after_brace(&self) -> usize {
-        memchr::memchr(b'{', &self.bytes).expect("the document is an object") + 1
+        self.text.find('{').expect("the document is an object") + 1
     }
 
     /// Replaces a range of bytes and moves the members from index `from` on.
-    fn replace(&mut self, range: Range<usize>, with: &[u8], from: usize) {
-        let mut bytes = BytesMut::with_capacity(self.bytes.len() - range.len() + with.len());
-        bytes.extend_from_slice(&self.bytes[..range.start]);
-        bytes.extend_from_slice(with);
-        bytes.extend_from_slice(&self.bytes[range.end..]);
-        self.bytes = bytes.freeze();
+    fn replace(&mut self, range: Range<usize>, with: &str, from: usize) {
+        let parts = [&self.text[..range.start], with, &self.text[range.end..]];
+        self.text = parts.concat().into();
         let moved = |at: usize| at - range.len() + with.len();
         for m in &mut Arc::make_mut(&mut self.members)[from..] {
             m.start = moved(m.start);
@@ -267,55 +291,5 @@ impl fmt::Debug for RawObject {
         f.debug_set()
             .entries(self.iter().map(|(name, _)| name))
             .finish()
-    }
-}
-
-/// Top-level members of a document in their order, borrowed where they have no escapes.
-struct Members<'a>(SmallVec<[(Cow<'a, str>, &'a RawValue); 12]>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = SmallVec::new();
-                while let Some(NameRead(name)) = map.next_key()? {
-                    if members.len() == MAX_MEMBERS {
-                        return Err(A::Error::custom(format_args!(
-                            "more than {MAX_MEMBERS} members"
-                        )));
-                    }
-                    members.push((name, map.next_value()?));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Collect)
-    }
-}
-
-/// A member's name as it is read; `Cow<str>` alone would always copy.
-struct NameRead<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for NameRead<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Borrow;
-        impl<'de> Visitor<'de> for Borrow {
-            type Value = NameRead<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a member name")
-            }
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-                Ok(NameRead(Cow::Borrowed(name)))
-            }
-            fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(NameRead(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Borrow)
     }
 }

@@ -1,4 +1,7 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::RawObject;
@@ -66,6 +69,24 @@ fn duplicates_depth_and_other_documents_are_refused() {
     // Brackets inside strings do not count.
     parse(&format!("{{\"a\":\"\\\"{}\"}}", "[".repeat(500)));
     assert!(RawObject::parse(b"{\"a\":\"\xff\"}".as_slice().into()).is_err());
+}
+
+/// Numbers, escapes, literals and brackets that are right, or almost: each is judged as serde_json judges it.
+#[test]
+#[rustfmt::skip]
+fn every_value_is_judged_as_serde_json_judges_it() {
+    for value in [
+        "0", "-0", "-", "01", "1.", "1.5", ".5", "1e", "1e5", "1E+5", "1e-", "-1.0e-10", "+1", "1_0", "0x1", "Infinity", "NaN",
+        "true", "tru", "truex", "false", "falsy", "null", "nul", "nulll", "True",
+        r#""""#, r#""a"#, r#""\"""#, r#""\\""#, r#""\/\b\f\n\r\t""#, r#""\x""#, r#""\u12""#, r#""\u00e9""#, r#""\ud800""#, r#""\uZZZZ""#,
+        "\"\t\"", "\"\0\"", "\"\u{1f}\"", "\"\u{7f}\"", "\"é\"", "\"0123456789012345678901234567890123456789\u{1}\"",
+        "[]", "[ ]", "[1,]", "[,1]", "[1 2]", "[1", "]", "[[[]]]", "[[]", "[}", "[{]}", "[{}]", "{}", "{ }", r#"{"a"}"#, r#"{"a":}"#,
+        r#"{"a":1,}"#, "{,}", r#"{"a":1 "b":2}"#, "{1:2}", r#"{"a":{"b":[{"c":null}]}}"#, r#"{"a":[}"#, "", " ", "1 1", "//", "'a'",
+    ] {
+        let text = format!("{{\"m\" : {value} }}");
+        let theirs = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(&text).is_ok();
+        assert_eq!(RawObject::parse(text.into()).is_ok(), theirs, "{value}");
+    }
 }
 
 #[test]
@@ -138,6 +159,28 @@ proptest! {
         }
         let read: Value = serde_json::from_slice(body.as_bytes()).unwrap();
         prop_assert_eq!(read, Value::Object(tree));
+    }
+
+    /// A document with one byte changed, added or taken away is refused where serde_json refuses it, and nowhere else.
+    #[test]
+    fn a_flaw_is_found_where_serde_json_finds_it(
+        start in object(),
+        at in any::<prop::sample::Index>(),
+        flaw in prop::option::of(prop::sample::select(b"{}[]\",:\\\x01\n 0123456789-+.eEutrfnals\xc3".as_slice())),
+        replace in any::<bool>(),
+    ) {
+        let mut bytes = serde_json::to_vec(&start).unwrap();
+        let at = at.index(bytes.len());
+        match (flaw, replace) {
+            (Some(flaw), true) => bytes[at] = flaw,
+            (Some(flaw), false) => bytes.insert(at, flaw),
+            (None, _) => { bytes.remove(at); }
+        }
+        let read = |text| serde_json::from_str::<BTreeMap<String, IgnoredAny>>(text).is_ok();
+        let theirs = std::str::from_utf8(&bytes).is_ok_and(read);
+        let ours = RawObject::parse(bytes.into());
+        let twice = ours.as_ref().is_err_and(|e| e.message().contains("twice"));
+        prop_assert!(twice || ours.is_ok() == theirs, "{:?}", ours);
     }
 
     /// No input makes the parser panic, and what it accepts serde_json accepts too.

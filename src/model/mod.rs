@@ -18,7 +18,7 @@ mod usage;
 pub use body::ModelBody;
 pub use bound::TokenBound;
 pub use collect::Collected;
-pub use context::{Call, CallContext, Quality, RateLimits, Step};
+pub use context::{Call, CallContext, OnExhaust, Quality, RateLimits, Step};
 pub use frame::{End, FinishReason, Frame};
 pub use request::{CacheUse, ModelRequest, Operation, RouteHint};
 pub use response::{Agreement, CacheStatus, ModelResponse, ResponseMeta, Verdict};

@@ -21,6 +21,9 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All of them, in the order in which they are declared.
+    pub const ALL: [Self; 2] = [Self::Chat, Self::Embeddings];
+
     /// The name in metrics and ledgers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -45,6 +45,9 @@ pub enum CacheStatus {
 }
 
 impl CacheStatus {
+    /// All of them, in the order in which they are declared.
+    pub const ALL: [Self; 4] = [Self::Off, Self::Miss, Self::Hit, Self::Shared];
+
     /// The value of `x-rungs-cache`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

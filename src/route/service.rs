@@ -1,10 +1,10 @@
 use std::{
-    collections::HashMap,
     fmt,
     sync::Arc,
     task::{Context, Poll},
 };
 
+use foldhash::HashMap;
 use futures_util::future::BoxFuture;
 use tower::ServiceExt;
 use tower_service::Service;

@@ -23,10 +23,10 @@ mod window;
 
 pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
-pub use keys::{KeyRecord, KeyStore};
+pub use keys::{KeyRecord, KeyStore, OnStoreDown, Role, Secret};
 pub use ledger::{CostSource, Ledger, LedgerRow, RowStatus, Spent};
 pub use rates::{Quota, RateDecision, RateStore};
-pub use window::Window;
+pub use window::{Window, Zone};
 
 /// A boxed future, so that the store traits stay object-safe.
 pub type StoreFuture<'a, T> = futures_util::future::BoxFuture<'a, Result<T, crate::error::Error>>;

@@ -6,3 +6,4 @@ mod memory;
 mod servers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod windows;

@@ -133,7 +133,7 @@ async fn the_ledger_forgets_rows_but_not_what_they_cost() {
     for whose in [Spent::All, Spent::Key("k_1"), Spent::Tenant("acme")] {
         let all = spent(whose, SystemTime::UNIX_EPOCH).await;
         assert_eq!(all, Money::from_nanos(1_000));
-        let midnight = rungs::store::Window::Day.start(SystemTime::now() - day);
+        let midnight = rungs::store::Window::DAY.start(SystemTime::now() - day);
         assert_eq!(spent(whose, midnight).await, Money::from_nanos(667));
     }
     assert_eq!(

@@ -19,7 +19,7 @@ pub(crate) struct Principal {
     /// The highest tier they may ask for, where it differs from the configured one.
     pub(crate) max_tier: Option<Tier>,
     /// What they may spend.
-    pub(crate) budget: Option<Budget>,
+    pub(crate) budgets: Vec<Budget>,
     /// Requests per minute.
     pub(crate) rpm: Option<u64>,
     /// Tokens per minute.
@@ -45,7 +45,7 @@ impl Principal {
             tenant: tenant.into(),
             models: Vec::new(),
             max_tier: None,
-            budget: None,
+            budgets: Vec::new(),
             rpm: None,
             tpm: None,
             accounts: Arc::new([GLOBAL.into()]),
@@ -56,7 +56,7 @@ impl Principal {
         Self {
             models: key.models.clone(),
             max_tier: key.max_tier,
-            budget: key.budget,
+            budgets: key.budgets.clone(),
             rpm: key.rpm,
             tpm: key.tpm,
             ..Self::named(&key.name, &key.tenant)
@@ -67,7 +67,7 @@ impl Principal {
         Self {
             models: key.models.clone(),
             max_tier: key.max_tier,
-            budget: key.budget,
+            budgets: key.budgets.clone(),
             rpm: key.rpm,
             tpm: key.tpm,
             ..Self::named(&key.id, &key.tenant)

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use rungs::{
     ErrorKind,
@@ -13,16 +13,10 @@ async fn ring() -> (Keyring, Arc<MemoryKeys>, NewKey) {
     let key = Keyring::make(&pepper).unwrap();
     let record = KeyRecord {
         id: key.id.clone(),
-        name: "n".into(),
         hash: key.hash,
-        tenant: "t".into(),
-        models: vec![],
-        max_tier: None,
-        budget: None,
-        rpm: None,
-        tpm: None,
-        created: SystemTime::now(),
-        revoked: None,
+        previous: None,
+        expires: None,
+        ..rungs::testing::store_contract::key(&key.id, 0)
     };
     store.insert(&record).await.unwrap();
     (Keyring::new(pepper, store.clone(), &[]), store, key)

@@ -3,7 +3,10 @@
 use std::{process::ExitCode, time::SystemTime};
 
 use anyhow::{Context, bail};
-use rungs::store::{KeyRecord, KeyStore, sqlite::SqliteKeys};
+use rungs::{
+    model::OnExhaust,
+    store::{KeyRecord, KeyStore, OnStoreDown, Role, sqlite::SqliteKeys},
+};
 use serde_json::{Value, json};
 
 use super::{serve::runtime, world};
@@ -40,11 +43,21 @@ async fn create(
     let record = KeyRecord {
         id: key.id.clone(),
         name: wanted.name.clone(),
+        role: Role::User,
         hash: key.hash,
+        previous: None,
+        parent: None,
+        project: None,
+        routes: Vec::new(),
+        warn_at: None,
+        on_exhaust: OnExhaust::default(),
+        on_store_down: OnStoreDown::default(),
+        expires: None,
+        version: 0,
         tenant: wanted.tenant.clone(),
         models: wanted.models.clone(),
         max_tier: wanted.max_tier,
-        budget: wanted.budget,
+        budgets: wanted.budgets.clone(),
         rpm: wanted.rpm,
         tpm: wanted.tpm,
         created: SystemTime::now(),
@@ -71,9 +84,11 @@ async fn list(store: &dyn KeyStore, as_json: bool) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     for key in &keys {
-        let budget = key
-            .budget
-            .map_or_else(|| "no budget".to_owned(), |b| b.to_string());
+        let budgets: Vec<_> = key.budgets.iter().map(ToString::to_string).collect();
+        let budget = match budgets.is_empty() {
+            true => "no budget".to_owned(),
+            false => budgets.join(" "),
+        };
         let state = if key.revoked.is_some() {
             "  revoked"
         } else {
@@ -91,7 +106,7 @@ fn key_value(key: &KeyRecord) -> Value {
         "tenant": key.tenant,
         "models": key.models,
         "max_tier": key.max_tier,
-        "budget": key.budget,
+        "budgets": key.budgets,
         "rpm": key.rpm,
         "tpm": key.tpm,
         "revoked": key.revoked.is_some(),

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use rungs::{catalog::Tier, store::Budget};
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
     World,
@@ -21,7 +21,8 @@ pub(crate) struct KeySpec {
     #[serde(default)]
     pub(super) models: Vec<String>,
     max_tier: Option<Tier>,
-    budget: Option<Budget>,
+    #[serde(default, rename = "budget", deserialize_with = "one_or_more")]
+    budgets: Vec<Budget>,
     rpm: Option<u64>,
     tpm: Option<u64>,
 }
@@ -39,8 +40,8 @@ pub(crate) struct Key {
     pub(crate) models: Vec<String>,
     /// The highest tier it may reach, if it differs from the configured one.
     pub(crate) max_tier: Option<Tier>,
-    /// Its budget.
-    pub(crate) budget: Option<Budget>,
+    /// Its budgets, all in force at once.
+    pub(crate) budgets: Vec<Budget>,
     /// Requests per minute.
     pub(crate) rpm: Option<u64>,
     /// Tokens per minute.
@@ -72,7 +73,7 @@ impl KeySpec {
             tenant: self.tenant.as_str().into(),
             models: self.models.clone(),
             max_tier: self.max_tier,
-            budget: self.budget,
+            budgets: self.budgets.clone(),
             rpm: self.rpm,
             tpm: self.tpm,
         })
@@ -81,4 +82,25 @@ impl KeySpec {
 
 fn default_tenant() -> String {
     "default".to_owned()
+}
+
+/// `budget = "1/day"` or `budget = ["1/day", "5/week"]`.
+pub(super) fn one_or_more<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Budget>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(
+        untagged,
+        expecting = "budgets are texts like \"1/day\", one or a list of them"
+    )]
+    enum Texts {
+        One(String),
+        More(Vec<String>),
+    }
+    let texts = match Texts::deserialize(d)? {
+        Texts::One(text) => vec![text],
+        Texts::More(texts) => texts,
+    };
+    let budgets = texts.iter().map(|text| text.parse());
+    budgets
+        .collect::<Result<_, _>>()
+        .map_err(serde::de::Error::custom)
 }

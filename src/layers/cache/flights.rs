@@ -1,10 +1,9 @@
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
 };
+
+use foldhash::HashMap;
 
 use super::{
     flight::{Answering, Flight},
@@ -23,9 +22,12 @@ pub(super) struct Name {
 /// The answers that are being fetched and may be joined.
 #[derive(Default)]
 pub(super) struct Flights {
-    open: Mutex<HashMap<Name, Arc<Flight>>>,
+    open: Mutex<Open>,
     landed: AtomicU64,
 }
+
+/// Names are hashes already: what spreads them over the table need not be strong.
+type Open = HashMap<Name, Arc<Flight>>;
 
 /// The part a call plays in a flight.
 pub(super) enum Seat {
@@ -75,7 +77,7 @@ impl Flights {
         self.open().len()
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<Name, Arc<Flight>>> {
+    fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,10 +1,11 @@
-use std::error::Error as _;
+use std::{error::Error as _, sync::Arc};
 
 use tokio::time::Instant;
 use tracing::Span;
 
+use super::meters::{Labels, Meters};
 use crate::{
-    catalog::Money,
+    catalog::{Money, Tier},
     error::Error,
     model::{CallContext, Operation, Outcome, ResponseMeta, Tap},
 };
@@ -20,6 +21,7 @@ struct Open {
     meta: ResponseMeta,
     first_frame: Option<Instant>,
     alert: Option<Money>,
+    meters: Arc<Meters>,
 }
 
 impl Line {
@@ -29,6 +31,7 @@ impl Line {
         op: Operation,
         stream: bool,
         alert: Option<Money>,
+        meters: Arc<Meters>,
     ) -> Self {
         Self(Some(Open {
             span,
@@ -38,6 +41,7 @@ impl Line {
             meta: ResponseMeta::default(),
             first_frame: None,
             alert,
+            meters,
         }))
     }
 
@@ -78,22 +82,23 @@ impl Open {
             Outcome::Failed(error) => error.kind().as_str(),
             Outcome::Cut => "cancelled",
         };
-        let op = self.op.as_str();
-        let tier = self
-            .meta
-            .deployment
-            .as_ref()
-            .map_or("none", |d| d.tier.as_str());
+        let labels = Labels {
+            op: self.op,
+            tier: self.meta.deployment.as_ref().map(|d| d.tier),
+            cache: self.meta.cache,
+            status,
+        };
+        self.meters.call(labels);
         let total = self.ctx.started().elapsed();
-        metrics::counter!("rungs_calls_total", "op" => op, "tier" => tier, "cache" => self.meta.cache.as_str(), "status" => status).increment(1);
-        metrics::histogram!("rungs_call_seconds", "op" => op).record(total);
+        self.meters.seconds(self.op).record(total);
         let first_frame = self.first_frame.map(|at| at - self.ctx.started());
         if let (true, Some(wait)) = (self.stream, first_frame) {
-            metrics::histogram!("rungs_first_frame_seconds", "op" => op).record(wait);
+            self.meters.first_frame(self.op).record(wait);
         }
         let _entered = self.span.enter();
         let deployment = self.meta.deployment.as_ref().map(|d| d.id.as_str());
-        let cache = self.meta.cache.as_str();
+        let tier = labels.tier.map_or("none", Tier::as_str);
+        let cache = labels.cache.as_str();
         let attempts = self.ctx.attempts();
         let cost_usd = self.ctx.spent();
         let ms = total.as_millis();

@@ -27,6 +27,7 @@
 
 mod layer;
 mod line;
+mod meters;
 mod service;
 
 pub use layer::TraceLayer;

@@ -2,6 +2,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -9,7 +10,7 @@ use pin_project::pin_project;
 use tower_service::Service;
 use tracing::Span;
 
-use super::line::Line;
+use super::{line::Line, meters::Meters};
 use crate::{
     catalog::Money,
     error::Error,
@@ -17,15 +18,20 @@ use crate::{
 };
 
 /// Traces calls. See the [module](super).
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Trace<S> {
     inner: S,
     alert: Option<Money>,
+    meters: Arc<Meters>,
 }
 
 impl<S> Trace<S> {
     pub(super) fn new(inner: S, alert: Option<Money>) -> Self {
-        Self { inner, alert }
+        Self {
+            inner,
+            alert,
+            meters: Arc::default(),
+        }
     }
 }
 
@@ -55,6 +61,7 @@ where
             request.op,
             request.wants_stream(),
             self.alert,
+            Arc::clone(&self.meters),
         );
         let inner = span.in_scope(|| self.inner.call(request));
         TraceFuture {
@@ -62,6 +69,15 @@ where
             span,
             line: Some(line),
         }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Trace<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trace")
+            .field("alert", &self.alert)
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
     }
 }
 

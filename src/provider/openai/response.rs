@@ -1,51 +1,47 @@
-use std::borrow::Cow;
-
 use bytes::Bytes;
-use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::{error, usage};
 use crate::{
     error::{Error, ErrorKind},
+    json::{self, Fault, Scan},
     model::{End, FinishReason, Operation},
 };
 
-/// The members of an answer that matter here; the rest is skipped without being built.
-#[derive(Deserialize)]
+/// The members of an answer that matter here; the rest is passed over.
+#[derive(Default)]
 struct Answer<'a> {
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    choices: Option<Vec<Choice<'a>>>,
-    data: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct Choice<'a> {
-    #[serde(borrow)]
-    finish_reason: Option<Cow<'a, str>>,
+    error: Option<&'a str>,
+    usage: Option<&'a str>,
+    has_choices: bool,
+    has_data: bool,
+    /// Of the first choice that has one.
+    finish_reason: Option<&'a str>,
 }
 
 /// Reads a whole answer; its bytes stay as they are.
 pub(super) fn read(op: Operation, body: Bytes) -> Result<(Bytes, End), Error> {
-    let (finish, usage) = {
-        let answer: Answer<'_> = serde_json::from_slice(&body)
-            .map_err(|_| no_answer("the provider's answer is no JSON object of an answer"))?;
-        // Some servers report errors under status 200.
-        if let Some(error) = answer.error {
-            return Err(error::in_answer(error));
+    let text = std::str::from_utf8(&body).map_err(|_| no_object())?;
+    let answer = Answer::read(text).map_err(|_| no_object())?;
+    // Some servers report errors under status 200.
+    if let Some(error) = answer.error {
+        return Err(error::in_answer(raw(error)?));
+    }
+    match op {
+        Operation::Chat if answer.has_choices => {}
+        Operation::Embeddings if answer.has_data => {}
+        _ => return Err(no_answer("the provider's answer holds no answer")),
+    }
+    let finish = match answer.finish_reason {
+        Some(reason) if op == Operation::Chat => {
+            let reason: String = serde_json::from_str(reason).map_err(|_| no_object())?;
+            Some(FinishReason::from_openai(&reason))
         }
-        let finish = match (op, answer.choices) {
-            (Operation::Chat, Some(choices)) => choices
-                .into_iter()
-                .find_map(|choice| choice.finish_reason)
-                .map(|reason| FinishReason::from_openai(&reason)),
-            (Operation::Embeddings, _) if answer.data.is_some() => None,
-            _ => return Err(no_answer("the provider's answer holds no answer")),
-        };
-        (finish, answer.usage.and_then(|raw| usage::read(op, raw)))
+        _ => None,
+    };
+    let usage = match answer.usage {
+        Some(reported) => usage::read(op, raw(reported)?),
+        None => None,
     };
     let end = End {
         usage,
@@ -53,6 +49,46 @@ pub(super) fn read(op: Operation, body: Bytes) -> Result<(Bytes, End), Error> {
         usage_chunk: None,
     };
     Ok((body, end))
+}
+
+impl<'a> Answer<'a> {
+    fn read(text: &'a str) -> Result<Self, Fault> {
+        let mut answer = Self::default();
+        json::members(text, |name, value| {
+            match name {
+                "error" => answer.error = value.present()?,
+                "usage" => answer.usage = value.present()?,
+                "data" => answer.has_data = value.present()?.is_some(),
+                "choices" if value.is_array() => {
+                    answer.has_choices = true;
+                    value.elements(|choice| answer.read_choice(choice))?;
+                }
+                _ => {
+                    value.value()?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(answer)
+    }
+
+    fn read_choice(&mut self, choice: &mut Scan<'a>) -> Result<(), Fault> {
+        choice.members(|name, value| {
+            let value = value.present()?;
+            if name == "finish_reason" {
+                self.finish_reason = self.finish_reason.or(value);
+            }
+            Ok(())
+        })
+    }
+}
+
+fn raw(json: &str) -> Result<&RawValue, Error> {
+    serde_json::from_str(json).map_err(|_| no_object())
+}
+
+fn no_object() -> Error {
+    no_answer("the provider's answer is no JSON object of an answer")
 }
 
 fn no_answer(message: &'static str) -> Error {

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::SocketAddr,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -40,7 +41,8 @@ use crate::{
 /// URL before the connection.
 #[derive(Clone)]
 pub struct HyperTransport {
-    client: Client<Connector, Full<Bytes>>,
+    /// Behind a pointer: stacks are cloned for each call, and the client is large.
+    client: Arc<Client<Connector, Full<Bytes>>>,
     private: Private,
 }
 
@@ -74,7 +76,7 @@ impl HyperTransport {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .build(connector);
         Ok(Self {
-            client,
+            client: Arc::new(client),
             private: config.private,
         })
     }

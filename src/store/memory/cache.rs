@@ -4,13 +4,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
 use moka::{Expiry, sync::Cache};
 
 use super::done;
 use crate::store::{CacheEntry, CacheKey, CacheStore, StoreFuture};
 
 /// Answers in memory, bounded in bytes; what is asked for often outlives what is not.
-pub struct MemoryCache(Cache<CacheKey, Kept>);
+pub struct MemoryCache(Cache<CacheKey, Kept, RandomState>);
 
 #[derive(Clone)]
 struct Kept {
@@ -30,7 +31,8 @@ impl MemoryCache {
                 u32::try_from(kept.entry.weight()).unwrap_or(u32::MAX)
             })
             .expire_after(PerEntry)
-            .build();
+            // Keys are hashes already.
+            .build_with_hasher(RandomState::default());
         Self(cache)
     }
 

@@ -2,19 +2,19 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::done;
 use crate::{
     catalog::Money,
-    store::{Ledger, LedgerRow, Spent, StoreFuture, window::Day},
+    store::{Ledger, LedgerRow, Spent, StoreFuture},
 };
 
-/// The newest rows in memory, and what the older ones cost by day.
+/// The newest rows in memory, and what the older ones cost by the quarter of an hour.
 ///
-/// Sums are exact: over the rows that are kept from any point in time, over older ones from any midnight UTC, which is where budget
-/// windows begin.
+/// Sums are exact: over the rows that are kept from any point in time, over older ones from any full quarter, which is where the
+/// budget windows of every time zone begin.
 pub struct MemoryLedger {
     book: Mutex<Book>,
     keep: usize,
@@ -26,13 +26,19 @@ struct Book {
     older: Older,
 }
 
-type Days = BTreeMap<Day, Money>;
+/// By the number of the quarter since 1970.
+type Quarters = BTreeMap<u64, Money>;
+
+fn quarter(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() / 900
+}
 
 #[derive(Default)]
 struct Older {
-    all: Days,
-    by_key: HashMap<Arc<str>, Days>,
-    by_tenant: HashMap<Arc<str>, Days>,
+    all: Quarters,
+    by_key: HashMap<Arc<str>, Quarters>,
+    by_tenant: HashMap<Arc<str>, Quarters>,
 }
 
 impl MemoryLedger {
@@ -79,7 +85,7 @@ impl Ledger for MemoryLedger {
             .filter(|row| row.started >= since && belongs(row, whose))
             .map(|row| row.cost)
             .sum();
-        done(kept + book.older.sum(whose, Day::of(since)))
+        done(kept + book.older.sum(whose, quarter(since)))
     }
 }
 
@@ -88,25 +94,26 @@ impl Older {
         if row.cost.is_zero() {
             return;
         }
-        let day = Day::of(row.started);
+        let quarter = quarter(row.started);
         let tenant = self.by_tenant.entry(row.tenant.clone()).or_default();
         let key = row
             .key
             .as_ref()
             .map(|key| self.by_key.entry(key.clone()).or_default());
-        for days in [&mut self.all, tenant].into_iter().chain(key) {
-            *days.entry(day).or_default() += row.cost;
+        for quarters in [&mut self.all, tenant].into_iter().chain(key) {
+            *quarters.entry(quarter).or_default() += row.cost;
         }
     }
 
-    fn sum(&self, whose: Spent<'_>, since: Day) -> Money {
-        let days = match whose {
+    fn sum(&self, whose: Spent<'_>, since: u64) -> Money {
+        let quarters = match whose {
             Spent::All => Some(&self.all),
             Spent::Key(key) => self.by_key.get(key),
             Spent::Tenant(tenant) => self.by_tenant.get(tenant),
         };
-        days.into_iter()
-            .flat_map(|days| days.range(since..))
+        quarters
+            .into_iter()
+            .flat_map(|quarters| quarters.range(since..))
             .map(|(_, &cost)| cost)
             .sum()
     }

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 fn introduce(gateway: &Gateway, url: &str) {
     let budgets = &gateway.state().budgets;
     for balance in budgets.balances(&account(SPENT.0)) {
-        budgets.seed(&account(SPENT.0), Window::Day, balance.budget.limit);
+        budgets.seed(&account(SPENT.0), &Window::DAY, balance.budget.limit);
     }
     let ask = |question: &str, header: &str| {
         let body =

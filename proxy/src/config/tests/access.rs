@@ -52,7 +52,7 @@ fn r9_weak_keys_are_refused() {
         assert!(weak.is_empty() || !found[0].contains(weak), "{found:?}");
     }
     let config = load(&format!("{KEY}budget = \"0.01/day\"\nmax_tier = \"L3\"\n"));
-    assert_eq!(config.keys[0].budget, Some("0.01/day".parse().unwrap()));
+    assert_eq!(config.keys[0].budgets, ["0.01/day".parse().unwrap()]);
     assert_eq!(
         (&*config.keys[0].tenant, config.keys[0].max_tier),
         ("default", Some(Tier::L3))
