@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Window, Zone};
+use super::{StoreFuture, Window, Zone};
 use crate::{
     catalog::Money,
     error::{Error, ErrorKind},
@@ -139,6 +139,20 @@ pub trait Budgets: Send + Sync {
     /// [`ErrorKind::Budget`](crate::ErrorKind::Budget) naming the account without room.
     fn hold(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error>;
 
+    /// Where `hold` fails and money may still come from somewhere, waits a bounded time for it and holds; `None` if there is nothing
+    /// to wait for.
+    ///
+    /// # Errors
+    /// As [`hold`](Self::hold); [`ErrorKind::Unavailable`] if nobody can tell whether there is room.
+    fn wait<'a>(
+        &'a self,
+        accounts: &'a [Arc<str>],
+        amount: Money,
+    ) -> Option<StoreFuture<'a, Hold>> {
+        let _ = (accounts, amount);
+        None
+    }
+
     /// Turns a hold on the same `accounts` into spending of `spent`, which may be less or more than was held.
     fn settle(&self, accounts: &[Arc<str>], hold: Hold, spent: Money);
 
@@ -172,6 +186,24 @@ impl Reservation {
             hold,
             settled: false,
         })
+    }
+
+    /// Where [`Reservation::hold`] fails, waits for money that may still come; `None` if there is nothing to wait for.
+    ///
+    /// # Errors
+    /// As [`Budgets::wait`].
+    pub async fn wait(
+        book: Arc<dyn Budgets>,
+        accounts: Arc<[Arc<str>]>,
+        worst_case: Money,
+    ) -> Option<Result<Self, Error>> {
+        let hold = book.wait(&accounts, worst_case)?.await;
+        Some(hold.map(|hold| Self {
+            book,
+            accounts,
+            hold,
+            settled: false,
+        }))
     }
 
     /// What is held.

@@ -38,6 +38,12 @@ pub struct LedgerRow {
     pub cost: Money,
     /// How the cost is known.
     pub source: CostSource,
+    /// Which price list the deployment's price is from; `None` if it has none, or nothing was asked.
+    pub price_version: Option<Arc<str>>,
+    /// Whether the provider told tokens that cannot be, which were clamped to the bound of the request.
+    pub clamped: bool,
+    /// Who pays, all of them the whole cost.
+    pub accounts: Arc<[Arc<str>]>,
     /// When the attempt began.
     pub started: SystemTime,
     /// Milliseconds until the first frame; `None` if there was none.
@@ -130,5 +136,14 @@ pub trait Ledger: Send + Sync {
     fn flush(&self) -> StoreFuture<'_, ()>;
 
     /// The sum of the costs of attempts that began at `since` or later, among the rows written so far.
+    fn spent<'a>(&'a self, whose: Spent<'a>, since: SystemTime) -> StoreFuture<'a, Money>;
+}
+
+/// Where the rows of a ledger end up. Writing a row again changes nothing.
+pub trait LedgerSink: Send + Sync {
+    /// Writes rows, all or none of them.
+    fn write<'a>(&'a self, rows: &'a [LedgerRow]) -> StoreFuture<'a, ()>;
+
+    /// The sum of the costs of attempts that began at `since` or later.
     fn spent<'a>(&'a self, whose: Spent<'a>, since: SystemTime) -> StoreFuture<'a, Money>;
 }

@@ -13,10 +13,18 @@
 
 mod budgets;
 mod cache;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod columns;
 mod keys;
+#[cfg(feature = "postgres")]
+mod lease;
 mod ledger;
 pub mod memory;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod rates;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod schema;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod window;
@@ -24,7 +32,7 @@ mod window;
 pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
 pub use keys::{KeyRecord, KeyStore, OnStoreDown, Role, Secret};
-pub use ledger::{CostSource, Ledger, LedgerRow, RowStatus, Spent};
+pub use ledger::{CostSource, Ledger, LedgerRow, LedgerSink, RowStatus, Spent};
 pub use rates::{Quota, RateDecision, RateStore};
 pub use window::{Window, Zone};
 

@@ -13,7 +13,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("catalog", &["error"]),
     ("model", &["json", "catalog", "error"]),
     ("store", &["model", "catalog", "error"]),
+    ("store::lease", &["store", "catalog", "error"]),
     ("store::memory", &["store", "model", "catalog", "error"]),
+    (
+        "store::postgres",
+        &["store", "store::lease", "model", "catalog", "error"],
+    ),
     ("store::sqlite", &["store", "model", "catalog", "error"]),
     ("provider", &["model", "json", "sse", "catalog", "error"]),
     ("layers", &["model", "store", "json", "catalog", "error"]),

@@ -3,6 +3,7 @@
 
 mod budgets;
 mod memory;
+mod postgres;
 mod servers;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -20,8 +20,8 @@ async fn rates_keep_their_contract() {
     contract::rate_store(&MemoryRates::new()).await;
 }
 
-#[test]
-fn budgets_keep_their_contract() {
+#[tokio::test]
+async fn budgets_keep_their_contract() {
     let book = MemoryBudgets::new();
     for (account, budget) in [
         ("key:contract", "1/total"),
@@ -30,7 +30,7 @@ fn budgets_keep_their_contract() {
     ] {
         book.set(account, vec![budget.parse().expect("a budget")]);
     }
-    contract::budgets(&book);
+    contract::budgets(&book).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rungs::testing::servers::RedisServer;
+use rungs::testing::servers::{Fsync, PostgresServer, RedisServer};
 
 #[test]
 fn a_redis_can_be_frozen_flushed_killed_and_put_back_in_time() {
@@ -44,4 +44,31 @@ fn each_redis_is_its_own_and_ends_with_its_handle() {
 fn a_redis_that_does_not_start_says_why() {
     let error = RedisServer::with("no-such-directive 1").unwrap_err();
     assert!(error.to_string().contains("no-such-directive"), "{error}");
+}
+
+#[test]
+fn a_postgres_can_be_frozen_stopped_and_started_again() {
+    let mut postgres = PostgresServer::start().unwrap();
+    assert!(
+        postgres
+            .database()
+            .unwrap()
+            .starts_with("postgres://rungs@127.0.0.1:")
+    );
+    postgres
+        .query("db1", "CREATE TABLE t AS SELECT 7 AS n")
+        .unwrap();
+    postgres.freeze().unwrap();
+    let start = Instant::now();
+    assert!(postgres.query("db1", "SELECT n FROM t").is_err());
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    postgres.thaw().unwrap();
+    assert_eq!(postgres.query("db1", "SELECT n FROM t").unwrap(), "7");
+    postgres.stop().unwrap();
+    assert!(postgres.query("db1", "SELECT n FROM t").is_err());
+    assert!(postgres.stop().is_err());
+    postgres.restart().unwrap();
+    assert_eq!(postgres.query("db1", "SELECT n FROM t").unwrap(), "7");
+    let error = PostgresServer::with(Fsync::Off, &["no_such_setting=1"]).unwrap_err();
+    assert!(error.to_string().contains("no_such_setting"), "{error}");
 }

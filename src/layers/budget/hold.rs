@@ -15,8 +15,11 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Reserves the worst case of `request`; `None` if nobody pays.
-    pub(super) fn take(request: &ModelRequest, terms: &BudgetLayer) -> Result<Option<Self>, Error> {
+    /// The most that `request` can cost; `None` if nobody pays.
+    pub(super) fn worst_case(
+        request: &ModelRequest,
+        terms: &BudgetLayer,
+    ) -> Result<Option<Money>, Error> {
         let BudgetLayer {
             deployment,
             book,
@@ -29,25 +32,46 @@ impl Hold {
         {
             return Ok(None);
         }
-        let worst_case = match (deployment.price, unpriced) {
-            (Some(price), _) if price.is_free() => Money::ZERO,
-            (Some(_), _) => TokenBound::of(request, deployment)?.cost(deployment),
-            (None, Unpriced::Allow) => Money::ZERO,
-            (None, Unpriced::Refuse) => {
-                return Err(Error::new(
-                    ErrorKind::Budget,
-                    format!(
-                        "the model `{}` has no price, so no budget can pay for it; give it a price (0 if it is free)",
-                        deployment.model
-                    ),
-                ));
-            }
-        };
-        let reservation = Reservation::hold(Arc::clone(book), Arc::clone(accounts), worst_case)?;
-        Ok(Some(Self {
+        match (deployment.price, unpriced) {
+            (Some(price), _) if price.is_free() => Ok(Some(Money::ZERO)),
+            (Some(_), _) => Ok(Some(TokenBound::of(request, deployment)?.cost(deployment))),
+            (None, Unpriced::Allow) => Ok(Some(Money::ZERO)),
+            (None, Unpriced::Refuse) => Err(Error::new(
+                ErrorKind::Budget,
+                format!(
+                    "the model `{}` has no price, so no budget can pay for it; give it a price (0 if it is free)",
+                    deployment.model
+                ),
+            )),
+        }
+    }
+
+    /// Reserves `worst_case` at once.
+    pub(super) fn take(
+        request: &ModelRequest,
+        terms: &BudgetLayer,
+        worst_case: Money,
+    ) -> Result<Self, Error> {
+        let (book, accounts) = (Arc::clone(&terms.book), Arc::clone(&request.ctx.accounts));
+        let reservation = Reservation::hold(book, accounts, worst_case)?;
+        Ok(Self::of(reservation, terms))
+    }
+
+    /// Reserves it as soon as there is money, or not; `None` if there is nothing to wait for.
+    pub(super) async fn wait(
+        accounts: Arc<[Arc<str>]>,
+        terms: BudgetLayer,
+        worst_case: Money,
+    ) -> Option<Result<Self, Error>> {
+        let reservation = Reservation::wait(Arc::clone(&terms.book), accounts, worst_case).await?;
+        Some(reservation.map(|reservation| Self::of(reservation, &terms)))
+    }
+
+    fn of(reservation: Reservation, terms: &BudgetLayer) -> Self {
+        Self {
             reservation,
-            deployment: Arc::clone(deployment),
-        }))
+            deployment: Arc::clone(&terms.deployment),
+        }
     }
 
     /// The attempt failed before its answer began.

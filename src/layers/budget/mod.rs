@@ -38,7 +38,8 @@
 //! known price is asked for by an account that has a budget.
 //!
 //! # Cost of the layer
-//! Two short locks of the book per attempt; nothing at all for calls without accounts.
+//! Two short locks of the book per attempt; nothing at all for calls without accounts. Where the book has no money at once but may
+//! still get some, a call waits a bounded time for it, in a box.
 
 mod hold;
 mod layer;

@@ -2,9 +2,11 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
+use futures_util::future::BoxFuture;
 use pin_project::pin_project;
 use tower_service::Service;
 
@@ -29,25 +31,39 @@ impl<S> Budget<S> {
 
 impl<S> Service<ModelRequest> for Budget<S>
 where
-    S: Service<ModelRequest, Response = ModelResponse, Error = Error>,
+    S: Service<ModelRequest, Response = ModelResponse, Error = Error> + Clone,
 {
     type Response = ModelResponse;
     type Error = Error;
-    type Future = BudgetFuture<S::Future>;
+    type Future = BudgetFuture<S, S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
-        BudgetFuture(match Hold::take(&request, &self.terms) {
-            Ok(hold) => State::Asking {
-                inner: self.inner.call(request),
-                hold,
-            },
-            Err(refused) => State::Refused(Some(refused)),
+        let worst_case = match Hold::worst_case(&request, &self.terms) {
+            Ok(Some(worst_case)) => worst_case,
+            Ok(None) => return BudgetFuture(asking(self.inner.call(request), None)),
+            Err(refused) => return BudgetFuture(State::Refused(Some(refused))),
+        };
+        BudgetFuture(match Hold::take(&request, &self.terms, worst_case) {
+            Ok(hold) => asking(self.inner.call(request), Some(hold)),
+            Err(refused) => {
+                let accounts = Arc::clone(&request.ctx.accounts);
+                let clone = self.inner.clone();
+                State::Waiting {
+                    hold: Box::pin(Hold::wait(accounts, self.terms.clone(), worst_case)),
+                    // The one that is ready.
+                    call: Some((std::mem::replace(&mut self.inner, clone), request, refused)),
+                }
+            }
         })
     }
+}
+
+fn asking<S, F>(inner: F, hold: Option<Hold>) -> State<S, F> {
+    State::Asking { inner, hold }
 }
 
 impl<S: fmt::Debug> fmt::Debug for Budget<S> {
@@ -61,11 +77,16 @@ impl<S: fmt::Debug> fmt::Debug for Budget<S> {
 
 /// The future of [`Budget`].
 #[pin_project]
-pub struct BudgetFuture<F>(#[pin] State<F>);
+pub struct BudgetFuture<S, F>(#[pin] State<S, F>);
 
 #[pin_project(project = StateProj)]
-enum State<F> {
+enum State<S, F> {
     Refused(Option<Error>),
+    /// There was no money at once. Boxed, because this is rare.
+    Waiting {
+        hold: BoxFuture<'static, Option<Result<Hold, Error>>>,
+        call: Option<(S, ModelRequest, Error)>,
+    },
     Asking {
         #[pin]
         inner: F,
@@ -73,36 +94,57 @@ enum State<F> {
     },
 }
 
-impl<F> Future for BudgetFuture<F>
+impl<S, F> Future for BudgetFuture<S, F>
 where
+    S: Service<ModelRequest, Response = ModelResponse, Error = Error, Future = F>,
     F: Future<Output = Result<ModelResponse, Error>>,
 {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().0.project() {
-            StateProj::Refused(error) => Poll::Ready(Err(error
-                .take()
-                .unwrap_or_else(|| Error::internal("a future was polled after it was done")))),
-            StateProj::Asking { inner, hold } => {
-                let result = ready!(inner.poll(cx));
-                Poll::Ready(match (result, hold.take()) {
-                    (Ok(response), Some(hold)) => Ok(ModelResponse {
-                        body: response.body.tap(hold),
-                        ..response
-                    }),
-                    (Err(error), Some(hold)) => {
-                        hold.failed(&error);
-                        Err(error)
-                    }
-                    (result, None) => result,
-                })
+        let mut state = self.project().0;
+        loop {
+            match state.as_mut().project() {
+                StateProj::Refused(error) => {
+                    return Poll::Ready(Err(error.take().unwrap_or_else(polled_again)));
+                }
+                StateProj::Waiting { hold, call } => {
+                    let held = ready!(hold.as_mut().poll(cx));
+                    let next = match (held, call.take()) {
+                        (Some(Ok(hold)), Some((mut inner, request, _))) => {
+                            asking(inner.call(request), Some(hold))
+                        }
+                        (Some(Err(refused)), _) | (None, Some((.., refused))) => {
+                            State::Refused(Some(refused))
+                        }
+                        (_, None) => State::Refused(None),
+                    };
+                    state.set(next);
+                }
+                StateProj::Asking { inner, hold } => {
+                    let result = ready!(inner.poll(cx));
+                    return Poll::Ready(match (result, hold.take()) {
+                        (Ok(response), Some(hold)) => Ok(ModelResponse {
+                            body: response.body.tap(hold),
+                            ..response
+                        }),
+                        (Err(error), Some(hold)) => {
+                            hold.failed(&error);
+                            Err(error)
+                        }
+                        (result, None) => result,
+                    });
+                }
             }
         }
     }
 }
 
-impl<F> fmt::Debug for BudgetFuture<F> {
+fn polled_again() -> Error {
+    Error::internal("a future was polled after it was done")
+}
+
+impl<S, F> fmt::Debug for BudgetFuture<S, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BudgetFuture")
     }

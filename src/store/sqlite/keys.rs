@@ -1,9 +1,5 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{
-    Serialize,
-    de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer},
-};
 use sqlx::{
     Connection, Row, Sqlite, SqlitePool,
     sqlite::{SqliteArguments, SqliteRow},
@@ -13,7 +9,10 @@ use super::{failed, lock, migrated, options, pool, rows::millis};
 use crate::{
     catalog::Tier,
     error::Error,
-    store::{KeyRecord, KeyStore, Secret, StoreFuture},
+    store::{
+        KeyRecord, KeyStore, Secret, StoreFuture,
+        columns::{clamp, hash_of, json, name, named, parsed},
+    },
 };
 
 /// The keys of a database, for a program beside the gateway that owns it.
@@ -192,38 +191,9 @@ fn read(row: &SqliteRow) -> Result<KeyRecord, Error> {
     record().map_err(|e| Error::internal("a stored key cannot be read").with_source(e))
 }
 
-fn json<T: Serialize>(value: &T) -> Result<String, Error> {
-    serde_json::to_string(value)
-        .map_err(|e| Error::internal("a part of a key is no JSON").with_source(e))
-}
-
-/// The name of a variant, without JSON's quotes.
-fn name<T: Serialize>(variant: &T) -> Result<String, Error> {
-    Ok(json(variant)?.trim_matches('"').to_owned())
-}
-
-fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
-    serde_json::from_str(text).map_err(|e| sqlx::Error::Decode(Box::new(e)))
-}
-
-fn named<T: DeserializeOwned>(name: &str) -> Result<T, sqlx::Error> {
-    let name: StrDeserializer<'_, serde_json::Error> = name.into_deserializer();
-    T::deserialize(name).map_err(|e| sqlx::Error::Decode(Box::new(e)))
-}
-
-fn hash_of(bytes: &[u8]) -> Result<[u8; 32], sqlx::Error> {
-    bytes
-        .try_into()
-        .map_err(|e| sqlx::Error::Decode(Box::new(e)))
-}
-
 fn limit(row: &SqliteRow, column: &str) -> Result<Option<u64>, sqlx::Error> {
     let limit: Option<i64> = row.try_get(column)?;
     Ok(limit.map(|limit| u64::try_from(limit).unwrap_or(0)))
-}
-
-fn clamp(limit: u64) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
 fn moment(row: &SqliteRow, column: &str) -> Result<Option<SystemTime>, sqlx::Error> {

@@ -108,7 +108,16 @@ impl PostgresServer {
         let port = self.port.to_string();
         let output = Command::new(self.programs.join("psql"))
             .env("PGCONNECT_TIMEOUT", "2")
-            .args(["-h", "127.0.0.1", "-p", &port, "-U", "rungs", "-d", database])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port,
+                "-U",
+                "rungs",
+                "-d",
+                database,
+            ])
             .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", sql])
             .output()?;
         match output.status.success() {

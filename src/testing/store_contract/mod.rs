@@ -18,8 +18,8 @@ use crate::{
     error::ErrorKind,
     model::{Collected, End, Operation, Usage},
     store::{
-        Budgets, CacheEntry, CacheStore, CostSource, Ledger, LedgerRow, Quota, RateDecision,
-        RateStore, RowStatus, Spent,
+        Budgets, CacheEntry, CacheStore, CostSource, Ledger, LedgerRow, LedgerSink, Quota,
+        RateDecision, RateStore, RowStatus, Spent,
     },
 };
 
@@ -55,6 +55,9 @@ pub fn row(request: &str, attempt: u32, nanos: i64, age: Duration) -> LedgerRow 
         usage: Some(Usage::new(1_000, 200)),
         cost: Money::from_nanos(nanos),
         source: CostSource::Computed,
+        price_version: Some("2026-11-01".into()),
+        clamped: false,
+        accounts: Arc::new(["key:k_1".into()]),
         started: SystemTime::now() - age,
         first_frame_ms: Some(210),
         total_ms: 1_300,
@@ -166,7 +169,7 @@ pub async fn rate_store(store: &dyn RateStore) {
 ///
 /// # Panics
 /// When the store breaks its contract.
-pub fn budgets(book: &dyn Budgets) {
+pub async fn budgets(book: &dyn Budgets) {
     let cents = |n: i64| Money::from_nanos(n * 10_000_000);
     let [key, tenant, user]: [Arc<str>; 3] =
         ["key:contract", "tenant:contract", "user:contract"].map(Into::into);
@@ -177,18 +180,26 @@ pub fn budgets(book: &dyn Budgets) {
     let both = [key.clone(), tenant.clone(), user.clone()];
     let only_key = [key.clone()];
 
+    let hold = async |accounts: &[Arc<str>], amount| match book.hold(accounts, amount) {
+        Err(refused) => match book.wait(accounts, amount) {
+            Some(waiting) => waiting.await,
+            None => Err(refused),
+        },
+        held => held,
+    };
+
     assert!(book.balance("user:contract").is_none());
-    let anything = book.hold(std::slice::from_ref(&user), Money::MAX);
+    let anything = hold(std::slice::from_ref(&user), Money::MAX).await;
     let anything = anything.expect("no budget, no limit");
     book.settle(&[user], anything, Money::MAX);
 
-    let first = book.hold(&both, cents(30)).expect("there is room");
+    let first = hold(&both, cents(30)).await.expect("there is room");
     assert_eq!(first.amount, cents(30));
     assert_eq!(stands(&key), (cents(0), cents(30)));
     assert_eq!(stands(&tenant), (cents(0), cents(30)));
 
-    let error = book
-        .hold(&both, cents(21))
+    let error = hold(&both, cents(21))
+        .await
         .expect_err("the tenant has no room");
     assert_eq!(error.kind(), ErrorKind::Budget);
     assert!(error.message().contains("tenant"), "{error}");
@@ -198,13 +209,13 @@ pub fn budgets(book: &dyn Budgets) {
     );
     assert_eq!(stands(&key), (cents(0), cents(30)), "none is held");
 
-    let exact = book.hold(&both, cents(20)).expect("to the last cent");
+    let exact = hold(&both, cents(20)).await.expect("to the last cent");
     assert!(
-        book.hold(&both, Money::from_nanos(1)).is_err(),
+        hold(&both, Money::from_nanos(1)).await.is_err(),
         "not a nano more"
     );
-    let free = book
-        .hold(&both, Money::ZERO)
+    let free = hold(&both, Money::ZERO)
+        .await
         .expect("held is not spent: what is free goes on");
     book.settle(&both, free, Money::ZERO);
     book.settle(&both, exact, Money::ZERO);
@@ -217,31 +228,76 @@ pub fn budgets(book: &dyn Budgets) {
     assert_eq!(stands(&key), (cents(10), cents(0)));
     assert_eq!(stands(&tenant), (cents(10), cents(0)));
 
-    let dear = book.hold(&both, cents(40)).expect("there is room");
+    let dear = hold(&both, cents(40)).await.expect("there is room");
     book.settle(&both, dear, cents(60));
     assert_eq!(stands(&tenant), (cents(70), cents(0)), "truth above limit");
-    let error = book
-        .hold(&both, Money::ZERO)
+    let error = hold(&both, Money::ZERO)
+        .await
         .expect_err("what is spent pays for nothing more");
     assert!(error.message().contains("tenant"), "{error}");
     let none = [Arc::from("free:contract")];
-    let free = book
-        .hold(&none, Money::ZERO)
+    let free = hold(&none, Money::ZERO)
+        .await
         .expect("no money pays for what is free");
     book.settle(&none, free, Money::ZERO);
-    assert!(book.hold(&none, Money::from_nanos(1)).is_err());
+    assert!(hold(&none, Money::from_nanos(1)).await.is_err());
 
     let twice = [key.clone(), key.clone()];
     assert!(
-        book.hold(&twice, cents(20)).is_err(),
+        hold(&twice, cents(20)).await.is_err(),
         "30 cents are left, not 40"
     );
     assert_eq!(stands(&key), (cents(70), cents(0)));
-    let own = book
-        .hold(&only_key, cents(30))
+    let own = hold(&only_key, cents(30))
+        .await
         .expect("the key itself has room");
     book.settle(&only_key, own, cents(30));
     assert_eq!(stands(&key), (cents(100), cents(0)));
+}
+
+/// What was written is in the sums, once however often it is written; a batch is written whole.
+///
+/// # Panics
+/// When the sink breaks its contract.
+pub async fn ledger_sink(sink: &dyn LedgerSink) {
+    let day = Duration::from_secs(86_400);
+    let spent = async |whose, age| {
+        let sum = sink.spent(whose, SystemTime::now() - age).await;
+        sum.expect("the ledger answers").nanos()
+    };
+    sink.write(&[]).await.expect("nothing is written at once");
+    assert_eq!(spent(Spent::All, day).await, 0);
+    let first = row("req_1", 1, 5, Duration::ZERO);
+    let rows = [
+        first.clone(),
+        row("req_1", 2, 7, Duration::ZERO),
+        row("req_2", 1, 100, Duration::from_secs(3_600)),
+        // The same again, in the same batch.
+        first.clone(),
+        LedgerRow {
+            key: None,
+            tenant: "other".into(),
+            usage: None,
+            ..row("req_3", 1, 1_000, Duration::ZERO)
+        },
+    ];
+    for _ in 0..2 {
+        sink.write(&rows).await.expect("the rows are written");
+        assert_eq!(spent(Spent::All, day).await, 1_112);
+    }
+    assert_eq!(spent(Spent::All, Duration::from_secs(60)).await, 1_012);
+    assert_eq!(spent(Spent::Key("k_1"), day).await, 112);
+    assert_eq!(spent(Spent::Key("k_2"), day).await, 0);
+    assert_eq!(spent(Spent::Tenant("other"), day).await, 1_000);
+    assert_eq!(spent(Spent::Tenant("other' OR '1'='1"), day).await, 0);
+    let later = LedgerRow {
+        started: first.started + Duration::from_secs(1),
+        ..first
+    };
+    sink.write(&[later])
+        .await
+        .expect("a client's second use of a request id");
+    assert_eq!(spent(Spent::All, day).await, 1_117);
 }
 
 /// What was recorded is in the sums after a flush: by key, by tenant, from a point in time.

@@ -1,0 +1,109 @@
+use std::{sync::Arc, time::SystemTime};
+
+use tokio::time::Instant;
+
+use super::{BudgetId, Lease};
+use crate::{
+    error::Error,
+    store::{Budget, Hold, OnStoreDown},
+};
+
+/// The budgets of an account, and the leases on them.
+#[derive(Default)]
+pub(super) struct Account {
+    pub(super) budgets: Vec<Budget>,
+    pub(super) on_down: OnStoreDown,
+    /// Of the windows of now, and of those before that are not done.
+    pub(super) leases: Vec<Lease>,
+}
+
+/// Remembers how much of each lease is used, so that it is known when the process dies.
+pub(crate) trait Marks {
+    /// Writes down that `used` of a lease is used; `at` is where it was written last. Returns where it is written now; `None` if it
+    /// could not be written.
+    fn mark(&mut self, at: Option<usize>, id: &BudgetId, used: i64) -> Option<usize>;
+
+    /// The mark is not needed any more.
+    fn forget(&mut self, at: usize);
+}
+
+/// Why nothing was held.
+#[derive(Debug)]
+pub(crate) enum Short {
+    /// No lease could pay for it.
+    Never(Error),
+    /// A lease has no room; the database may have.
+    Now(Error),
+    /// What is held could not be written down.
+    Unmarked,
+}
+
+impl Account {
+    /// Makes the leases of `at`'s windows, with nothing in them, where they are missing.
+    pub(super) fn roll(&mut self, at: SystemTime, now: Instant) {
+        for budget in &self.budgets {
+            let current = |l: &Lease| l.budget.window == budget.window && l.contains(at);
+            if !self.leases.iter().any(current) {
+                let span = budget.window.span(at);
+                self.leases.push(Lease::new(budget.clone(), span, now));
+            }
+        }
+    }
+
+    /// The leases of the windows of `at` that a budget counts over.
+    pub(super) fn current(&mut self, at: SystemTime) -> impl Iterator<Item = &mut Lease> {
+        let budgets = &self.budgets;
+        self.leases.iter_mut().filter(move |lease| {
+            lease.contains(at) && budgets.iter().any(|b| b.window == lease.budget.window)
+        })
+    }
+
+    /// What stands in the way of a hold.
+    pub(super) fn short(&mut self, name: &str, hold: Hold, valid: bool) -> Option<Short> {
+        let nanos = hold.amount.nanos();
+        let refusal = |lease: &Lease| lease.balance().refusal(name, hold.amount, hold.at);
+        let mut now = None;
+        for lease in self.current(hold.at) {
+            if lease.is_out_of_reach(nanos) {
+                return Some(Short::Never(refusal(lease)));
+            }
+            let enough = lease.is_known() && (nanos == 0 || (valid && nanos <= lease.free()));
+            if !enough && now.is_none() {
+                now = Some(Short::Now(refusal(lease)));
+            }
+        }
+        now
+    }
+
+    pub(super) fn hold(
+        &mut self,
+        name: &Arc<str>,
+        hold: Hold,
+        now: Instant,
+        marks: &mut dyn Marks,
+    ) {
+        for lease in self.current(hold.at) {
+            lease.hold(hold.serial, hold.amount.nanos(), now);
+            mark(name, lease, marks);
+        }
+    }
+
+    pub(super) fn is_unmarked(&self) -> bool {
+        self.leases
+            .iter()
+            .any(|lease| lease.used() > 0 && lease.mark.is_none())
+    }
+}
+
+pub(super) fn mark(name: &Arc<str>, lease: &mut Lease, marks: &mut dyn Marks) {
+    let id = id(name, lease);
+    lease.mark = marks.mark(lease.mark, &id, lease.used());
+}
+
+pub(super) fn id(name: &Arc<str>, lease: &Lease) -> BudgetId {
+    BudgetId {
+        account: name.clone(),
+        span: lease.span.clone(),
+        start: lease.start,
+    }
+}

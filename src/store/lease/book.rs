@@ -1,0 +1,344 @@
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+use super::{
+    Answer, BudgetId, Lease, Marks, Short,
+    account::{Account, id, mark},
+};
+use crate::{
+    catalog::Money,
+    store::{Balance, Budget, Hold, OnStoreDown},
+};
+
+/// All leases of one holder.
+#[derive(Default)]
+pub(crate) struct Book {
+    accounts: HashMap<Arc<str>, Account>,
+    /// Accounts that somebody waits for, or that somebody else does.
+    hot: HashSet<Arc<str>>,
+    holds: u64,
+    tickets: u64,
+    latest: Option<SystemTime>,
+    /// Nothing is held from a lease after this.
+    valid_until: Option<Instant>,
+}
+
+/// Which leases to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that somebody waits for.
+    Hot,
+    /// All; what has not moved for `idle` goes back.
+    All {
+        /// How long money may lie here.
+        idle: Duration,
+    },
+}
+
+impl Book {
+    /// Time never runs backwards here: a clock that is set back gives no budget anew.
+    pub(crate) fn time(&mut self, clock: SystemTime) -> SystemTime {
+        let now = self.latest.map_or(clock, |latest| latest.max(clock));
+        self.latest = Some(now);
+        now
+    }
+
+    /// Gives an account its budgets in place of those it had.
+    pub(crate) fn set(&mut self, name: Arc<str>, budgets: Vec<Budget>, on_down: OnStoreDown) {
+        self.hot.insert(name.clone());
+        let account = self.accounts.entry(name).or_default();
+        for lease in &mut account.leases {
+            // Of a window that no budget counts over any more nothing is held, and what is free goes back.
+            if let Some(budget) = budgets.iter().find(|b| b.window == lease.budget.window) {
+                lease.announce |= budget.limit != lease.budget.limit;
+                lease.budget = budget.clone();
+            }
+        }
+        account.budgets = budgets;
+        account.on_down = on_down;
+    }
+
+    /// Holds `amount` of all `accounts` that have budgets, or of none.
+    pub(crate) fn hold(
+        &mut self,
+        accounts: &[Arc<str>],
+        amount: Money,
+        clock: SystemTime,
+        now: Instant,
+        marks: &mut dyn Marks,
+    ) -> Result<Hold, Short> {
+        let hold = self.hold_of(amount, clock);
+        let valid = self.valid_until.is_some_and(|until| now < until);
+        for (i, name) in accounts.iter().enumerate() {
+            let Some(account) = self.accounts.get_mut(name) else {
+                continue;
+            };
+            account.roll(hold.at, now);
+            if let Some(short) = account.short(name, hold, valid) {
+                self.take_back(&accounts[..i], hold, marks);
+                return Err(short);
+            }
+            account.hold(name, hold, now, marks);
+            if account.is_unmarked() {
+                self.take_back(&accounts[..=i], hold, marks);
+                return Err(Short::Unmarked);
+            }
+        }
+        Ok(hold)
+    }
+
+    /// Holds without a lease, if an account says that calls go on while the database is away. What is spent so is counted later.
+    pub(crate) fn hold_open(
+        &mut self,
+        accounts: &[Arc<str>],
+        amount: Money,
+        clock: SystemTime,
+        now: Instant,
+        marks: &mut dyn Marks,
+    ) -> Option<Hold> {
+        let mut known = accounts.iter().filter_map(|name| self.accounts.get(name));
+        known.find(|account| account.on_down == OnStoreDown::Open)?;
+        let hold = self.hold_of(amount, clock);
+        for name in accounts {
+            if let Some(account) = self.accounts.get_mut(name) {
+                account.roll(hold.at, now);
+                account.hold(name, hold, now, marks);
+            }
+        }
+        Some(hold)
+    }
+
+    fn hold_of(&mut self, amount: Money, clock: SystemTime) -> Hold {
+        self.holds += 1;
+        Hold {
+            amount: amount.max(Money::ZERO),
+            at: self.time(clock),
+            serial: self.holds,
+        }
+    }
+
+    fn take_back(&mut self, accounts: &[Arc<str>], hold: Hold, marks: &mut dyn Marks) {
+        for name in accounts {
+            if let Some(account) = self.accounts.get_mut(name) {
+                for lease in account.current(hold.at) {
+                    lease.take_back(hold.serial, hold.amount.nanos());
+                    mark(name, lease, marks);
+                }
+            }
+        }
+    }
+
+    /// What was held becomes what was spent, in the windows in which it was held. Says whether somebody else waits for what is free
+    /// now.
+    pub(crate) fn settle(
+        &mut self,
+        accounts: &[Arc<str>],
+        hold: Hold,
+        spent: Money,
+        now: Instant,
+        marks: &mut dyn Marks,
+    ) -> bool {
+        let mut wanted = false;
+        let spent = spent.max(Money::ZERO).nanos();
+        for name in accounts {
+            if let Some(account) = self.accounts.get_mut(name) {
+                for lease in account.leases.iter_mut().filter(|l| l.contains(hold.at)) {
+                    lease.settle(hold.serial, spent, now);
+                    mark(name, lease, marks);
+                    if lease.is_recalled(now) {
+                        wanted = true;
+                        self.hot.insert(name.clone());
+                    }
+                }
+            }
+        }
+        wanted
+    }
+
+    /// How an account stands, one balance per budget.
+    pub(crate) fn balances(&mut self, name: &str, clock: SystemTime, now: Instant) -> Vec<Balance> {
+        let at = self.time(clock);
+        let Some(account) = self.accounts.get_mut(name) else {
+            return Vec::new();
+        };
+        account.roll(at, now);
+        account.current(at).map(|lease| lease.balance()).collect()
+    }
+
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        let with_budget = self.accounts.iter().filter(|(_, a)| !a.budgets.is_empty());
+        let mut names: Vec<_> = with_budget.map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    pub(crate) fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    /// Puts a call into the queue of every lease that it lacks.
+    pub(crate) fn wait(&mut self, accounts: &[Arc<str>], amount: Money, ticket: u64) {
+        let at = self.latest.unwrap_or(SystemTime::UNIX_EPOCH);
+        for name in accounts {
+            if let Some(account) = self.accounts.get_mut(name) {
+                for lease in account.current(at) {
+                    lease.wait(ticket, amount.nanos());
+                }
+                self.hot.insert(name.clone());
+            }
+        }
+    }
+
+    pub(crate) fn leave(&mut self, accounts: &[Arc<str>], ticket: u64) {
+        for name in accounts {
+            if let Some(account) = self.accounts.get_mut(name) {
+                account.leases.iter_mut().for_each(|l| l.leave(ticket));
+            }
+        }
+    }
+
+    /// Whether waiting for `amount` any longer is in vain, by what was learned after `round`.
+    pub(crate) fn is_hopeless(&mut self, accounts: &[Arc<str>], amount: Money, round: u64) -> bool {
+        let at = self.latest.unwrap_or(SystemTime::UNIX_EPOCH);
+        accounts.iter().any(|name| {
+            self.accounts.get_mut(name).is_some_and(|account| {
+                account
+                    .current(at)
+                    .any(|lease| lease.is_hopeless(amount.nanos(), round))
+            })
+        })
+    }
+
+    /// Whether the database has said how all budgets of these stand.
+    pub(crate) fn are_known(&mut self, accounts: &[Arc<str>]) -> bool {
+        let at = self.latest.unwrap_or(SystemTime::UNIX_EPOCH);
+        accounts.iter().all(|name| {
+            self.accounts
+                .get_mut(name)
+                .is_none_or(|account| account.current(at).all(|lease| lease.is_known()))
+        })
+    }
+
+    /// Whether a lease of these runs low.
+    pub(crate) fn runs_low(&mut self, accounts: &[Arc<str>], at: SystemTime, now: Instant) -> bool {
+        let mut low = false;
+        for name in accounts {
+            if let Some(account) = self.accounts.get_mut(name)
+                && account.current(at).any(|lease| lease.runs_low(now))
+            {
+                self.hot.insert(name.clone());
+                low = true;
+            }
+        }
+        low
+    }
+
+    /// Somebody needs what is idle of a budget.
+    pub(crate) fn recall(&mut self, id: &BudgetId, now: Instant) {
+        if let Some(lease) = self.lease(id) {
+            lease.recall(now);
+            self.hot.insert(id.account.clone());
+        }
+    }
+
+    /// The leases that there is something to ask, or to give back, for: of all accounts, or of those alone that somebody waits for.
+    pub(crate) fn due(&mut self, which: Which, clock: SystemTime, now: Instant) -> Vec<BudgetId> {
+        let at = self.time(clock);
+        let mut due = Vec::new();
+        let hot = std::mem::take(&mut self.hot);
+        let (names, idle): (Vec<_>, _) = match which {
+            Which::Hot => (hot.into_iter().collect(), Duration::MAX),
+            Which::All { idle } => (self.accounts.keys().cloned().collect(), idle),
+        };
+        for name in &names {
+            let Some(account) = self.accounts.get_mut(name) else {
+                continue;
+            };
+            account.roll(at, now);
+            let Account {
+                budgets, leases, ..
+            } = account;
+            for lease in leases {
+                let unused = !budgets.iter().any(|b| b.window == lease.budget.window);
+                if lease.is_due(unused, idle, at, now) {
+                    due.push(id(name, lease));
+                }
+                if lease.is_wanted() {
+                    self.hot.insert(name.clone());
+                }
+            }
+        }
+        due.sort_unstable();
+        due
+    }
+
+    /// Gives back all that is free, because the process ends.
+    pub(crate) fn give_all_back(&mut self) -> Vec<BudgetId> {
+        let mut due = Vec::new();
+        for (name, account) in &mut self.accounts {
+            for lease in &mut account.leases {
+                lease.give_back();
+                if lease.keep() < lease.size() {
+                    due.push(id(name, lease));
+                }
+            }
+        }
+        due.sort_unstable();
+        due
+    }
+
+    pub(crate) fn lease(&mut self, id: &BudgetId) -> Option<&mut Lease> {
+        let account = self.accounts.get_mut(&id.account)?;
+        account
+            .leases
+            .iter_mut()
+            .find(|l| l.start == id.start && l.span == id.span)
+    }
+
+    /// Takes the database's answers.
+    pub(crate) fn apply(&mut self, answers: impl IntoIterator<Item = (BudgetId, Answer)>) {
+        for (id, answer) in answers {
+            if let Some(lease) = self.lease(&id) {
+                lease.apply(answer);
+            }
+        }
+    }
+
+    /// The database has heard of this holder: leases are good until then.
+    pub(crate) fn renew(&mut self, until: Instant) {
+        self.valid_until = self.valid_until.max(Some(until));
+    }
+
+    /// The database knows this holder no more, or under a newer name: nothing is leased.
+    pub(crate) fn begin_again(&mut self, marks: &mut dyn Marks) {
+        self.valid_until = None;
+        for lease in self.accounts.values_mut().flat_map(|a| &mut a.leases) {
+            lease.begin_again();
+            if let Some(at) = lease.mark.take() {
+                marks.forget(at);
+            }
+        }
+    }
+
+    /// Forgets leases of windows that are over once nothing is left to do for them.
+    pub(crate) fn forget_past(&mut self, clock: SystemTime, marks: &mut dyn Marks) {
+        let at = self.time(clock);
+        for account in self.accounts.values_mut() {
+            account.leases.retain(|lease| {
+                let stays = lease.contains(at) || !lease.is_done() || !lease.has_arrived();
+                if let (false, Some(at)) = (stays, lease.mark) {
+                    marks.forget(at);
+                }
+                stays
+            });
+        }
+        self.accounts
+            .retain(|_, account| !account.budgets.is_empty() || !account.leases.is_empty());
+    }
+}

@@ -1,0 +1,306 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+use super::{Standing, Wish, recent::Recent};
+use crate::{
+    catalog::Money,
+    store::{Balance, Budget},
+};
+
+/// After a recall, what becomes free goes back at once for so long.
+const RECALLED: Duration = Duration::from_secs(1);
+
+/// A holder's lease on a budget over one window. Amounts in nano-dollars.
+pub(crate) struct Lease {
+    pub(super) budget: Budget,
+    /// The budget's window as text.
+    pub(super) span: Arc<str>,
+    pub(super) start: SystemTime,
+    pub(super) end: Option<SystemTime>,
+    /// What was granted and committed, all in all, less what was given back.
+    size: i64,
+    /// The part of it that is on its way back. It may be counted as gone already or not: it is not used.
+    returning: i64,
+    /// What is held and what was spent since this process holds the lease.
+    used: i64,
+    /// The part of `used` that is held.
+    held: i64,
+    open: HashMap<u64, i64>,
+    /// How the budget stood when the database last answered, and what this holder had out of it.
+    seen: Option<Answer>,
+    /// What calls wait for, in their order.
+    waiting: BTreeMap<u64, i64>,
+    recent: Recent,
+    touched: Instant,
+    recalled: Option<Instant>,
+    /// Whether the recall has been taken notice of.
+    answering: bool,
+    /// Whether the budget's limit is to be told to the database.
+    pub(super) announce: bool,
+    /// Where the marks keep it.
+    pub(super) mark: Option<usize>,
+}
+
+/// What the database says of a budget and of a holder's lease on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) standing: Standing,
+    /// The lease: all that was granted, less what was given back.
+    pub(crate) size: i64,
+    /// How much of it has arrived as spending.
+    pub(crate) shipped: i64,
+    /// Whether that was all that had been granted before this answer.
+    pub(crate) arrived: bool,
+    /// Counts the rounds of questions.
+    pub(crate) round: u64,
+}
+
+impl Lease {
+    pub(super) fn new(
+        budget: Budget,
+        span: (SystemTime, Option<SystemTime>),
+        now: Instant,
+    ) -> Self {
+        Self {
+            span: budget.window.to_string().into(),
+            budget,
+            start: span.0,
+            end: span.1,
+            size: 0,
+            returning: 0,
+            used: 0,
+            held: 0,
+            open: HashMap::new(),
+            seen: None,
+            waiting: BTreeMap::new(),
+            recent: Recent::new(now),
+            touched: now,
+            recalled: None,
+            answering: false,
+            announce: true,
+            mark: None,
+        }
+    }
+
+    pub(super) fn contains(&self, at: SystemTime) -> bool {
+        self.start <= at && self.end.is_none_or(|end| at < end)
+    }
+
+    pub(crate) fn free(&self) -> i64 {
+        self.size - self.returning - self.used
+    }
+
+    pub(crate) fn end(&self) -> Option<SystemTime> {
+        self.end
+    }
+
+    pub(crate) fn limit(&self) -> i64 {
+        self.budget.limit.nanos()
+    }
+
+    /// Whether the limit replaces one that the database may have.
+    pub(crate) fn announces(&self) -> bool {
+        self.announce
+    }
+
+    pub(crate) fn size(&self) -> i64 {
+        self.size
+    }
+
+    pub(crate) fn used(&self) -> i64 {
+        self.used
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.seen.is_some()
+    }
+
+    /// Holds, whether or not there is room: that was asked before.
+    pub(super) fn hold(&mut self, serial: u64, nanos: i64, now: Instant) {
+        self.used += nanos;
+        self.held += nanos;
+        *self.open.entry(serial).or_insert(0) += nanos;
+        self.touched = now;
+    }
+
+    /// Undoes a hold.
+    pub(super) fn take_back(&mut self, serial: u64, nanos: i64) {
+        if let Some(open) = self.open.get_mut(&serial) {
+            *open -= nanos;
+            self.used -= nanos;
+            self.held -= nanos;
+            if *open == 0 {
+                self.open.remove(&serial);
+            }
+        }
+    }
+
+    /// What was held becomes what was spent; a hold that this lease does not know was none here, but what it cost counts.
+    pub(super) fn settle(&mut self, serial: u64, spent: i64, now: Instant) {
+        let held = self.open.remove(&serial).unwrap_or(0);
+        self.held -= held;
+        self.used += spent - held;
+        self.recent.add(spent, now);
+        self.touched = now;
+    }
+
+    pub(super) fn balance(&self) -> Balance {
+        let others = self.seen.map_or((0, 0), |seen| {
+            let Standing {
+                posted,
+                granted,
+                excess,
+                ..
+            } = seen.standing;
+            (
+                posted + excess - seen.shipped,
+                granted - (seen.size - seen.shipped),
+            )
+        });
+        Balance {
+            budget: self.budget.clone(),
+            posted: Money::from_nanos(others.0.max(0) + self.used - self.held),
+            reserved: Money::from_nanos(others.1.max(0) + self.held),
+        }
+    }
+
+    /// Whether no lease could ever pay `nanos`: that needs no question.
+    pub(super) fn is_out_of_reach(&self, nanos: i64) -> bool {
+        self.balance().is_spent() || nanos > self.budget.limit.nanos()
+    }
+
+    pub(super) fn wait(&mut self, ticket: u64, nanos: i64) {
+        self.waiting.insert(ticket, nanos);
+    }
+
+    pub(super) fn leave(&mut self, ticket: u64) {
+        self.waiting.remove(&ticket);
+    }
+
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether the database has said, in a round after `round`, that there is no room for `nanos`, and nothing is held anywhere that
+    /// may become free.
+    pub(super) fn is_hopeless(&self, nanos: i64, round: u64) -> bool {
+        self.seen.is_some_and(|seen| {
+            let out = seen.standing.granted - (seen.size - seen.shipped);
+            seen.round > round
+                && out <= 0
+                && self.held == 0
+                && nanos > self.free() + seen.standing.room()
+        })
+    }
+
+    /// Whether to ask for more before anybody waits: less than a quarter is left of what is spent in a while.
+    pub(super) fn runs_low(&mut self, now: Instant) -> bool {
+        let recent = self.recent.get(now);
+        recent > 0
+            && self.free() < recent / 4
+            && self.seen.is_none_or(|seen| seen.standing.room() > 0)
+    }
+
+    pub(crate) fn wish(&mut self, now: Instant) -> Wish {
+        let mut free = self.free().max(0);
+        let mut needs = Vec::new();
+        for &nanos in self.waiting.values() {
+            let given = free.min(nanos);
+            free -= given;
+            if nanos > given {
+                needs.push(nanos - given);
+            }
+        }
+        // Whoever was asked for idle money takes none for later.
+        let slice = match self.is_recalled(now) {
+            true => 0,
+            false => self.recent.get(now) - self.free().max(0),
+        };
+        Wish { needs, slice }
+    }
+
+    /// Somebody else needs what is idle here.
+    pub(super) fn recall(&mut self, now: Instant) {
+        self.recalled = Some(now);
+        self.answering = false;
+    }
+
+    pub(super) fn is_recalled(&self, now: Instant) -> bool {
+        self.recalled
+            .is_some_and(|at| now.saturating_duration_since(at) < RECALLED)
+    }
+
+    /// Puts what is not needed here on its way back, and says whether there is anything to ask or to tell. `unused` is a lease of a
+    /// window that no budget counts over any more.
+    pub(super) fn is_due(
+        &mut self,
+        unused: bool,
+        idle: Duration,
+        at: SystemTime,
+        now: Instant,
+    ) -> bool {
+        let recalled = self.is_recalled(now);
+        let idle = unused || recalled || self.is_idle(idle, at, now);
+        if idle && self.free() > 0 && !self.is_wanted() {
+            self.give_back();
+        }
+        let low = !idle && self.contains(at) && self.runs_low(now);
+        let told = recalled && !std::mem::replace(&mut self.answering, true);
+        let announces = self.announce && !unused && self.contains(at);
+        self.is_wanted() || low || told || announces || self.returning > 0
+    }
+
+    /// Whether nothing has moved for `idle`, or the window is over.
+    pub(super) fn is_idle(&self, idle: Duration, at: SystemTime, now: Instant) -> bool {
+        !self.contains(at) || now.saturating_duration_since(self.touched) >= idle
+    }
+
+    /// Puts all that is free on its way back; what the lease shall be then.
+    pub(crate) fn give_back(&mut self) -> i64 {
+        self.returning += self.free().max(0);
+        self.size - self.returning
+    }
+
+    /// What the lease may be at most while something is on its way back.
+    pub(crate) fn keep(&self) -> i64 {
+        self.size - self.returning
+    }
+
+    /// The database has answered: what it says is so, whatever came of the questions before.
+    pub(super) fn apply(&mut self, answer: Answer) {
+        self.size = answer.size;
+        self.returning = 0;
+        self.announce = false;
+        self.seen = Some(answer);
+        // More was spent than was held, and all that had been granted has arrived: the database counts the rest by itself.
+        if self.open.is_empty() && answer.arrived {
+            self.used = self.used.min(answer.shipped);
+        }
+    }
+
+    /// A new epoch: nothing is granted to it yet. What is held or was spent before belongs to the past lease.
+    pub(super) fn begin_again(&mut self) {
+        self.size = 0;
+        self.returning = 0;
+        self.used = 0;
+        self.held = 0;
+        self.open.clear();
+        self.seen = None;
+        self.announce = true;
+    }
+
+    /// Nothing is held, wanted, or to be given back.
+    pub(super) fn is_done(&self) -> bool {
+        self.open.is_empty() && self.waiting.is_empty() && self.returning == 0 && self.free() <= 0
+    }
+
+    /// Whether all that was spent has arrived as spending.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.used == 0 || self.seen.is_some_and(|seen| seen.shipped >= self.used)
+    }
+}

@@ -1,0 +1,35 @@
+//! Leases on budgets, as pure arithmetic: no IO, no clock of its own.
+//!
+//! A budget of one of its windows is a [`Standing`] that all holders share; a database keeps it. A holder has a [`Book`] with a
+//! [`Lease`] per budget: money that was granted to it and committed, from which it may hold without asking. In nano-dollars:
+//!
+//! - shared: `posted + granted <= limit`, always, and `granted` is the sum over all leases of `size - shipped`;
+//! - here: `used <= size`, where `used` is what is held and what was spent, and only holds beyond the lease (which an operator may
+//!   allow while the database is away) and provider bills beyond the worst case break it.
+//!
+//! So what was and will be spent of a budget is at most `posted + granted`, and that at most the limit.
+
+mod account;
+mod book;
+mod held;
+mod recent;
+mod standing;
+
+pub(crate) use account::{Marks, Short};
+pub(crate) use book::{Book, Which};
+pub(crate) use held::{Answer, Lease};
+pub(crate) use standing::{Standing, Wish};
+
+use std::{sync::Arc, time::SystemTime};
+
+/// A budget over one of its windows.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct BudgetId {
+    pub(crate) account: Arc<str>,
+    /// The window as text.
+    pub(crate) span: Arc<str>,
+    pub(crate) start: SystemTime,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,359 @@
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    PostgresStore, epochs, failed,
+    keeper::Keeper,
+    marks::MarkFile,
+    pool::{Pool, answered},
+    unavailable,
+};
+use crate::{
+    catalog::Money,
+    error::{Error, ErrorKind},
+    store::{
+        Balance, Budget, Budgets, Hold, OnStoreDown, StoreFuture,
+        lease::{Book, Short},
+    },
+};
+
+/// How leases are held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseTerms {
+    /// A folder of this process alone, for what is used of its leases. With it a process that was killed has its money back as soon
+    /// as it starts again; without it, whatever its leases had counts as spent.
+    pub folder: Option<PathBuf>,
+    /// How long a call waits, at most, for money that the leases in memory do not have.
+    pub patience: Duration,
+    /// How long leases are good without word from the database.
+    pub ttl: Duration,
+    /// Money that nobody has asked for during this time goes back.
+    pub idle: Duration,
+}
+
+impl Default for LeaseTerms {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            patience: Duration::from_millis(250),
+            ttl: Duration::from_secs(600),
+            idle: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Budgets that any number of processes share through one PostgreSQL, and never overspend.
+///
+/// Each process holds a lease on a part of each budget that it spends from, granted and committed before it is used, and holds and
+/// settles in memory. It asks for more before it runs out. A call for which a lease has no room waits a bounded time: for a grant,
+/// for what others have idle, or for what calls under way turn out not to cost. It is refused when the database says that there is no
+/// room. Rows that arrive in the [ledger](super::PostgresLedger) move what they cost from the lease to what is spent.
+///
+/// No lease ends by time alone. It is closed by its holder; by the next process with the same folder; or by an operator who knows
+/// that the holder is gone, with [`close_dead`](Self::close_dead).
+pub struct LeasedBudgets {
+    shared: Arc<Shared>,
+}
+
+/// What calls and the keeper share.
+pub(super) struct Shared {
+    pub(super) pool: Arc<Pool>,
+    pub(super) name: Arc<str>,
+    pub(super) terms: LeaseTerms,
+    pub(super) desk: Mutex<Desk>,
+    /// For the keeper: there is something to ask.
+    pub(super) wake: Notify,
+    /// For waiting calls: something may have become free.
+    pub(super) changed: Notify,
+    pub(super) waiting: AtomicUsize,
+    /// Rounds of questions begun; the last that was answered; those that failed.
+    pub(super) rounds: AtomicU64,
+    pub(super) answered: AtomicU64,
+    pub(super) failures: AtomicU64,
+    pub(super) down: AtomicBool,
+    pub(super) recalled: AtomicBool,
+    pub(super) replayed: AtomicBool,
+    pub(super) closing: AtomicBool,
+    pub(super) closed: watch::Sender<bool>,
+}
+
+/// The leases, and where what is used of them is written down.
+pub(super) struct Desk {
+    pub(super) book: Book,
+    pub(super) marks: MarkFile,
+}
+
+impl LeasedBudgets {
+    /// Budgets on leases from `store`. The database need not be there yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] if the folder of the terms cannot be used, or belongs to another process.
+    pub fn open(store: &PostgresStore, terms: LeaseTerms) -> Result<Self, Error> {
+        let marks = MarkFile::open(terms.folder.as_deref())?;
+        let shared = Arc::new(Shared {
+            pool: store.pool.clone(),
+            name: marks.holder(),
+            terms,
+            desk: Mutex::new(Desk {
+                book: Book::default(),
+                marks,
+            }),
+            wake: Notify::new(),
+            changed: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            rounds: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            down: AtomicBool::new(false),
+            recalled: AtomicBool::new(false),
+            replayed: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            closed: watch::Sender::new(false),
+        });
+        Keeper::start(Arc::clone(&shared));
+        Ok(Self { shared })
+    }
+
+    /// The name under which this process holds leases, for [`PostgresStore::ledger`].
+    #[must_use]
+    pub fn holder(&self) -> Arc<str> {
+        self.shared.name.clone()
+    }
+
+    /// Gives an account its budgets in place of those it had, here and in the database. A limit that is lower than what is out
+    /// already applies as soon as that fits under it. While the database is away and leases are used up, calls are made if one of
+    /// the accounts that pay for them is [open](OnStoreDown::Open).
+    pub fn set(&self, account: impl Into<Arc<str>>, budgets: Vec<Budget>, on_down: OnStoreDown) {
+        self.shared
+            .desk()
+            .book
+            .set(account.into(), budgets, on_down);
+        self.shared.wake.notify_one();
+    }
+
+    /// How an account stands, one balance per budget, as far as this process knows: what others do it learns when it asks for more.
+    #[must_use]
+    pub fn balances(&self, account: &str) -> Vec<Balance> {
+        let mut desk = self.shared.desk();
+        desk.book
+            .balances(account, SystemTime::now(), Instant::now())
+    }
+
+    /// The names of all accounts with budgets, sorted.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<Arc<str>> {
+        self.shared.desk().book.names()
+    }
+
+    /// Whether the database answered when it was last asked.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        !self.shared.down.load(Ordering::SeqCst)
+    }
+
+    /// Says that all rows of the processes before this one, with the same folder, are in the ledger. What their leases had and no row
+    /// explains was held by calls under way when they died: it counts as spent.
+    pub fn replayed(&self) {
+        self.shared.replayed.store(true, Ordering::SeqCst);
+        self.shared.wake.notify_one();
+    }
+
+    /// Gives back what is free, and holds nothing any more. To be called once calls have ended and their rows are in the ledger; what
+    /// is not stays out until the next process with the same folder has brought it there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if the database could not be told.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        self.shared.wake.notify_one();
+        let mut closed = self.shared.closed.subscribe();
+        let _ = closed.wait_for(|closed| *closed).await;
+        match self.is_up() {
+            true => Ok(()),
+            false => Err(unavailable("idle leases could not be given back")),
+        }
+    }
+
+    /// Closes the leases of another holder, which is gone for good; all that was out counts as spent. Returns how much that was, or
+    /// `None` if the holder may be alive: its leases are good still by the database's clock, and `sure` does not say otherwise.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if the database does not answer.
+    pub async fn close_dead(
+        store: &PostgresStore,
+        holder: &str,
+        sure: bool,
+    ) -> Result<Option<Money>, Error> {
+        answered(async {
+            let mut connection = store.pool.get().await?;
+            let lost = epochs::close_dead(&mut connection, holder, sure).await;
+            let lost = lost.map_err(failed("the leases cannot be closed"))?;
+            Ok(lost.map(Money::from_nanos))
+        })
+        .await
+    }
+
+    fn try_hold(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Short> {
+        let (clock, now) = (SystemTime::now(), Instant::now());
+        let mut desk = self.shared.desk();
+        let Desk { book, marks } = &mut *desk;
+        let hold = book.hold(accounts, amount, clock, now, marks)?;
+        if book.runs_low(accounts, hold.at, now) {
+            self.shared.wake.notify_one();
+        }
+        Ok(hold)
+    }
+
+    /// Waits for a hold until there is one, or it is clear that there will be none.
+    async fn wait_for(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error> {
+        let shared = &*self.shared;
+        let deadline = Instant::now() + shared.terms.patience;
+        let place = Place::take(shared, accounts, amount);
+        let asked = shared.rounds.load(Ordering::SeqCst);
+        let failures = shared.failures.load(Ordering::SeqCst);
+        loop {
+            let changed = shared.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let refusal = match self.try_hold(accounts, amount) {
+                Ok(hold) => return Ok(hold),
+                Err(Short::Now(refusal)) => refusal,
+                Err(short) => return Err(short.into()),
+            };
+            place.queue();
+            if shared.failures.load(Ordering::SeqCst) > failures {
+                return self.while_down(accounts, amount);
+            }
+            if shared.desk().book.is_hopeless(accounts, amount, asked) {
+                return Err(refusal);
+            }
+            if timeout_at(deadline, changed).await.is_err() {
+                let heard = shared.answered.load(Ordering::SeqCst) > asked;
+                let up = heard && shared.desk().book.are_known(accounts);
+                return match up {
+                    true => Err(refusal),
+                    false => self.while_down(accounts, amount),
+                };
+            }
+        }
+    }
+
+    /// Nobody can tell what was spent.
+    fn while_down(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error> {
+        let (clock, now) = (SystemTime::now(), Instant::now());
+        let mut desk = self.shared.desk();
+        let Desk { book, marks } = &mut *desk;
+        book.hold_open(accounts, amount, clock, now, marks)
+            .ok_or_else(|| {
+                unavailable("the budget cannot be checked: the database does not answer")
+            })
+    }
+}
+
+impl Budgets for LeasedBudgets {
+    fn hold(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error> {
+        self.try_hold(accounts, amount).map_err(Error::from)
+    }
+
+    fn wait<'a>(
+        &'a self,
+        accounts: &'a [Arc<str>],
+        amount: Money,
+    ) -> Option<StoreFuture<'a, Hold>> {
+        Some(Box::pin(self.wait_for(accounts, amount)))
+    }
+
+    fn settle(&self, accounts: &[Arc<str>], hold: Hold, spent: Money) {
+        let recalled = {
+            let mut desk = self.shared.desk();
+            let Desk { book, marks } = &mut *desk;
+            book.settle(accounts, hold, spent, Instant::now(), marks)
+        };
+        if recalled {
+            self.shared.wake.notify_one();
+        }
+        if self.shared.waiting.load(Ordering::SeqCst) > 0 {
+            self.shared.changed.notify_waiters();
+        }
+    }
+
+    fn balance(&self, account: &str) -> Option<Balance> {
+        self.balances(account).into_iter().min_by_key(Balance::room)
+    }
+}
+
+/// A call's place in the queues of the leases that it lacks; it leaves them when dropped.
+struct Place<'a> {
+    shared: &'a Shared,
+    accounts: &'a [Arc<str>],
+    amount: Money,
+    ticket: u64,
+}
+
+impl<'a> Place<'a> {
+    fn take(shared: &'a Shared, accounts: &'a [Arc<str>], amount: Money) -> Self {
+        shared.waiting.fetch_add(1, Ordering::SeqCst);
+        let ticket = shared.desk().book.ticket();
+        Self {
+            shared,
+            accounts,
+            amount,
+            ticket,
+        }
+    }
+
+    fn queue(&self) {
+        let mut desk = self.shared.desk();
+        desk.book.wait(self.accounts, self.amount, self.ticket);
+        drop(desk);
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.shared.waiting.fetch_sub(1, Ordering::SeqCst);
+        let mut desk = self.shared.desk();
+        desk.book.leave(self.accounts, self.ticket);
+    }
+}
+
+impl Drop for LeasedBudgets {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        self.shared.wake.notify_one();
+    }
+}
+
+impl From<Short> for Error {
+    fn from(short: Short) -> Self {
+        match short {
+            Short::Never(error) | Short::Now(error) => error,
+            Short::Unmarked => Error::new(
+                ErrorKind::Unavailable,
+                "the budget cannot be held: what is used of it cannot be written down",
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for LeasedBudgets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LeasedBudgets")
+            .field("holder", &self.shared.name)
+            .field("up", &self.is_up())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,191 @@
+use std::{
+    collections::HashMap,
+    fs::{self, File, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::Path,
+    sync::Arc,
+};
+
+use crate::{
+    error::Error,
+    store::lease::{BudgetId, Marks},
+};
+
+const MAGIC: &[u8; 8] = b"rungsmk1";
+/// Magic, the computer's boot, the holder, the epoch.
+const HEAD: usize = 8 + 16 + 16 + 8;
+/// The budget's hash, what is used, and that once more with all bits turned.
+const SLOT: usize = 16 + 8 + 8;
+
+/// How much of each lease is used, in a file of this holder alone. It is written, not synced: what is written survives the end of
+/// the process however it ends. The end of the computer it does not, and then it is not believed: the whole leases count as spent.
+pub(super) struct MarkFile {
+    file: Option<File>,
+    holder: Arc<str>,
+    /// Of the process before.
+    past: Past,
+    slots: usize,
+    free: Vec<usize>,
+}
+
+#[derive(Default)]
+struct Past {
+    epoch: i64,
+    used: HashMap<[u8; 16], i64>,
+}
+
+impl MarkFile {
+    /// The marks in a folder, which belong to one process at a time. Without a folder nothing is kept, and each start is another
+    /// holder's.
+    pub(super) fn open(folder: Option<&Path>) -> Result<Self, Error> {
+        let Some(folder) = folder else {
+            return Ok(Self {
+                file: None,
+                holder: name(fastrand::u128(..).to_le_bytes()),
+                past: Past::default(),
+                slots: 0,
+                free: Vec::new(),
+            });
+        };
+        let path = folder.join("leases");
+        let wrong = |e: io::Error| {
+            Error::internal(format!("cannot use {}: {e}", path.display())).with_source(e)
+        };
+        fs::create_dir_all(folder).map_err(wrong)?;
+        let mut options = File::options();
+        options.create(true).truncate(false).read(true).write(true);
+        let mut file = options.open(&path).map_err(wrong)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::internal(format!(
+                    "the folder {} is in use by another rungs process; give each process a folder of its own",
+                    folder.display()
+                )));
+            }
+            Err(TryLockError::Error(e)) => return Err(wrong(e)),
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(wrong)?;
+        let (holder, past) = read(&bytes);
+        Ok(Self {
+            file: Some(file),
+            holder: name(holder.unwrap_or_else(|| fastrand::u128(..).to_le_bytes())),
+            past,
+            slots: 0,
+            free: Vec::new(),
+        })
+    }
+
+    /// The name of the holder, the same at each start.
+    pub(super) fn holder(&self) -> Arc<str> {
+        self.holder.clone()
+    }
+
+    /// How much of a lease of the process before was used, as far as that is known.
+    pub(super) fn used(&self, epoch: i64, id: &BudgetId) -> Option<i64> {
+        // A lease without a mark, in a file that is of its epoch, was never used.
+        (self.past.epoch == epoch).then(|| self.past.used.get(&hash(id)).copied().unwrap_or(0))
+    }
+
+    /// A new epoch, without marks.
+    pub(super) fn begin(&mut self, epoch: i64) -> io::Result<()> {
+        self.slots = 0;
+        self.free.clear();
+        if let Some(file) = &mut self.file {
+            let holder = u128::from_str_radix(&self.holder, 16).unwrap_or_default();
+            let mut head = Vec::with_capacity(HEAD);
+            head.extend_from_slice(MAGIC);
+            head.extend_from_slice(&boot().unwrap_or_default());
+            head.extend_from_slice(&holder.to_be_bytes());
+            head.extend_from_slice(&epoch.to_le_bytes());
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(&head)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, slot: usize, id: &BudgetId, used: i64) -> io::Result<()> {
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        let mut bytes = [0; SLOT];
+        bytes[..16].copy_from_slice(&hash(id));
+        bytes[16..24].copy_from_slice(&used.to_le_bytes());
+        bytes[24..].copy_from_slice(&(!used).to_le_bytes());
+        let at = u64::try_from(HEAD + slot * SLOT).unwrap_or(u64::MAX);
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(&bytes)
+    }
+}
+
+impl Marks for MarkFile {
+    fn mark(&mut self, at: Option<usize>, id: &BudgetId, used: i64) -> Option<usize> {
+        let slot = at.or_else(|| self.free.pop()).unwrap_or(self.slots);
+        match self.write(slot, id, used) {
+            Ok(()) => {
+                self.slots = self.slots.max(slot + 1);
+                Some(slot)
+            }
+            // What was written before says more than is used, or nothing was held yet.
+            Err(_) => at,
+        }
+    }
+
+    fn forget(&mut self, at: usize) {
+        self.free.push(at);
+    }
+}
+
+/// The holder of a file, and its marks if they can be believed.
+fn read(bytes: &[u8]) -> (Option<[u8; 16]>, Past) {
+    let Some((head, slots)) = bytes.split_first_chunk::<HEAD>() else {
+        return (None, Past::default());
+    };
+    if !head.starts_with(MAGIC) {
+        return (None, Past::default());
+    }
+    let part = |from: usize| -> [u8; 16] { head[from..from + 16].try_into().unwrap_or_default() };
+    let holder = u128::from_be_bytes(part(24)).to_le_bytes();
+    if boot() != Some(part(8)) {
+        return (Some(holder), Past::default());
+    }
+    let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap_or_default());
+    let mut past = Past {
+        epoch: number(&head[40..]),
+        used: HashMap::new(),
+    };
+    for slot in slots.chunks_exact(SLOT) {
+        let used = number(&slot[16..24]);
+        if used != !number(&slot[24..]) {
+            // One mark that is damaged is reason to believe none.
+            return (Some(holder), Past::default());
+        }
+        past.used
+            .insert(slot[..16].try_into().unwrap_or_default(), used);
+    }
+    (Some(holder), past)
+}
+
+fn name(holder: [u8; 16]) -> Arc<str> {
+    format!("{:032x}", u128::from_le_bytes(holder)).into()
+}
+
+fn hash(id: &BudgetId) -> [u8; 16] {
+    let start = super::rows::millis(id.start).to_le_bytes();
+    let mut hasher = blake3::Hasher::new();
+    for part in [id.account.as_bytes(), id.span.as_bytes(), &start] {
+        hasher.update(part).update(&[0]);
+    }
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    hash
+}
+
+/// Names the time since the computer was started; the page cache is as old.
+fn boot() -> Option<[u8; 16]> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let digits: String = id.trim().chars().filter(|c| *c != '-').collect();
+    Some(u128::from_str_radix(&digits, 16).ok()?.to_be_bytes())
+}

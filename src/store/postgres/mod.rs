@@ -1,0 +1,114 @@
+//! Ledger, keys and budgets in PostgreSQL, for any number of processes at once.
+//!
+//! # What is on the path of a call
+//! Nothing: the ledger is written behind it, and budgets are held from leases in memory. A call waits for the database only when a
+//! lease has no room for it, and then for a bounded time; see [`LeasedBudgets`].
+//!
+//! # What the database must promise
+//! That it does not lose what it has committed: `synchronous_commit` is on, and a standby that takes over has it all. A grant that
+//! vanishes while it is in use is money that is spent twice.
+//!
+//! # Errors
+//! A database that does not answer is [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable): statements end after two seconds,
+//! locks after half a second, and nobody waits longer than 50 ms for a connection that others use. It may come back at any time.
+
+mod births;
+mod budgets;
+mod epochs;
+mod keeper;
+mod keys;
+mod leases;
+mod ledger;
+mod marks;
+mod pool;
+mod posting;
+mod rows;
+mod schema;
+mod standing;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+pub use budgets::{LeaseTerms, LeasedBudgets};
+pub use keys::PostgresKeys;
+pub use ledger::PostgresLedger;
+
+use pool::Pool;
+
+use crate::error::{Error, ErrorKind};
+
+/// One PostgreSQL database. Clones share its connections.
+///
+/// Must be used on a tokio runtime.
+#[derive(Clone)]
+pub struct PostgresStore {
+    pool: Arc<Pool>,
+}
+
+impl PostgresStore {
+    /// A database at a URL like `postgres://user:password@host/name`, with at most `connections` of them. Nothing is connected yet:
+    /// the schema is brought up to date by the first use that finds the database there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for what is no such URL.
+    pub fn new(url: &str, connections: u32) -> Result<Self, Error> {
+        let pool = Arc::new(Pool::new(url, connections.max(1))?);
+        Ok(Self { pool })
+    }
+
+    /// Connects, and brings the schema up to date. Any number of processes may do so at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer: it may be tried again, also by
+    /// using the store. [`ErrorKind::Internal`](crate::ErrorKind::Internal) if its schema is newer than this version knows, or a
+    /// step of the migration failed; the message names it.
+    pub async fn connect(&self) -> Result<(), Error> {
+        self.pool.ready().await
+    }
+
+    /// Its keys.
+    #[must_use]
+    pub fn keys(&self) -> PostgresKeys {
+        PostgresKeys::new(self.pool.clone())
+    }
+
+    /// Its ledger. `holder` is whose leases pay for the rows: [`LeasedBudgets::holder`], if there are leased budgets.
+    #[must_use]
+    pub fn ledger(&self, holder: Option<Arc<str>>) -> PostgresLedger {
+        PostgresLedger::new(self.pool.clone(), holder)
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}
+
+/// How long a client may wait until it asks again while the database is away.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// The client learns no more than whether it may try again.
+fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> Error {
+    move |error| {
+        let answered = error.as_database_error().and_then(|e| e.code());
+        // Classes of SQLSTATE: transaction rollback, resources, intervention (time-outs, shutdown), system, read-only.
+        let passing = answered.is_none_or(|code| {
+            ["40", "53", "55", "57", "58", "25"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        });
+        match passing {
+            true => unavailable(what).with_source(error),
+            false => Error::internal(what).with_source(error),
+        }
+    }
+}
+
+fn unavailable(what: &'static str) -> Error {
+    Error::new(ErrorKind::Unavailable, what).retry_after(RETRY_AFTER)
+}

@@ -1,0 +1,35 @@
+use sqlx::PgConnection;
+
+use crate::{
+    error::Error,
+    store::schema::{Schema, Step},
+};
+
+/// In order. A released one never changes: its checksum is in every database.
+const SCHEMA: Schema = Schema(&[
+    Step {
+        version: 1,
+        name: "ledger",
+        sql: include_str!("../../../migrations/postgres/0001_ledger.sql"),
+    },
+    Step {
+        version: 2,
+        name: "keys",
+        sql: include_str!("../../../migrations/postgres/0002_keys.sql"),
+    },
+    Step {
+        version: 3,
+        name: "budgets",
+        sql: include_str!("../../../migrations/postgres/0003_budgets.sql"),
+    },
+    Step {
+        version: 4,
+        name: "memory",
+        sql: include_str!("../../../migrations/postgres/0004_memory.sql"),
+    },
+]);
+
+/// The lock is the database's own, which it frees when the connection ends.
+pub(super) async fn apply(connection: &mut PgConnection, database: &str) -> Result<(), Error> {
+    SCHEMA.apply(connection, database, "another database").await
+}

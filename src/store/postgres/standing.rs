@@ -1,0 +1,133 @@
+use std::sync::Arc;
+
+use sqlx::{PgConnection, Row, postgres::PgRow};
+
+use super::rows::{millis, text, time};
+use crate::store::lease::{BudgetId, Standing};
+
+/// A budget's row, locked until the transaction ends. All transactions lock budgets in the same order, and before leases.
+pub(super) struct Locked {
+    pub(super) id: BudgetId,
+    pub(super) end_ms: i64,
+    pub(super) standing: Standing,
+    pub(super) recall: i64,
+}
+
+/// Names of budgets as columns.
+#[derive(Default)]
+pub(super) struct Ids {
+    pub(super) account: Vec<String>,
+    pub(super) span: Vec<String>,
+    pub(super) start: Vec<i64>,
+}
+
+impl Ids {
+    pub(super) fn of<'a>(ids: impl IntoIterator<Item = &'a BudgetId>) -> Self {
+        let mut columns = Self::default();
+        for id in ids {
+            columns.account.push(text(&id.account).into_owned());
+            columns.span.push(id.span.to_string());
+            columns.start.push(millis(id.start));
+        }
+        columns
+    }
+}
+
+/// Reads the name of a budget from a row.
+pub(super) fn id(row: &PgRow) -> Result<BudgetId, sqlx::Error> {
+    Ok(BudgetId {
+        account: row.try_get::<&str, _>("account")?.into(),
+        span: row.try_get::<&str, _>("span")?.into(),
+        start: time(row.try_get("start_ms")?),
+    })
+}
+
+/// Locks the budgets of these names.
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    ids: &Ids,
+) -> Result<Vec<Locked>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT budgets.* FROM budgets \
+         JOIN unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS wanted (account, span, start_ms) USING (account, span, start_ms) \
+         ORDER BY budgets.account, budgets.span, budgets.start_ms FOR UPDATE OF budgets",
+    )
+    .bind(&ids.account)
+    .bind(&ids.span)
+    .bind(&ids.start)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(locked).collect()
+}
+
+/// Locks the budgets of these accounts whose windows touch the time from `first` to `last`.
+pub(super) async fn lock_during(
+    connection: &mut PgConnection,
+    accounts: &[Arc<str>],
+    first: i64,
+    last: i64,
+) -> Result<Vec<Locked>, sqlx::Error> {
+    let accounts: Vec<_> = accounts.iter().map(|a| text(a)).collect();
+    let rows = sqlx::query(
+        "SELECT * FROM budgets WHERE account = ANY($1) AND start_ms <= $3 AND end_ms > $2 \
+         ORDER BY account, span, start_ms FOR UPDATE",
+    )
+    .bind(accounts)
+    .bind(first)
+    .bind(last)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(locked).collect()
+}
+
+fn locked(row: &PgRow) -> Result<Locked, sqlx::Error> {
+    Ok(Locked {
+        id: id(row)?,
+        end_ms: row.try_get("end_ms")?,
+        recall: row.try_get("recall")?,
+        standing: Standing {
+            limit: row.try_get("limit_nanos")?,
+            target: row.try_get("target_nanos")?,
+            posted: row.try_get("posted_nanos")?,
+            granted: row.try_get("granted_nanos")?,
+            excess: row.try_get("excess_nanos")?,
+            unexplained: row.try_get("unexplained_nanos")?,
+        },
+    })
+}
+
+/// Writes locked budgets back.
+pub(super) async fn save(
+    connection: &mut PgConnection,
+    rows: &[Locked],
+) -> Result<(), sqlx::Error> {
+    let ids = Ids::of(rows.iter().map(|row| &row.id));
+    let column = |of: fn(&Standing) -> i64| -> Vec<i64> {
+        rows.iter().map(|row| of(&row.standing)).collect()
+    };
+    let targets: Vec<Option<i64>> = rows.iter().map(|row| row.standing.target).collect();
+    let recalls: Vec<i64> = rows.iter().map(|row| row.recall).collect();
+    sqlx::query(
+        "UPDATE budgets SET limit_nanos = n.limit_nanos, target_nanos = n.target_nanos, posted_nanos = n.posted_nanos, \
+         granted_nanos = n.granted_nanos, excess_nanos = n.excess_nanos, unexplained_nanos = n.unexplained_nanos, \
+         recall = n.recall \
+         FROM unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], \
+         $8::BIGINT[], $9::BIGINT[], $10::BIGINT[]) \
+         AS n (account, span, start_ms, limit_nanos, target_nanos, posted_nanos, granted_nanos, excess_nanos, \
+         unexplained_nanos, recall) \
+         WHERE budgets.account = n.account AND budgets.span = n.span AND budgets.start_ms = n.start_ms",
+    )
+    .bind(ids.account)
+    .bind(ids.span)
+    .bind(ids.start)
+    .bind(column(|s| s.limit))
+    .bind(targets)
+    .bind(column(|s| s.posted))
+    .bind(column(|s| s.granted))
+    .bind(column(|s| s.excess))
+    .bind(column(|s| s.unexplained))
+    .bind(recalls)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

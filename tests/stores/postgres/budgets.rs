@@ -1,0 +1,350 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures_util::future::join_all;
+use rungs::{
+    Error, ErrorKind,
+    catalog::Money,
+    store::{
+        Budgets, Hold, LedgerRow, LedgerSink, OnStoreDown,
+        postgres::{LeaseTerms, LeasedBudgets},
+    },
+    testing::store_contract::{self as contract, row},
+};
+
+use super::Database;
+
+fn nanos(n: i64) -> Money {
+    Money::from_nanos(n)
+}
+
+async fn hold(book: &LeasedBudgets, accounts: &[Arc<str>], n: i64) -> Result<Hold, Error> {
+    match book.hold(accounts, nanos(n)) {
+        Err(_) => book.wait(accounts, nanos(n)).expect("it may wait").await,
+        held => held,
+    }
+}
+
+fn paid(accounts: &[Arc<str>], hold: Hold, n: i64) -> LedgerRow {
+    LedgerRow {
+        accounts: accounts.into(),
+        started: hold.at,
+        ..row(
+            &format!("req_{}_{}", hold.serial, fastrand::u64(..)),
+            1,
+            n,
+            Duration::ZERO,
+        )
+    }
+}
+
+async fn open(database: &Database, terms: LeaseTerms) -> LeasedBudgets {
+    let store = database.store();
+    store.connect().await.expect("it answers");
+    LeasedBudgets::open(&store, terms).expect("budgets")
+}
+
+fn set(book: &LeasedBudgets, account: &str, budget: &str) {
+    let budget = budget.parse().expect("a budget");
+    book.set(account, vec![budget], OnStoreDown::Closed);
+}
+
+const STANDS: &str =
+    "SELECT posted_nanos * 1000000 + granted_nanos FROM budgets WHERE account = 'key:k'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leased_budgets_keep_their_contract() {
+    let database = Database::new();
+    let book = open(&database, LeaseTerms::default()).await;
+    set(&book, "key:contract", "1/total");
+    set(&book, "tenant:contract", "0.5/total");
+    set(&book, "free:contract", "0/total");
+    contract::budgets(&book).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shipped_moves_from_granted_to_posted_once() {
+    let database = Database::new();
+    let book = open(&database, LeaseTerms::default()).await;
+    set(&book, "key:k", "0.000001/day");
+    let accounts = [Arc::from("key:k")];
+    let ledger = database.store().ledger(Some(book.holder()));
+    let held = hold(&book, &accounts, 100).await.expect("there is room");
+    assert_eq!(database.number(STANDS).await, 100);
+    book.settle(&accounts, held, nanos(40));
+    let rows = [paid(&accounts, held, 40)];
+    ledger.write(&rows).await.expect("written");
+    ledger.write(&rows).await.expect("written again");
+    assert_eq!(database.number(STANDS).await, 40_000_060);
+    book.close().await.expect("it closes");
+    assert_eq!(
+        database.number(STANDS).await,
+        40_000_000,
+        "at rest nothing is reserved"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_money_is_called_in_from_others_and_all_of_it_can_be_spent() {
+    let database = Database::new();
+    let books = join_all((0..3).map(|_| open(&database, LeaseTerms::default()))).await;
+    let accounts = [Arc::from("key:k")];
+    for book in &books {
+        set(book, "key:k", "0.000001/total");
+    }
+    // Everybody has something idle: what came back of a hold.
+    for book in &books {
+        let held = hold(book, &accounts, 300).await.expect("there is room");
+        book.settle(&accounts, held, nanos(1));
+    }
+    let start = Instant::now();
+    let big = hold(&books[0], &accounts, 990).await.expect("997 are idle");
+    assert!(
+        start.elapsed() < Duration::from_millis(300),
+        "{:?}",
+        start.elapsed()
+    );
+    let start = Instant::now();
+    let error = hold(&books[1], &accounts, 990).await.expect_err("no room");
+    assert_eq!(error.kind(), ErrorKind::Budget);
+    assert!(
+        start.elapsed() < Duration::from_millis(400),
+        "{:?}",
+        start.elapsed()
+    );
+    books[0].settle(&accounts, big, nanos(990));
+    for book in &books {
+        book.close().await.expect("it closes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_waits_for_a_settlement_elsewhere() {
+    let database = Database::new();
+    let terms = LeaseTerms {
+        patience: Duration::from_secs(5),
+        ..LeaseTerms::default()
+    };
+    let one = open(&database, terms.clone()).await;
+    let other = open(&database, terms).await;
+    let accounts = [Arc::from("key:k")];
+    for book in [&one, &other] {
+        set(book, "key:k", "0.000001/total");
+    }
+    let held = hold(&one, &accounts, 900).await.expect("there is room");
+    let (waited, ()) = tokio::join!(hold(&other, &accounts, 500), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        one.settle(&accounts, held, nanos(10));
+    });
+    waited.expect("890 came back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_holder_has_its_money_back_when_it_starts_again() {
+    let database = Database::new();
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("leases_of_a_killed");
+    let _ = std::fs::remove_dir_all(&folder);
+    let terms = LeaseTerms {
+        folder: Some(folder.clone()),
+        ..LeaseTerms::default()
+    };
+    let accounts = [Arc::from("key:k")];
+    let name = {
+        let book = open(&database, terms.clone()).await;
+        set(&book, "key:k", "0.000001/total");
+        let spent = hold(&book, &accounts, 100).await.expect("there is room");
+        book.settle(&accounts, spent, nanos(30));
+        let ledger = database.store().ledger(Some(book.holder()));
+        ledger
+            .write(&[paid(&accounts, spent, 30)])
+            .await
+            .expect("written");
+        hold(&book, &accounts, 200).await.expect("there is room");
+        let error = LeasedBudgets::open(&database.store(), terms.clone()).expect_err("in use");
+        assert!(error.message().contains("in use by another"), "{error}");
+        // Dropped, and not closed: nothing is given back. The file's lock goes with the process; here, with its tasks.
+        book.holder()
+    };
+    assert!(database.number(STANDS).await >= 30_000_200);
+    let book = again(&database, &terms).await;
+    assert_eq!(book.holder(), name);
+    set(&book, "key:k", "0.000001/total");
+    hold(&book, &accounts, 770)
+        .await
+        .expect("all but 30 spent and 200 held");
+    assert_eq!(database.number(STANDS).await, 30_000_970);
+    book.replayed();
+    let start = Instant::now();
+    while database.number(STANDS).await != 230_000_770 {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "what nothing explains is spent"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let unexplained = "SELECT unexplained_nanos FROM budgets";
+    assert_eq!(database.number(unexplained).await, 200);
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+async fn again(database: &Database, terms: &LeaseTerms) -> LeasedBudgets {
+    for _ in 0..500 {
+        if let Ok(book) = LeasedBudgets::open(&database.store(), terms.clone()) {
+            return book;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the folder stays in use");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_go_on_while_the_database_is_away_until_they_are_used_up() {
+    let mut database = Database::new();
+    let book = open(&database, LeaseTerms::default()).await;
+    let accounts = [Arc::from("key:k")];
+    set(&book, "key:k", "0.000001/total");
+    let held = hold(&book, &accounts, 400).await.expect("there is room");
+    book.settle(&accounts, held, nanos(0));
+    database.server.stop().expect("it stops");
+    let first = hold(&book, &accounts, 200).await.expect("the lease has it");
+    let second = hold(&book, &accounts, 200).await.expect("the lease has it");
+    let error = hold(&book, &accounts, 200)
+        .await
+        .expect_err("the lease is used up");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.get_retry_after().is_some());
+    assert!(!book.is_up());
+
+    let budget = "0.000001/total".parse().expect("a budget");
+    book.set("key:k", vec![budget], OnStoreDown::Open);
+    let open = hold(&book, &accounts, 200)
+        .await
+        .expect("made, and counted later");
+    database.server.restart().expect("it starts");
+    let ledger = database.store().ledger(Some(book.holder()));
+    let rows = [first, second, open].map(|hold| {
+        book.settle(&accounts, hold, nanos(200));
+        paid(&accounts, hold, 200)
+    });
+    ledger.write(&rows).await.expect("it is back");
+    let start = Instant::now();
+    while hold(&book, &accounts, 400).await.is_err() {
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "it recovers by itself"
+        );
+    }
+    assert_eq!(database.number(STANDS).await, 600_000_400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lower_limit_applies_as_soon_as_it_fits() {
+    let database = Database::new();
+    let book = open(&database, LeaseTerms::default()).await;
+    let accounts = [Arc::from("key:k")];
+    set(&book, "key:k", "0.000001/total");
+    let held = hold(&book, &accounts, 800).await.expect("there is room");
+    set(&book, "key:k", "0.0000003/total");
+    let limit = "SELECT limit_nanos FROM budgets";
+    let until = async |wanted: i64| {
+        let start = Instant::now();
+        while database.number(limit).await != wanted {
+            assert!(
+                start.elapsed() < Duration::from_secs(5),
+                "{}",
+                database.number(limit).await
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    until(800).await;
+    assert!(hold(&book, &accounts, 1).await.is_err());
+    let other = open(&database, LeaseTerms::default()).await;
+    other.set(
+        "key:k",
+        vec!["0.0000003/total".parse().expect("a budget")],
+        OnStoreDown::Closed,
+    );
+    book.settle(&accounts, held, nanos(100));
+    hold(&other, &accounts, 150).await.expect("700 came back");
+    until(300).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_closes_what_is_dead_and_nothing_else() {
+    let database = Database::new();
+    let accounts = [Arc::from("key:k")];
+    let book = open(&database, LeaseTerms::default()).await;
+    set(&book, "key:k", "0.000001/total");
+    let held = hold(&book, &accounts, 500).await.expect("there is room");
+    let store = database.store();
+    let name = book.holder();
+    let closed = LeasedBudgets::close_dead(&store, &name, false).await;
+    assert_eq!(closed.expect("it answers"), None, "it may be alive");
+    let lost = LeasedBudgets::close_dead(&store, &name, true)
+        .await
+        .expect("it answers");
+    assert_eq!(lost, Some(nanos(500)));
+    // It wakes up, sees that it has nothing, and begins anew.
+    book.settle(&accounts, held, nanos(500));
+    let start = Instant::now();
+    while hold(&book, &accounts, 400).await.is_err() {
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+    assert!(
+        hold(&book, &accounts, 200).await.is_err(),
+        "500 are spent, 400 held"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_is_born_with_what_the_ledger_knows() {
+    let database = Database::new();
+    let accounts: [Arc<str>; 1] = ["key:k_1".into()];
+    database
+        .store()
+        .ledger(None)
+        .write(&[row("req_old", 1, 700, Duration::from_secs(5))])
+        .await
+        .expect("written");
+    let book = open(&database, LeaseTerms::default()).await;
+    set(&book, "key:k_1", "0.000001/month");
+    let balance = async || {
+        let _ = hold(&book, &accounts, 400).await;
+        book.balance("key:k_1").expect("a budget").posted
+    };
+    // In the first seconds of a month, what was just before belongs to the last one.
+    let month = "0/month"
+        .parse::<rungs::store::Budget>()
+        .expect("a budget")
+        .window;
+    if SystemTime::now()
+        .duration_since(month.start(SystemTime::now()))
+        .expect("past")
+        > Duration::from_secs(60)
+    {
+        assert_eq!(balance().await, nanos(700));
+        assert!(hold(&book, &accounts, 301).await.is_err());
+    }
+    hold(&book, &accounts, 300).await.expect("that is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_than_fits_is_held_by_two_hundred_at_once() {
+    let database = Database::new();
+    let books = join_all((0..2).map(|_| open(&database, LeaseTerms::default()))).await;
+    let accounts = [Arc::from("key:k"), Arc::from("global")];
+    for book in &books {
+        set(book, "key:k", "0.000001/day");
+        set(book, "global", "0.00001/day");
+    }
+    let calls = (0..200).map(|i| hold(&books[i % 2], &accounts, 142));
+    let held = join_all(calls)
+        .await
+        .into_iter()
+        .filter(Result::is_ok)
+        .count();
+    assert_eq!(held, 7);
+}

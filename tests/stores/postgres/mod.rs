@@ -1,0 +1,50 @@
+//! PostgreSQL: every test has a server of its own.
+
+mod budgets;
+mod ledger;
+mod schema;
+
+use rungs::{
+    store::postgres::PostgresStore,
+    testing::servers::{Fsync, PostgresServer},
+};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+
+/// A server with one database.
+pub(super) struct Database {
+    pub(super) server: PostgresServer,
+    pub(super) url: String,
+}
+
+impl Database {
+    pub(super) fn new() -> Self {
+        Self::with(Fsync::Off, &[])
+    }
+
+    pub(super) fn with(fsync: Fsync, settings: &[&str]) -> Self {
+        let server = PostgresServer::with(fsync, settings).expect("PostgreSQL starts");
+        let url = server.database().expect("a database");
+        Self { server, url }
+    }
+
+    pub(super) fn store(&self) -> PostgresStore {
+        PostgresStore::new(&self.url, 4).expect("a URL")
+    }
+
+    /// Another program's connection.
+    pub(super) async fn raw(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.expect("it answers")
+    }
+
+    pub(super) async fn number(&self, sql: &str) -> i64 {
+        let mut raw = self.raw().await;
+        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut raw).await;
+        row.expect("a row").get(0)
+    }
+
+    pub(super) async fn run(&self, sql: &str) {
+        let mut raw = self.raw().await;
+        let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut raw).await;
+        done.expect("it is done");
+    }
+}
