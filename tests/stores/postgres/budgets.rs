@@ -196,7 +196,7 @@ async fn again(database: &Database, terms: &LeaseTerms) -> LeasedBudgets {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("the folder stays in use");
+    unreachable!("the folder stays in use")
 }
 
 #[tokio::test(flavor = "multi_thread")]

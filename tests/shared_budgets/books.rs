@@ -1,0 +1,74 @@
+use std::sync::Arc;
+
+use rungs::{
+    Error, ErrorKind,
+    catalog::Money,
+    store::{
+        Balance, Budgets, Hold, LedgerSink, Spent, StoreFuture,
+        postgres::{LeasedBudgets, PostgresLedger},
+    },
+};
+
+/// Wrong: asks the ledger what was spent, and lets a call through if its worst case fits.
+pub(crate) struct CheckThenAdd {
+    pub(crate) ledger: PostgresLedger,
+    pub(crate) limit: Money,
+    pub(crate) like: Arc<LeasedBudgets>,
+}
+
+impl Budgets for CheckThenAdd {
+    fn hold(&self, _: &[Arc<str>], _: Money) -> Result<Hold, Error> {
+        Err(Error::new(ErrorKind::Budget, "it must be looked up"))
+    }
+
+    fn wait<'a>(&'a self, _: &'a [Arc<str>], amount: Money) -> Option<StoreFuture<'a, Hold>> {
+        Some(Box::pin(async move {
+            let at = std::time::SystemTime::now();
+            let spent = self.ledger.spent(Spent::All, std::time::UNIX_EPOCH).await?;
+            match spent + amount <= self.limit {
+                true => Ok(Hold {
+                    amount,
+                    at,
+                    serial: 0,
+                }),
+                false => Err(Error::new(ErrorKind::Budget, "there is no room")),
+            }
+        }))
+    }
+
+    fn settle(&self, _: &[Arc<str>], _: Hold, _: Money) {}
+
+    fn balance(&self, account: &str) -> Option<Balance> {
+        self.like.balance(account)
+    }
+}
+
+/// Wrong: what was cut is given back whole.
+pub(crate) struct ReleaseOnCut(pub(crate) Arc<LeasedBudgets>);
+
+impl Budgets for ReleaseOnCut {
+    fn hold(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error> {
+        self.0.hold(accounts, amount)
+    }
+
+    fn wait<'a>(
+        &'a self,
+        accounts: &'a [Arc<str>],
+        amount: Money,
+    ) -> Option<StoreFuture<'a, Hold>> {
+        self.0.wait(accounts, amount)
+    }
+
+    fn settle(&self, accounts: &[Arc<str>], hold: Hold, spent: Money) {
+        let spent = if spent == hold.amount {
+            Money::ZERO
+        } else {
+            spent
+        };
+        self.0.settle(accounts, hold, spent);
+    }
+
+    fn balance(&self, account: &str) -> Option<Balance> {
+        self.0.balance(account)
+    }
+}

@@ -1,0 +1,85 @@
+use crate::{upstream, world::Run};
+
+/// A budget as the database has it, and what its ledger sums up to.
+#[derive(Debug)]
+struct Stands {
+    account: String,
+    limit: i64,
+    posted: i64,
+    granted: i64,
+    excess: i64,
+    unexplained: i64,
+    ledger: i64,
+}
+
+impl Run<'_> {
+    /// Compares what the provider has billed with what was allowed and what was written down, at rest. Returns how many percent of
+    /// the budget were spent, or all that is wrong.
+    pub(crate) fn check(&self) -> Result<f64, Vec<String>> {
+        let bills = self.bills();
+        let billed: i64 = bills.iter().sum();
+        let limit = self.part.limit;
+        let mut wrong = Vec::new();
+        let mut must = |holds: bool, what: String| {
+            if !holds {
+                wrong.push(what);
+            }
+        };
+        must(billed <= limit, format!("overspent: {billed} of {limit}"));
+        must(
+            bills.iter().all(|bill| *bill <= upstream::worst_case()),
+            "a bill beyond its bound".to_owned(),
+        );
+        let mut used = 0.0_f64;
+        for stands in self.stands() {
+            let Stands {
+                posted,
+                granted,
+                excess,
+                unexplained,
+                ledger,
+                ..
+            } = stands;
+            must(granted == 0, format!("reserved at rest: {stands:?}"));
+            must(excess == 0, format!("beyond the limit: {stands:?}"));
+            must(
+                posted == ledger + unexplained,
+                format!("posted is not the ledger: {stands:?}"),
+            );
+            must(
+                posted >= billed,
+                format!("less than the bill of {billed}: {stands:?}"),
+            );
+            must(posted <= stands.limit, format!("overspent: {stands:?}"));
+            if stands.account == "key:k" {
+                used = posted as f64 * 100.0 / limit as f64;
+            }
+        }
+        match wrong.is_empty() {
+            true => Ok(used),
+            false => Err(wrong),
+        }
+    }
+
+    fn stands(&self) -> Vec<Stands> {
+        let sql = "SELECT account, limit_nanos, posted_nanos, granted_nanos, excess_nanos, unexplained_nanos, \
+                   (SELECT COALESCE(sum(cost_nanos), 0) FROM llm_calls WHERE key_id = 'k') FROM budgets";
+        let text = self.world.server.borrow().query(&self.database, sql);
+        let text = text.expect("it answers");
+        text.lines()
+            .map(|line| {
+                let cells: Vec<_> = line.split('|').collect();
+                let number = |i: usize| cells[i].parse().expect("a number");
+                Stands {
+                    account: cells[0].to_owned(),
+                    limit: number(1),
+                    posted: number(2),
+                    granted: number(3),
+                    excess: number(4),
+                    unexplained: number(5),
+                    ledger: number(6),
+                }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,119 @@
+//! Processes that share budgets through one PostgreSQL, against what their provider really bills.
+//!
+//! Each process is this very test program, started again with its part in the environment. `cargo xtask budget --runs N` makes the
+//! random runs more.
+#![cfg(all(feature = "testing", feature = "postgres"))]
+
+mod books;
+mod check;
+mod part;
+mod process;
+mod spool;
+mod upstream;
+mod world;
+
+use std::time::Duration;
+
+use part::{Book, Calls, Part};
+use world::{Fault, World};
+
+/// How many random runs, unless the environment says more.
+const RUNS: u64 = 24;
+
+fn runs() -> u64 {
+    let runs = std::env::var("RUNGS_BUDGET_RUNS").ok();
+    runs.and_then(|runs| runs.parse().ok()).unwrap_or(RUNS)
+}
+
+/// Not a test: what a process does.
+#[test]
+#[ignore = "the part of one process, started by the tests"]
+fn process() {
+    if let Some(part) = Part::of_environment() {
+        process::run(&part);
+    }
+}
+
+#[test]
+fn r1_exactly_as_many_as_there_is_room_for_reach_the_provider() {
+    const ROOM: i64 = 7;
+    let world = World::new();
+    for processes in [1, 2, 4] {
+        let mut run = world.run(
+            Calls::AtOnce,
+            Book::Leased,
+            ROOM * upstream::worst_case() + upstream::worst_case() / 2,
+            1,
+        );
+        let ends = run.play(processes, 200 / processes, &[]);
+        let served: u64 = ends.iter().map(|end| end.served).sum();
+        assert_eq!(served, ROOM as u64, "{processes} processes: {ends:?}");
+        assert_eq!(run.bills().len(), ROOM as usize, "{processes} processes");
+        run.check().expect("nothing is wrong");
+    }
+}
+
+#[test]
+fn r1_random_schedules_never_overspend_and_leave_nothing_reserved() {
+    let world = World::new();
+    let mut worst = 100.0_f64;
+    for seed in 1..=runs() {
+        let processes = [1, 2, 4][usize::try_from(seed % 3).expect("small")];
+        let faults: &[Fault] = match seed % 6 {
+            0 | 1 => &[],
+            2 | 3 => &[Fault::Kill],
+            4 => &[Fault::StopDatabase],
+            _ => &[Fault::Kill, Fault::StopDatabase, Fault::Kill],
+        };
+        let mut run = world.run(
+            Calls::Random,
+            Book::Leased,
+            240 * upstream::worst_case(),
+            seed,
+        );
+        run.play(processes, 100_000, faults);
+        let used = run
+            .check()
+            .unwrap_or_else(|wrong| unreachable!("seed {seed}: {wrong:?}"));
+        worst = worst.min(used);
+        assert!(used >= 99.0, "seed {seed}: only {used} % could be spent");
+    }
+    println!(
+        "{} runs: overspent 0, reserved 0 at rest, at least {worst:.2} % spent",
+        runs()
+    );
+}
+
+/// The checker finds every design that is wrong, or it would be worth nothing.
+fn is_found(book: Book, fault: &[Fault]) {
+    let world = World::new();
+    let mut found = Vec::new();
+    for seed in 1..=6 {
+        let mut run = world.run(Calls::Random, book, 60 * upstream::worst_case(), seed);
+        run.play(3, 100_000, fault);
+        match run.check() {
+            Err(wrong) if wrong.iter().any(|w| w.contains("overspent")) => return,
+            Err(wrong) => found.extend(wrong),
+            Ok(_) => {}
+        }
+    }
+    unreachable!("{book:?} was never seen to overspend: {found:?}");
+}
+
+#[test]
+fn control_checking_first_and_adding_afterwards_is_found() {
+    is_found(Book::CheckThenAdd, &[]);
+}
+
+#[test]
+fn control_releasing_what_was_cut_is_found() {
+    is_found(Book::ReleaseOnCut, &[]);
+}
+
+#[test]
+fn control_freeing_leases_by_time_is_found() {
+    is_found(
+        Book::Leased,
+        &[Fault::FreezeAndFree(Duration::from_millis(300))],
+    );
+}

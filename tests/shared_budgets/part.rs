@@ -1,0 +1,59 @@
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What one process is to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) url: String,
+    /// Of this process alone, and of the next one in its place.
+    pub(crate) folder: PathBuf,
+    /// What the provider bills, for all processes.
+    pub(crate) bill: PathBuf,
+    pub(crate) book: Book,
+    pub(crate) calls: Calls,
+    pub(crate) count: usize,
+    /// Of the key; that of everything is ten times as much.
+    pub(crate) limit: i64,
+    pub(crate) seed: u64,
+}
+
+/// How budgets are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Book {
+    Leased,
+    /// Wrong: looks whether there is room, and adds what it cost when it is known.
+    CheckThenAdd,
+    /// Wrong: an attempt that was cut costs nothing.
+    ReleaseOnCut,
+}
+
+/// How calls come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Calls {
+    /// All at once, and none ends before all are decided.
+    AtOnce,
+    /// A few at a time, with all kinds of ends, until one is refused again and again.
+    Random,
+}
+
+/// How it went.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct End {
+    pub(crate) served: u64,
+    pub(crate) refused: u64,
+    pub(crate) unavailable: u64,
+}
+
+const VARIABLE: &str = "RUNGS_TEST_PART";
+
+impl Part {
+    pub(crate) fn of_environment() -> Option<Self> {
+        let part = std::env::var(VARIABLE).ok()?;
+        Some(serde_json::from_str(&part).expect("a part"))
+    }
+
+    pub(crate) fn to_environment(&self) -> (&'static str, String) {
+        (VARIABLE, serde_json::to_string(self).expect("JSON"))
+    }
+}

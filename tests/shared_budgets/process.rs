@@ -1,0 +1,204 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, future::join_all};
+use rungs::{
+    Error, ErrorKind,
+    catalog::Money,
+    layers::{budget::BudgetLayer, cost::CostLayer},
+    model::{Call, CallContext, ModelRequest},
+    store::{
+        Budgets, OnStoreDown,
+        postgres::{LeaseTerms, LeasedBudgets, PostgresStore},
+    },
+    testing::ask_stream,
+};
+use tokio::time::{sleep, timeout};
+use tower::{ServiceBuilder, ServiceExt};
+
+use crate::{
+    books::{CheckThenAdd, ReleaseOnCut},
+    part::{Book, Calls, End, Part},
+    spool::Spool,
+    upstream::{Upstream, deployment},
+};
+
+/// Calls at a time.
+const LANES: u64 = 6;
+/// A lane ends after so many refusals in a row.
+const REFUSALS: u64 = 3;
+
+/// Plays a part, and says on standard output how it went.
+pub(crate) fn run(part: &Part) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let end = runtime.block_on(play(part));
+    println!("END {}", serde_json::to_string(&end).expect("JSON"));
+}
+
+/// One process's stack.
+#[derive(Clone)]
+struct Stack {
+    book: Arc<dyn Budgets>,
+    spool: Arc<Spool>,
+    upstream: Upstream,
+}
+
+#[derive(Default)]
+struct Tally {
+    calls: AtomicU64,
+    served: AtomicU64,
+    refused: AtomicU64,
+    unavailable: AtomicU64,
+}
+
+async fn play(part: &Part) -> End {
+    let store = PostgresStore::new(&part.url, 4).expect("a URL");
+    while store.connect().await.is_err() {
+        sleep(Duration::from_millis(50)).await;
+    }
+    let terms = LeaseTerms {
+        folder: Some(part.folder.clone()),
+        ..LeaseTerms::default()
+    };
+    let leased = Arc::new(LeasedBudgets::open(&store, terms).expect("leases"));
+    let ledger = store.ledger(Some(leased.holder()));
+    let spool = Arc::new(Spool::open(&part.folder, part.book == Book::ReleaseOnCut));
+    spool.ship(&ledger).await;
+    leased.replayed();
+    let limit = Money::from_nanos(part.limit);
+    for (account, limit) in [
+        ("key:k", limit),
+        ("global", Money::from_nanos(part.limit * 10)),
+    ] {
+        let budget = format!("{limit}/total").parse().expect("a budget");
+        leased.set(account, vec![budget], OnStoreDown::Closed);
+    }
+    let book: Arc<dyn Budgets> = match part.book {
+        Book::Leased => leased.clone(),
+        Book::ReleaseOnCut => Arc::new(ReleaseOnCut(leased.clone())),
+        Book::CheckThenAdd => Arc::new(CheckThenAdd {
+            ledger: ledger.clone(),
+            limit,
+            like: leased.clone(),
+        }),
+    };
+    let stack = Stack {
+        book,
+        spool: spool.clone(),
+        upstream: Upstream::new(&part.bill, part.calls, part.seed),
+    };
+    let tally = Tally::default();
+    let calls = async {
+        match part.calls {
+            Calls::AtOnce => {
+                std::fs::write(part.folder.join("ready"), "").expect("a file");
+                while !part.bill.with_file_name("go").exists() {
+                    sleep(Duration::from_millis(2)).await;
+                }
+                let all = (0..part.count).map(|_| tally.count(stack.call(None)));
+                join_all(all).await;
+            }
+            Calls::Random => {
+                let lanes = (0..LANES).map(|lane| lane_of(part, &stack, &tally, lane));
+                join_all(lanes).await;
+            }
+        }
+    };
+    tokio::pin!(calls);
+    // Rows arrive a little late, as from a journal. Shipping is cut off where the database is away: what was taken is in the file,
+    // and what was shipped is harmless twice.
+    while timeout(Duration::from_millis(15), &mut calls)
+        .await
+        .is_err()
+    {
+        let shipping = timeout(Duration::from_millis(300), spool.ship(&ledger));
+        tokio::select! {
+            _ = shipping => {}
+            () = &mut calls => break,
+        }
+    }
+    Spool::open(&part.folder, false).ship(&ledger).await;
+    while leased.close().await.is_err() {
+        sleep(Duration::from_millis(50)).await;
+    }
+    tally.end()
+}
+
+async fn lane_of(part: &Part, stack: &Stack, tally: &Tally, lane: u64) {
+    let mut random = fastrand::Rng::with_seed(part.seed * 1_000 + lane);
+    let mut refusals = 0;
+    while refusals < REFUSALS && tally.calls.fetch_add(1, Ordering::Relaxed) < part.count as u64 {
+        // Some clients leave.
+        let patience = (random.u8(0..8) == 0).then(|| Duration::from_micros(random.u64(0..4_000)));
+        let patience = patience.unwrap_or(Duration::from_millis(400));
+        match tally.count(stack.call(Some(patience))).await {
+            Some(ErrorKind::Budget) => refusals += 1,
+            Some(ErrorKind::Unavailable) => sleep(Duration::from_millis(20)).await,
+            _ => refusals = 0,
+        }
+    }
+}
+
+impl Stack {
+    /// One call, by a client with so much patience.
+    async fn call(&self, patience: Option<Duration>) -> Result<(), Error> {
+        let call = Call {
+            key: Some("k".into()),
+            accounts: Arc::new(["global".into(), "key:k".into()]),
+            ..Call::new("t")
+        };
+        let request = ModelRequest {
+            ctx: CallContext::new(call),
+            ..ask_stream("q")
+        };
+        let deployment = Arc::new(deployment());
+        let stack = ServiceBuilder::new()
+            .layer(BudgetLayer::new(deployment.clone(), self.book.clone()))
+            .layer(CostLayer::new(deployment, self.spool.clone()))
+            .service(self.upstream.clone());
+        let answer = async {
+            let mut body = stack.oneshot(request).await?.body;
+            while let Some(frame) = body.next().await {
+                frame?;
+            }
+            Ok(())
+        };
+        match patience {
+            None => answer.await,
+            Some(patience) => timeout(patience, answer)
+                .await
+                .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the client left"))),
+        }
+    }
+}
+
+impl Tally {
+    async fn count(&self, call: impl Future<Output = Result<(), Error>>) -> Option<ErrorKind> {
+        let kind = call.await.err().map(|error| error.kind());
+        let counter = match kind {
+            None => &self.served,
+            Some(ErrorKind::Budget) => &self.refused,
+            Some(ErrorKind::Unavailable) => &self.unavailable,
+            Some(_) => return kind,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        kind
+    }
+
+    fn end(&self) -> End {
+        End {
+            served: self.served.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            unavailable: self.unavailable.load(Ordering::Relaxed),
+        }
+    }
+}
