@@ -41,9 +41,12 @@ impl Run<'_> {
                 ..
             } = stands;
             must(granted == 0, format!("reserved at rest: {stands:?}"));
-            must(excess == 0, format!("beyond the limit: {stands:?}"));
             must(
-                posted == ledger + unexplained,
+                excess == 0,
+                format!("overspent beyond the limit: {stands:?}"),
+            );
+            must(
+                posted + excess == ledger + unexplained,
                 format!("posted is not the ledger: {stands:?}"),
             );
             must(

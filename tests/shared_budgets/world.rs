@@ -37,6 +37,8 @@ pub(crate) struct Run<'a> {
     pub(crate) world: &'a World,
     pub(crate) part: Part,
     pub(crate) database: String,
+    /// Processes that were killed at work.
+    pub(crate) killed: usize,
     random: fastrand::Rng,
 }
 
@@ -69,6 +71,7 @@ impl World {
                 seed,
             },
             database,
+            killed: 0,
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -90,10 +93,12 @@ impl Run<'_> {
             fs::write(self.part.folder.join("go"), "").expect("a file");
         }
         for fault in faults {
-            thread::sleep(Duration::from_millis(self.random.u64(100..500)));
+            thread::sleep(Duration::from_millis(self.random.u64(60..400)));
             let i = self.random.usize(0..processes);
             match *fault {
                 Fault::Kill => {
+                    let alive = children[i].try_wait().expect("a process").is_none();
+                    self.killed += usize::from(alive);
                     children[i].kill().expect("it is killed");
                     children[i].wait().expect("it is dead");
                     self.part.seed += 1_000;
