@@ -118,8 +118,8 @@ async fn a_key_is_made_used_listed_and_taken_back() {
     assert_eq!(gateway.ask(&chat("m", "q")).await.status, 401);
 
     // No file has the secret in it.
-    for file in std::fs::read_dir(&gateway.folder).unwrap() {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+    for file in files(&gateway.folder) {
+        let bytes = std::fs::read(file).unwrap();
         assert!(
             !bytes
                 .windows(32)
@@ -211,4 +211,16 @@ async fn r01_a_new_key_is_held_to_its_budget_from_the_first_burst_on() {
         answered += usize::from(status == 200);
     }
     assert_eq!(answered, 1);
+}
+
+/// All files in a folder and the folders in it.
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false => vec![path],
+        })
+        .collect()
 }

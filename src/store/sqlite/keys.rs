@@ -2,11 +2,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sqlx::{Connection, Row, SqlitePool, sqlite::SqliteRow};
 
-use super::{failed, lock, migrated, options, pool, rows::millis};
+use super::{failed, migrated, options, pool, rows::millis};
 use crate::{
     catalog::Tier,
     error::Error,
-    store::{Budget, KeyRecord, KeyStore, StoreFuture},
+    store::{Budget, KeyRecord, KeyStore, StoreFuture, lock},
 };
 
 /// The keys of a database, for a program beside the gateway that owns it.
