@@ -42,7 +42,13 @@ mod shared;
 mod shipper;
 mod writer;
 
-use std::{fmt, fs::File, path::Path, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    fs::File,
+    path::Path,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 pub use codec::{encode, next_chain};
 
@@ -101,6 +107,7 @@ impl Journal {
             chain: found.chain,
             synced: found.next_seq - 1,
             unsynced: Vec::new(),
+            last_sync: Instant::now(),
             lock,
         }
         .start()?;

@@ -27,6 +27,10 @@ pub(super) struct Shared {
     /// The writer waits here.
     work: Condvar,
     unshipped: Mutex<VecDeque<Entry>>,
+    /// Who is to be told that their rows are safe. A task tells them, and not the writer: from a thread of its own each would have
+    /// to be woken across threads.
+    told: Mutex<Vec<Waiter>>,
+    news: Notify,
     /// The shipper waits here.
     pub(super) cargo: Notify,
     pub(super) hurry: Notify,
@@ -93,6 +97,8 @@ impl Shared {
                 idle: false,
             }),
             work: Condvar::new(),
+            told: Mutex::default(),
+            news: Notify::new(),
             unshipped: Mutex::default(),
             cargo: Notify::new(),
             hurry: Notify::new(),
@@ -204,6 +210,11 @@ impl Shared {
         Some(std::mem::take(&mut state.taken))
     }
 
+    /// The rows that have come since.
+    pub(super) fn more(&self) -> VecDeque<Taken> {
+        std::mem::take(&mut self.state().taken)
+    }
+
     /// Rows up to `seq` survive `what`.
     pub(super) fn safe(&self, seq: u64, what: Durability) {
         let mut state = self.state();
@@ -214,15 +225,39 @@ impl Shared {
         if !state.broken {
             state.failure = None;
         }
-        let mut told = Vec::new();
+        let mut told = self.told();
         for waiting in &mut state.waiting[..=what as usize] {
             let near = waiting.partition_point(|waiter| waiter.seq <= seq);
             told.extend(waiting.drain(..near));
         }
-        drop(state);
-        for waiter in told {
-            let _ = waiter.told.send(Ok(()));
+        let somebody = !told.is_empty();
+        drop((state, told));
+        if somebody {
+            self.news.notify_one();
         }
+    }
+
+    /// Tells who waits, until the writer has ended.
+    pub(super) async fn tell(&self) {
+        loop {
+            // A waiter that comes later has its own notice.
+            let last = self.progress.borrow().written;
+            let told = std::mem::take(&mut *self.told());
+            for waiter in told {
+                let _ = waiter.told.send(Ok(()));
+            }
+            if last {
+                return;
+            }
+            self.news.notified().await;
+        }
+    }
+
+    /// The writer has ended, and freed the folder.
+    pub(super) fn ended(&self) {
+        self.progress.send_modify(|p| p.written = true);
+        self.cargo.notify_one();
+        self.news.notify_one();
     }
 
     /// Nothing can be written just now: nobody is kept waiting for it, and nothing that costs money begins.
@@ -269,6 +304,10 @@ impl Shared {
             self.shipped.store(last.seq, Ordering::Relaxed);
             self.progress.send_modify(|p| p.shipped = last.seq);
         }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Vec<Waiter>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

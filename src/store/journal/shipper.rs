@@ -19,15 +19,18 @@ const TRIES_AT_CLOSE: u32 = 6;
 
 pub(super) fn start(shared: Arc<Shared>, sink: Arc<dyn LedgerSink>) {
     let task = Shipper {
-        shared,
+        shared: Arc::clone(&shared),
         sink,
         failing: false,
     };
     #[expect(
         clippy::disallowed_methods,
-        reason = "the only task of the journal; close() waits for its end, and dropping the journal ends it"
+        reason = "the two tasks of the journal; close() waits for their end, and dropping the journal ends them"
     )]
-    drop(tokio::spawn(task.run()));
+    {
+        drop(tokio::spawn(task.run()));
+        drop(tokio::spawn(async move { shared.tell().await }));
+    }
 }
 
 struct Shipper {
@@ -41,18 +44,7 @@ impl Shipper {
         loop {
             // The writer may have ended before the last look at what it left.
             let last_look = self.shared.progress.borrow().written;
-            let mut shipped = true;
-            loop {
-                let batch = self.shared.load(BATCH);
-                if batch.is_empty() {
-                    break;
-                }
-                shipped = self.ship(&batch).await;
-                if !shipped {
-                    break;
-                }
-                self.shared.unload(batch.len());
-            }
+            let shipped = self.ship_all().await;
             if last_look || (!shipped && self.shared.is_closing()) {
                 break;
             }
@@ -63,6 +55,22 @@ impl Shipper {
             }
         }
         self.shared.progress.send_modify(|p| p.done = true);
+    }
+
+    /// Ships until less is left than makes a batch; that waits for company.
+    async fn ship_all(&mut self) -> bool {
+        loop {
+            let batch = self.shared.load(BATCH);
+            if !batch.is_empty() {
+                if !self.ship(&batch).await {
+                    return false;
+                }
+                self.shared.unload(batch.len());
+            }
+            if batch.len() < BATCH {
+                return true;
+            }
+        }
     }
 
     /// Tries until the batch is written; `false` if the journal is closing and it cannot be done.

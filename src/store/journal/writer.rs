@@ -1,6 +1,12 @@
 //! The one thread that writes segments.
 
-use std::{collections::VecDeque, fs::File, sync::Arc, thread, time::Duration};
+use std::{
+    collections::VecDeque,
+    fs::File,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{
     codec::encode,
@@ -21,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How often it is tried when the journal closes.
 const TRIES_AT_CLOSE: u32 = 5;
 
+/// The least time between two syncs. A row that comes alone does not wait; where many come, this gives them company.
+const SPACING: Duration = Duration::from_millis(1);
+
 /// How long rows that cost nothing may go without a sync, and so without being shipped.
 const UNSYNCED: Duration = Duration::from_millis(100);
 
@@ -37,6 +46,7 @@ pub(super) struct Writer {
     pub(super) synced: u64,
     /// Written and not synced. Only what is synced is shipped, so that the sink never has more than the journal.
     pub(super) unsynced: Vec<Entry>,
+    pub(super) last_sync: Instant,
     /// Held until all is written.
     pub(super) lock: File,
 }
@@ -58,8 +68,12 @@ impl Writer {
             let Some(mut rows) = self.shared.next(patience) else {
                 break;
             };
+            let early = SPACING.saturating_sub(self.last_sync.elapsed());
             if rows.is_empty() {
                 self.sync();
+            } else if !early.is_zero() {
+                thread::sleep(early);
+                rows.extend(self.shared.more());
             }
             // A batch may reach over the end of a segment.
             while !rows.is_empty() {
@@ -120,6 +134,7 @@ impl Writer {
     }
 
     fn sync(&mut self) {
+        self.last_sync = Instant::now();
         match self.files.sync() {
             Ok(()) => {
                 if let Some(last) = self.unsynced.last() {
@@ -151,7 +166,6 @@ impl Writer {
         self.intents.tidy();
         drop(self.files);
         drop(self.lock);
-        self.shared.progress.send_modify(|p| p.written = true);
-        self.shared.cargo.notify_one();
+        self.shared.ended();
     }
 }
