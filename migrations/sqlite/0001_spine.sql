@@ -20,6 +20,8 @@ CREATE TABLE llm_calls (
     reasoning_tokens      INTEGER,
     cost_nanos            INTEGER NOT NULL,
     cost_source           TEXT    NOT NULL,
+    price_version         TEXT,             -- the price list that the price is from
+    clamped               INTEGER NOT NULL, -- 1 where tokens that cannot be were clamped to the bound of the request
     first_frame_ms        INTEGER,
     total_ms              INTEGER NOT NULL,
     -- The start is part of the key because a client may send the same request id again; a row written twice has the same start.

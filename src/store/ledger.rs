@@ -1,12 +1,10 @@
 use std::{sync::Arc, time::SystemTime};
 
-use serde::Serialize;
-
 use super::StoreFuture;
 use crate::{
     catalog::{DeploymentId, Money, Tier},
     error::ErrorKind,
-    model::{Operation, Usage},
+    model::{CostSource, Operation, Usage},
 };
 
 /// One attempt, or one cache hit.
@@ -38,6 +36,10 @@ pub struct LedgerRow {
     pub cost: Money,
     /// How the cost is known.
     pub source: CostSource,
+    /// Which price list the deployment's price is from; `None` if it has none, or nothing was asked.
+    pub price_version: Option<Arc<str>>,
+    /// Whether the provider told tokens that cannot be, which were clamped to the bound of the request.
+    pub clamped: bool,
     /// When the attempt began.
     pub started: SystemTime,
     /// Milliseconds until the first frame; `None` if there was none.
@@ -71,33 +73,6 @@ impl RowStatus {
             Self::Truncated => "truncated",
             Self::Cancelled => "cancelled",
             Self::CacheHit => "cache_hit",
-        }
-    }
-}
-
-/// How a cost is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CostSource {
-    /// Reported tokens times the price list.
-    Computed,
-    /// Tokens estimated from the bytes, times the price list.
-    Estimated,
-    /// The attempt may have cost something, but nothing tells how much.
-    Unknown,
-    /// It cost nothing: not sent, refused without an answer, or served from the cache.
-    Nothing,
-}
-
-impl CostSource {
-    /// The name in the ledger.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Computed => "computed",
-            Self::Estimated => "estimated",
-            Self::Unknown => "unknown",
-            Self::Nothing => "nothing",
         }
     }
 }

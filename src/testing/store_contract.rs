@@ -51,6 +51,8 @@ pub fn row(request: &str, attempt: u32, nanos: i64, age: Duration) -> LedgerRow 
         usage: Some(Usage::new(1_000, 200)),
         cost: Money::from_nanos(nanos),
         source: CostSource::Computed,
+        price_version: Some("2026-11".into()),
+        clamped: false,
         started: SystemTime::now() - age,
         first_frame_ms: Some(210),
         total_ms: 1_300,

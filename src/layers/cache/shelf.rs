@@ -91,6 +91,8 @@ impl Shelf {
             usage: None,
             cost: Money::ZERO,
             source: CostSource::Nothing,
+            price_version: None,
+            clamped: false,
             started: now.checked_sub(waited).unwrap_or(now),
             first_frame_ms: Some(waited_ms),
             total_ms: waited_ms,

@@ -10,7 +10,7 @@ use crate::store::LedgerRow;
 /// Rows per statement, each size prepared once and used again: a batch takes few statements, whatever its length.
 const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 23] = [
     "request_id",
     "attempt",
     "started_ms",
@@ -30,6 +30,8 @@ const COLUMNS: [&str; 21] = [
     "reasoning_tokens",
     "cost_nanos",
     "cost_source",
+    "price_version",
+    "clamped",
     "first_frame_ms",
     "total_ms",
 ];
@@ -108,6 +110,8 @@ fn bind(to: &mut SqliteArguments, row: &LedgerRow) -> Result<(), sqlx::error::Bo
     }
     to.add(row.cost.nanos())?;
     to.add(row.source.as_str())?;
+    to.add(row.price_version.clone())?;
+    to.add(row.clamped)?;
     to.add(row.first_frame_ms)?;
     to.add(row.total_ms)
 }
