@@ -29,6 +29,9 @@ pub(super) fn row(model: &Model) -> Result<Option<String>> {
         let mut price = usual.members();
         for (suffix, name) in CLASSES {
             if let Some(mut class) = Price::read(model, suffix)? {
+                if name != "priority" {
+                    class.fill(&usual);
+                }
                 // Where the list has no rates of the class for long prompts, these are served as usual.
                 class.above = class.above.or_else(|| usual.above.clone());
                 price.push(format!("{name} = {}", class.relative_to(&usual)));
@@ -70,6 +73,14 @@ impl Price {
             None => None,
         };
         Ok(Some(Self { rates, above }))
+    }
+
+    /// Takes from `usual` what the list leaves out: who waits pays no more for any bucket.
+    fn fill(&mut self, usual: &Self) {
+        self.rates.fill(&usual.rates);
+        if let (Some((_, own)), Some((_, usual))) = (&mut self.above, &usual.above) {
+            own.fill(usual);
+        }
     }
 
     fn is_zero(&self) -> bool {
@@ -126,6 +137,23 @@ impl Rates {
             _ => Some((bucket, rate(bucket)?)),
         });
         Some(Self(rates.collect()))
+    }
+
+    fn fill(&mut self, usual: &Self) {
+        let missing: Vec<_> = usual
+            .0
+            .iter()
+            .filter(|(bucket, _)| self.of(bucket).is_none())
+            .copied()
+            .collect();
+        self.0.extend(missing);
+        self.0
+            .sort_by_key(|(bucket, _)| BUCKETS.iter().position(|name| name == bucket));
+    }
+
+    fn of(&self, bucket: &str) -> Option<Decimal> {
+        let found = self.0.iter().find(|(name, _)| *name == bucket);
+        found.map(|(_, rate)| *rate)
     }
 
     fn members(&self) -> Vec<String> {
