@@ -150,6 +150,6 @@ pub(crate) fn amount<const N: usize>(buckets: [(u64, Money); N]) -> Money {
     let product: i128 = buckets
         .into_iter()
         .map(|(tokens, rate)| i128::from(tokens) * i128::from(rate.nanos()))
-        .sum();
+        .fold(0, i128::saturating_add);
     Money::from_product_up(product, PER)
 }

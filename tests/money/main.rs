@@ -2,4 +2,5 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are test code too")]
 
 mod charge;
+mod price;
 mod usage;

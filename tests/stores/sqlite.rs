@@ -116,6 +116,8 @@ async fn every_column_says_what_the_row_said() {
     store.record(LedgerRow {
         usage: None,
         key: None,
+        price_version: None,
+        clamped: true,
         status: RowStatus::Failed(ErrorKind::RateLimited),
         first_frame_ms: None,
         ..row("req_2", 1, 0, Duration::ZERO)
@@ -138,6 +140,7 @@ async fn every_column_says_what_the_row_said() {
         ("deployment", "openai/gpt-4o-mini"),
         ("status", "ok"),
         ("cost_source", "computed"),
+        ("price_version", "2026-11"),
     ] {
         assert_eq!(text(0, column).as_deref(), Some(value), "{column}");
     }
@@ -151,6 +154,7 @@ async fn every_column_says_what_the_row_said() {
         ("output_tokens", 200),
         ("reasoning_tokens", 0),
         ("cost_nanos", 42),
+        ("clamped", 0),
         ("first_frame_ms", 210),
         ("total_ms", 1_300),
     ] {
@@ -158,6 +162,8 @@ async fn every_column_says_what_the_row_said() {
     }
     assert_eq!(text(1, "status").as_deref(), Some("rate_limit_exceeded"));
     assert_eq!(text(1, "key_id"), None);
+    assert_eq!(text(1, "price_version"), None);
+    assert_eq!(number(1, "clamped"), Some(1));
     for column in [
         "input_tokens",
         "output_tokens",

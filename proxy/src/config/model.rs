@@ -144,11 +144,18 @@ impl ModelSpec {
             }
             Some(PriceSpec::Like(name)) => {
                 let found = price_lists::named(name);
+                let fault = &format!("{path}.price");
+                if found.is_some_and(|(row, _)| row.prices().is_none()) {
+                    faults.at(
+                        fault,
+                        format_args!("`{name}` has no price in the price lists"),
+                    );
+                }
                 if found.is_none() {
                     let names = price_lists::names_like(name);
                     let hint = did_you_mean(name, names.iter().map(String::as_str));
                     faults.at(
-                        &format!("{path}.price"),
+                        fault,
                         format_args!("there is no `{name}` in the price lists{hint}"),
                     );
                 }

@@ -37,7 +37,7 @@ pub(crate) struct Prices {
 
 /// A table of rates, with what else may stand in it.
 macro_rules! table {
-    ($name:ident { $($(#[$attribute:meta])* $extra:ident: $kind:ty,)* }) => {
+    ($name:ident { $($(#[$attribute:meta])* $extra:ident: $kind:ty),* $(,)? }) => {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct $name {
@@ -176,7 +176,7 @@ impl<'de> Deserialize<'de> for PriceSpec {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "a table like { input = \"0.15\", output = \"0.60\" }, 0 if it is free, or whose price it shares, like \"openai/gpt-4o-mini\"",
+                    "a table like { input = \"0.15\", output = \"0.60\" }, whose price it shares like \"openai/gpt-4o-mini\", or 0 if it is free",
                 )
             }
 

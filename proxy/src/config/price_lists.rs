@@ -69,7 +69,9 @@ pub(super) struct Row {
 pub(super) fn find(provider: &str, upstream: &str) -> Option<(&'static Row, &'static Arc<str>)> {
     let list = LISTS.iter().find(|list| list.provider == provider)?;
     let rows = list.rows();
-    Some((rows.models.get(upstream)?, &rows.version))
+    // Ollama calls the newest of a model so; the list has no tag there.
+    let model = upstream.strip_suffix(":latest").unwrap_or(upstream);
+    Some((rows.models.get(model)?, &rows.version))
 }
 
 /// The same by its name in a `price`, `provider/upstream`.
