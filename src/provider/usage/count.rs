@@ -1,12 +1,11 @@
 use serde_json::value::RawValue;
 
+use crate::model::Usage;
+
 /// A figure of any spelling.
 pub(super) type Count<'a> = Option<&'a RawValue>;
 
-/// Beyond every bound of a request that a gateway accepts, and small enough to be added up.
-pub(super) const ABSURD: u64 = 100_000_000;
-
-/// The figure; `None` if it is missing or no whole number. One that is negative or larger is read as [`ABSURD`]: the charge of the
+/// The figure; `None` if it is missing or no whole number. One that is negative or larger is read as [`Usage::ABSURD`]: the charge of the
 /// attempt then finds that it cannot be.
 pub(super) fn tokens(count: Count<'_>) -> Option<u64> {
     let text = count?.get();
@@ -15,7 +14,7 @@ pub(super) fn tokens(count: Count<'_>) -> Option<u64> {
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    Some(whole.parse().unwrap_or(ABSURD).min(ABSURD))
+    Some(whole.parse().unwrap_or(Usage::ABSURD).min(Usage::ABSURD))
 }
 
 /// Takes `part` out of `rest`. What is larger than the whole cannot be within it: it comes on top.

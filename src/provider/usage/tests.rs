@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
-use super::{count::ABSURD, *};
+use super::*;
+
+const ABSURD: u64 = Usage::ABSURD;
 
 #[test]
 fn r2_usage_is_taken_apart_into_disjoint_buckets() {

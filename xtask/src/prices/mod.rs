@@ -117,3 +117,6 @@ fn write(
     let path = folder.join(format!("{provider}.toml"));
     fs::write(&path, text).with_context(|| format!("write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;
