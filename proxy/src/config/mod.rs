@@ -14,6 +14,7 @@ mod layers;
 mod model;
 mod nearest;
 mod price;
+mod price_lists;
 mod provider;
 mod read;
 mod seconds;
@@ -34,7 +35,7 @@ pub(crate) use catalog::Catalog;
 pub(crate) use env::Mode;
 pub(crate) use error::{ConfigError, Source};
 pub(crate) use key::Key;
-pub(crate) use model::{AUTO, Model};
+pub(crate) use model::{AUTO, CONFIGURED, Model};
 pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
 pub(crate) use sections::{
     Breaker, BudgetRules, Cache, CrossCheck, Limits, Log, LogFormat, OnStream, Retry, Routing,
