@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use rungs::{
@@ -18,14 +18,15 @@ use rungs::{
     },
     provider::{HyperTransport, TransportConfig},
     store::{
-        Budget, KeyStore, Ledger, Spent, Window,
+        KeyStore, Ledger,
         memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
         sqlite::SqliteStore,
     },
 };
 
 use crate::{
-    auth::{GLOBAL, Pepper, Principal, account},
+    accounts::{self, Accounts, GLOBAL, Users},
+    auth::Pepper,
     config::{Config, StoreUrl},
 };
 
@@ -39,7 +40,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct State {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) keys: Arc<dyn KeyStore>,
-    pub(crate) budgets: Arc<MemoryBudgets>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) users: Arc<Users>,
     pub(crate) rates: Arc<MemoryRates>,
     pub(crate) cache: Arc<MemoryCache>,
     pub(crate) calls: Permits,
@@ -51,8 +53,6 @@ pub(crate) struct State {
     private: HyperTransport,
     breakers: Mutex<HashMap<DeploymentId, BreakerState>>,
     permits: Mutex<HashMap<Arc<str>, Permits>>,
-    /// Held while an account is opened: two calls with a new key must not both put what was spent into the book.
-    opening: tokio::sync::Mutex<()>,
 }
 
 impl State {
@@ -77,10 +77,12 @@ impl State {
                 }
             };
         let transport = TransportConfig::default();
+        let book = Arc::new(MemoryBudgets::new());
         Ok(Self {
+            accounts: Arc::new(Accounts::new(book, Arc::clone(&ledger))),
             ledger,
             keys,
-            budgets: Arc::new(MemoryBudgets::new()),
+            users: Arc::default(),
             rates: Arc::new(MemoryRates::new()),
             cache: Arc::new(MemoryCache::new(config.cache.max_bytes)),
             calls: Permits::new(config.limits.max_in_flight),
@@ -92,7 +94,6 @@ impl State {
             private: HyperTransport::new(&transport.allow_private())?,
             breakers: Mutex::default(),
             permits: Mutex::default(),
-            opening: tokio::sync::Mutex::default(),
         })
     }
 
@@ -133,47 +134,17 @@ impl State {
         permits.clone()
     }
 
-    /// Puts a principal's budgets into the book, with what the ledger says was spent of them.
-    pub(crate) async fn open_account(&self, principal: &Principal) -> Result<(), Error> {
-        match &principal.key {
-            Some(key) => {
-                self.open_budgets(&account(key), &principal.budgets, Spent::Key(key))
-                    .await
-            }
-            None => Ok(()),
+    /// Opens the accounts that the configuration names, and closes those that it does not name any more.
+    pub(crate) async fn open_accounts(&self, config: &Config) -> Result<(), Error> {
+        let open = &self.accounts;
+        open.open(GLOBAL, &config.budget.global()).await?;
+        for project in &config.projects {
+            let account = accounts::of_project(&project.name);
+            open.open(&account, &project.budgets).await?;
         }
-    }
-
-    /// The same for the budget over everything.
-    pub(crate) async fn open_global(&self, budget: Option<Budget>) -> Result<(), Error> {
-        let budgets = Vec::from_iter(budget);
-        self.open_budgets(GLOBAL, &budgets, Spent::All).await
-    }
-
-    async fn open_budgets(
-        &self,
-        account: &str,
-        budgets: &[Budget],
-        whose: Spent<'_>,
-    ) -> Result<(), Error> {
-        let _alone = self.opening.lock().await;
-        let old = self.budgets.balances(account);
-        let old: Vec<Budget> = old.into_iter().map(|balance| balance.budget).collect();
-        if old == budgets {
-            return Ok(());
-        }
-        let known = |window: &Window| old.iter().any(|budget| budget.window == *window);
-        let new = budgets.iter().filter(|budget| !known(&budget.window));
-        // Both are in force until what was spent is known. What is settled meanwhile may count twice: never less than once.
-        let both = old.iter().chain(new.clone()).cloned();
-        self.budgets.set(account, both.collect());
-        self.ledger.flush().await?;
-        for Budget { window, .. } in new {
-            let since = window.start(SystemTime::now());
-            let posted = self.ledger.spent(whose, since).await?;
-            self.budgets.seed(account, window, posted);
-        }
-        self.budgets.set(account, budgets.to_vec());
+        let known = |name: &str| config.projects.iter().any(|p| *p.name == *name);
+        open.retain(|account| account.strip_prefix("project:").is_none_or(known));
+        self.users.reopen();
         Ok(())
     }
 

@@ -24,6 +24,8 @@ pub struct LedgerRow {
     pub user: Option<Arc<str>>,
     /// The conversation.
     pub conversation: Option<Arc<str>>,
+    /// The accounts that pay for it.
+    pub accounts: Arc<[Arc<str>]>,
     /// What was called.
     pub op: Operation,
     /// Who was asked, or whose cached answer was served.
@@ -109,6 +111,8 @@ pub enum Spent<'a> {
     Key(&'a str),
     /// That of one tenant.
     Tenant(&'a str),
+    /// What one account has paid.
+    Account(&'a str),
     /// All of it.
     All,
 }

@@ -134,6 +134,7 @@ async fn every_column_says_what_the_row_said() {
         ("key_id", "k_1"),
         ("user_id", "ann"),
         ("conversation_id", "conv"),
+        ("accounts", r#"["global","key:k_1"]"#),
         ("op", "chat"),
         ("deployment", "openai/gpt-4o-mini"),
         ("status", "ok"),

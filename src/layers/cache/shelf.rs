@@ -84,6 +84,7 @@ impl Shelf {
             key: ctx.key.clone(),
             user: ctx.user.clone(),
             conversation: ctx.conversation.clone(),
+            accounts: Arc::clone(&ctx.accounts),
             op: request.op,
             deployment: deployment.id.clone(),
             tier: deployment.tier,

@@ -134,6 +134,7 @@ impl Open {
             key: ctx.key.clone(),
             user: ctx.user.clone(),
             conversation: ctx.conversation.clone(),
+            accounts: Arc::clone(&ctx.accounts),
             op: *op,
             deployment: self.deployment.id.clone(),
             tier: self.deployment.tier,

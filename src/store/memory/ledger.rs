@@ -39,6 +39,7 @@ struct Older {
     all: Quarters,
     by_key: HashMap<Arc<str>, Quarters>,
     by_tenant: HashMap<Arc<str>, Quarters>,
+    by_account: HashMap<Arc<str>, Quarters>,
 }
 
 impl MemoryLedger {
@@ -103,6 +104,10 @@ impl Older {
         for quarters in [&mut self.all, tenant].into_iter().chain(key) {
             *quarters.entry(quarter).or_default() += row.cost;
         }
+        for account in row.accounts.iter() {
+            let quarters = self.by_account.entry(account.clone()).or_default();
+            *quarters.entry(quarter).or_default() += row.cost;
+        }
     }
 
     fn sum(&self, whose: Spent<'_>, since: u64) -> Money {
@@ -110,6 +115,7 @@ impl Older {
             Spent::All => Some(&self.all),
             Spent::Key(key) => self.by_key.get(key),
             Spent::Tenant(tenant) => self.by_tenant.get(tenant),
+            Spent::Account(account) => self.by_account.get(account),
         };
         quarters
             .into_iter()
@@ -124,6 +130,7 @@ fn belongs(row: &LedgerRow, whose: Spent<'_>) -> bool {
         Spent::All => true,
         Spent::Key(key) => row.key.as_deref() == Some(key),
         Spent::Tenant(tenant) => *row.tenant == *tenant,
+        Spent::Account(account) => row.accounts.iter().any(|a| **a == *account),
     }
 }
 

@@ -9,11 +9,11 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use super::{failed, lock, migrated, options, pool, rows::millis};
+use super::{failed, ledger, lock, migrated, options, pool, rows::millis};
 use crate::{
-    catalog::Tier,
+    catalog::{Money, Tier},
     error::Error,
-    store::{KeyRecord, KeyStore, Secret, StoreFuture},
+    store::{KeyRecord, KeyStore, Secret, Spent, StoreFuture},
 };
 
 /// The keys of a database, for a program beside the gateway that owns it.
@@ -41,6 +41,14 @@ impl SqliteKeys {
             let _ = migrated(&options).await?.close().await;
         }
         Ok(Self::new(pool(options)))
+    }
+
+    /// What the ledger beside the keys says was spent, as of what its owner has written so far.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the database cannot be read.
+    pub async fn spent(&self, whose: Spent<'_>, since: SystemTime) -> Result<Money, Error> {
+        ledger::spent(&self.pool, whose, since).await
     }
 }
 

@@ -10,7 +10,7 @@ use crate::store::LedgerRow;
 /// Rows per statement, each size prepared once and used again: a batch takes few statements, whatever its length.
 const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
 
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 22] = [
     "request_id",
     "attempt",
     "started_ms",
@@ -18,6 +18,7 @@ const COLUMNS: [&str; 21] = [
     "key_id",
     "user_id",
     "conversation_id",
+    "accounts",
     "op",
     "deployment",
     "tier",
@@ -89,6 +90,7 @@ fn bind(to: &mut SqliteArguments, row: &LedgerRow) -> Result<(), sqlx::error::Bo
     to.add(row.key.clone())?;
     to.add(row.user.clone())?;
     to.add(row.conversation.clone())?;
+    to.add(serde_json::to_string(&row.accounts)?)?;
     to.add(row.op.as_str())?;
     to.add(row.deployment.as_str())?;
     to.add(row.tier.level())?;

@@ -48,6 +48,7 @@ pub fn row(request: &str, attempt: u32, nanos: i64, age: Duration) -> LedgerRow 
         key: Some("k_1".into()),
         user: None,
         conversation: None,
+        accounts: Arc::new(["global".into(), "key:k_1".into()]),
         op: Operation::Chat,
         deployment: DeploymentId::from("openai/gpt-4o-mini"),
         tier: Tier::L1,
@@ -272,6 +273,7 @@ pub async fn ledger(ledger: &dyn Ledger) {
         tenant: "other".into(),
         user: Some("user".into()),
         conversation: Some("conversation".into()),
+        accounts: Arc::new(["global".into(), "user:other/\"user\"".into()]),
         status: RowStatus::Failed(ErrorKind::Timeout),
         usage: None,
         source: CostSource::Unknown,
@@ -291,6 +293,14 @@ pub async fn ledger(ledger: &dyn Ledger) {
     assert_eq!(spent(Spent::Key("k_1"), minute).await, 12);
     assert_eq!(spent(Spent::Key("k_2"), day).await, 0);
     assert_eq!(spent(Spent::Tenant("acme"), day).await, 112);
+    assert_eq!(spent(Spent::Account("global"), day).await, 1_112);
+    assert_eq!(spent(Spent::Account("global"), minute).await, 1_012);
+    assert_eq!(spent(Spent::Account("key:k_1"), day).await, 112);
+    assert_eq!(spent(Spent::Account("key:k"), day).await, 0);
+    assert_eq!(
+        spent(Spent::Account("user:other/\"user\""), day).await,
+        1_000
+    );
     assert_eq!(spent(Spent::Tenant("other"), day).await, 1_000);
     assert_eq!(spent(Spent::Tenant("other' OR '1'='1"), day).await, 0);
 }
