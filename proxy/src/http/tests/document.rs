@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use axum::body::Body;
-use http::{Method, StatusCode};
+use http::StatusCode;
 use rungs::ErrorKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
