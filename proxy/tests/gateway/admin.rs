@@ -223,8 +223,8 @@ async fn a_child_is_paid_by_its_parent_too_and_that_outlives_the_process() {
 
 #[tokio::test]
 async fn users_and_projects_have_budgets_of_their_own() {
-    let more = "[budget]\nper_user = \"0.14/day\"\nglobal = [\"5/day\", \"50/month\"]\n\
-                [[project]]\nname = \"web\"\nbudget = \"0.2/day\"\ntz = \"Asia/Tokyo\"\n";
+    let more = "[budget]\nper_user = \"0.17/day\"\nglobal = [\"5/day\", \"50/month\"]\n\
+                [[project]]\nname = \"web\"\nbudget = \"0.165/day\"\ntz = \"Asia/Tokyo\"\n";
     let mut world = world(more).await;
     let (_, plain) = world
         .create(json!({ "name": "plain", "tenant": "t" }))
