@@ -36,3 +36,6 @@ pub(crate) fn whose(account: &str) -> Spent<'_> {
         account => Spent::Account(account),
     }
 }
+
+#[cfg(test)]
+mod tests;
