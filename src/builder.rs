@@ -9,6 +9,7 @@ use crate::{
         breaker::{BreakerLayer, BreakerState},
         budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
+        commit::CommitLayer,
         cost::CostLayer,
         cross_check::{CrossCheckLayer, When},
         drain::{DrainLayer, Drains},
@@ -155,6 +156,12 @@ pub trait ServiceBuilderExt<L>: Into<ServiceBuilder<L>> {
     #[must_use]
     fn drain(self, drains: Drains) -> ServiceBuilder<Stack<DrainLayer, L>> {
         self.into().layer(DrainLayer::new(drains))
+    }
+
+    /// Ends answers when their rows in `ledger` are safe; see [`commit`](crate::layers::commit).
+    #[must_use]
+    fn commit(self, ledger: Arc<dyn Ledger>) -> ServiceBuilder<Stack<CommitLayer, L>> {
+        self.into().layer(CommitLayer::new(ledger))
     }
 
     /// Writes one row per attempt to `ledger`; see [`cost`](crate::layers::cost).

@@ -265,6 +265,31 @@ impl ErrorKind {
             Self::Internal => "internal_error",
         }
     }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    const ALL: [Self; 16] = [
+        Self::Invalid,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::TooLarge,
+        Self::Slow,
+        Self::Budget,
+        Self::RateLimited,
+        Self::Overloaded,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::Upstream,
+        Self::ContextTooLong,
+        Self::Refused,
+        Self::Cut,
+        Self::Internal,
+    ];
 }
 
 impl fmt::Debug for Error {

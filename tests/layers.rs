@@ -9,6 +9,7 @@ use rungs::{
         breaker::{BreakerConfig, BreakerLayer, BreakerState},
         budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
+        commit::CommitLayer,
         cost::CostLayer,
         cross_check::{CrossCheckLayer, When},
         drain::{DrainLayer, Drains},
@@ -45,6 +46,7 @@ layers! {
     breaker => |probe: &Probe| BreakerLayer::new(closed(probe)),
     budget => |probe: &Probe| BudgetLayer::new(probe.deployment(), Arc::new(MemoryBudgets::new())),
     cache => |_: &Probe| CacheLayer::new(Arc::new(MemoryCache::new(1 << 20)), CacheScope::Tenant),
+    commit => |_: &Probe| CommitLayer::new(Arc::new(MemoryLedger::new(100))),
     cost => |probe: &Probe| CostLayer::new(probe.deployment(), Arc::new(MemoryLedger::new(100))),
     cross_check => |_: &Probe| CrossCheckLayer::new(When::Quality(Quality::High)),
     // With places it would, on purpose, not drop the inner call with its own.
@@ -78,6 +80,7 @@ fn stacked(probe: Probe) -> BoxModelService {
     let deployment = probe.deployment();
     ServiceBuilder::new()
         .trace()
+        .commit(Arc::new(MemoryLedger::new(100)))
         .in_flight(1)
         .rate(Arc::new(MemoryRates::new()))
         .cache(Arc::new(MemoryCache::new(1 << 20)), CacheScope::Tenant)

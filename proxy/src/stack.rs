@@ -8,6 +8,7 @@ use rungs::{
         breaker::BreakerLayer,
         budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
+        commit::CommitLayer,
         cost::CostLayer,
         cross_check::CrossCheckLayer,
         escalate::{EscalateLayer, StandardJudge},
@@ -31,6 +32,8 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
         ServiceBuilder::new()
             // Sees every call once, also those that a limit refuses or the cache answers.
             .layer(TraceLayer::new().alert(config.budget.alert))
+            // The last byte of an answer says that what it has cost is on record.
+            .layer(CommitLayer::new(state.ledger.clone()))
             // Sheds what is too much before any work is done for it; the permit lives as long as the answer.
             .layer(InFlightLayer::shared(state.calls.clone()))
             // The caller's own requests and tokens per minute, before the cache: hits are requests too.

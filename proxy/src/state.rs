@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -19,6 +19,7 @@ use rungs::{
     provider::{HyperTransport, TransportConfig},
     store::{
         KeyStore, Ledger,
+        journal::Journal,
         memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
         sqlite::SqliteStore,
     },
@@ -48,17 +49,23 @@ pub(crate) struct State {
     pub(crate) retries: RetryBudget,
     pub(crate) drains: Drains,
     pub(crate) pepper: Pepper,
-    database: Option<Arc<SqliteStore>>,
+    /// What is closed last, where rows outlive the process.
+    durable: Option<Durable>,
     public: HyperTransport,
     private: HyperTransport,
     breakers: Mutex<HashMap<DeploymentId, BreakerState>>,
     permits: Mutex<HashMap<Arc<str>, Permits>>,
 }
 
+struct Durable {
+    journal: Arc<Journal>,
+    store: Arc<SqliteStore>,
+}
+
 impl State {
     /// Opens the stores of `config`.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
-        let (ledger, keys, pepper, database): (Arc<dyn Ledger>, Arc<dyn KeyStore>, _, _) =
+        let (ledger, keys, pepper, durable): (Arc<dyn Ledger>, Arc<dyn KeyStore>, _, _) =
             match &config.store.url {
                 StoreUrl::Memory => (
                     Arc::new(MemoryLedger::new(ROWS_IN_MEMORY)),
@@ -68,11 +75,16 @@ impl State {
                 ),
                 StoreUrl::Sqlite(path) => {
                     let store = Arc::new(open_database(path).await?);
+                    let pepper = Pepper::beside(path)?;
+                    let folder = PathBuf::from(format!("{}.journal", path.display()));
+                    let journal = Journal::open(&folder, store.clone(), pepper.seal()).await?;
+                    let journal = Arc::new(journal);
+                    let keys = Arc::new(store.keys());
                     (
-                        store.clone(),
-                        Arc::new(store.keys()),
-                        Pepper::beside(path)?,
-                        Some(store),
+                        journal.clone(),
+                        keys,
+                        pepper,
+                        Some(Durable { journal, store }),
                     )
                 }
             };
@@ -89,7 +101,7 @@ impl State {
             retries: RetryBudget::default(),
             drains: Drains::new(config.limits.max_drains, config.timeouts.total),
             pepper,
-            database,
+            durable,
             public: HyperTransport::new(&transport)?,
             private: HyperTransport::new(&transport.allow_private())?,
             breakers: Mutex::default(),
@@ -150,7 +162,7 @@ impl State {
 
     /// Whether there is a database, or memory only.
     pub(crate) fn has_database(&self) -> bool {
-        self.database.is_some()
+        self.durable.is_some()
     }
 
     /// Returns once nothing is on its way to the ledger any more. Streams of HTTP/2 are tasks of their own, which outlive their
@@ -171,11 +183,11 @@ impl State {
             {
                 tracing::warn!("some answers are cut and may be missing in the ledger");
             }
-            self.ledger.flush().await?;
-            match &self.database {
-                Some(database) => database.close().await,
-                None => Ok(()),
-            }
+            let Some(Durable { journal, store }) = &self.durable else {
+                return Ok(());
+            };
+            journal.close().await;
+            store.close().await
         });
         match flushed.await {
             Ok(Ok(())) => {}

@@ -3,6 +3,7 @@
 pub mod breaker;
 pub mod budget;
 pub mod cache;
+pub mod commit;
 pub mod cost;
 pub mod cross_check;
 pub mod drain;

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde::Serialize;
 
@@ -18,14 +21,14 @@ pub struct LedgerRow {
     pub attempt: u32,
     /// Whose call it was.
     pub tenant: Arc<str>,
+    /// Who pays, all of them; see [`Budgets`](super::Budgets) for their names.
+    pub accounts: Arc<[Arc<str>]>,
     /// The API key's id.
     pub key: Option<Arc<str>>,
     /// The end user, as the client names them.
     pub user: Option<Arc<str>>,
     /// The conversation.
     pub conversation: Option<Arc<str>>,
-    /// The accounts that pay for it.
-    pub accounts: Arc<[Arc<str>]>,
     /// What was called.
     pub op: Operation,
     /// Who was asked, or whose cached answer was served.
@@ -40,6 +43,10 @@ pub struct LedgerRow {
     pub cost: Money,
     /// How the cost is known.
     pub source: CostSource,
+    /// The price list that the cost was computed with.
+    pub price_version: Option<Arc<str>>,
+    /// Whether the provider reported more, or less, than can be, and the cost was set to the nearest that can.
+    pub clamped: bool,
     /// When the attempt began.
     pub started: SystemTime,
     /// Milliseconds until the first frame; `None` if there was none.
@@ -59,6 +66,8 @@ pub enum RowStatus {
     Truncated,
     /// The client left, or a layer above gave up.
     Cancelled,
+    /// The gateway was killed before the end.
+    Interrupted,
     /// No attempt: the cache had the answer.
     CacheHit,
 }
@@ -72,8 +81,22 @@ impl RowStatus {
             Self::Failed(kind) => kind.as_str(),
             Self::Truncated => "truncated",
             Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
             Self::CacheHit => "cache_hit",
         }
+    }
+
+    /// The status of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "ok" => Self::Ok,
+            "truncated" => Self::Truncated,
+            "cancelled" => Self::Cancelled,
+            "interrupted" => Self::Interrupted,
+            "cache_hit" => Self::CacheHit,
+            other => Self::Failed(ErrorKind::of_name(other)?),
+        })
     }
 }
 
@@ -81,6 +104,8 @@ impl RowStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CostSource {
+    /// The provider said what it charged.
+    Reported,
     /// Reported tokens times the price list.
     Computed,
     /// Tokens estimated from the bytes, times the price list.
@@ -96,43 +121,123 @@ impl CostSource {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Reported => "reported",
             Self::Computed => "computed",
             Self::Estimated => "estimated",
             Self::Unknown => "unknown",
             Self::Nothing => "nothing",
         }
     }
+
+    /// The source of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [
+            Self::Reported,
+            Self::Computed,
+            Self::Estimated,
+            Self::Unknown,
+            Self::Nothing,
+        ]
+        .into_iter()
+        .find(|source| source.as_str() == name)
+    }
 }
 
-/// Whose spending to sum up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spent<'a> {
-    /// That of one key.
-    Key(&'a str),
-    /// That of one tenant.
-    Tenant(&'a str),
-    /// What one account has paid.
-    Account(&'a str),
-    /// All of it.
-    All,
+/// What a row of a ledger has lived through before a client hears of the end of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// The end of this process, however it ends.
+    Crash,
+    /// The end of the machine's power.
+    PowerLoss,
 }
+
+/// An attempt that was written down before it began. Its row ends it.
+#[derive(Debug, PartialEq, Eq, Default)]
+#[must_use = "an attempt that was begun is ended by its row"]
+pub struct Intent(pub(crate) Option<u32>);
 
 /// Keeps the rows.
 pub trait Ledger: Send + Sync {
-    /// Takes a row. Called from a tap: it must not block, and what it has taken it writes.
-    fn record(&self, row: LedgerRow);
+    /// Writes down that an attempt begins, with the row that it will have left should this process die before it ends. Called on
+    /// the path of a call: it must not wait for a disk. Ledgers that end with their process need not do anything.
+    fn begin(&self, row: &LedgerRow) -> Intent {
+        let _ = row;
+        Intent::default()
+    }
 
-    /// Whether another attempt may begin; `false` while the writer is too far behind, so that memory stays bounded.
+    /// Takes the row of an attempt that was begun. Called from a tap: it must not wait, and what it has taken it writes.
+    fn end(&self, intent: Intent, row: LedgerRow);
+
+    /// Takes a row that nothing announced.
+    fn record(&self, row: LedgerRow) {
+        self.end(Intent::default(), row);
+    }
+
+    /// Whether another attempt may begin; `false` while what is taken cannot be written, so that memory stays bounded.
     fn has_room(&self) -> bool {
         true
     }
 
-    /// Returns once every row taken so far is written. It waits as long as that takes: give it a time limit of your own.
+    /// Waits until every row taken so far survives `what`; `None` if there is nothing to wait for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if rows cannot be written.
+    fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        let _ = what;
+        None
+    }
+
+    /// Returns once every row taken so far is where [`spent`](Ledger::spent) finds it. It waits as long as that takes: give it a
+    /// time limit of your own.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] if the writer is gone and rows were lost with it.
     fn flush(&self) -> StoreFuture<'_, ()>;
 
-    /// The sum of the costs of attempts that began at `since` or later, among the rows written so far.
-    fn spent<'a>(&'a self, whose: Spent<'a>, since: SystemTime) -> StoreFuture<'a, Money>;
+    /// What `account` paid for attempts that began at `since` or later, among the rows that are flushed. Exact for a `since` at a
+    /// full quarter of an hour, which is where the days of every time zone begin.
+    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money>;
+}
+
+/// A row at its place in the journal of one gateway.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Counts from 1, without a gap.
+    pub seq: u64,
+    /// Sums up this row and all before it.
+    pub chain: Chain,
+    /// The row.
+    pub row: LedgerRow,
+}
+
+/// A keyed hash over a row and the chain before it: a row that is altered, or missing, breaks it.
+pub type Chain = [u8; 16];
+
+/// Where the rows of a journal end up.
+pub trait LedgerSink: Send + Sync {
+    /// Writes entries, all or none of them, in their order. What was written before is written again without effect.
+    ///
+    /// # Errors
+    /// If it cannot be done now; it is tried again.
+    fn write<'a>(&'a self, entries: &'a [Entry]) -> StoreFuture<'a, ()>;
+
+    /// The last entry that was written: its number, and the chain up to it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn last(&self) -> StoreFuture<'_, Option<(u64, Chain)>>;
+
+    /// As [`Ledger::spent`].
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money>;
+}
+
+/// The quarter of an hour in which `time` lies, counted from 1970.
+pub(crate) fn quarter(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs() / 900).unwrap_or(i64::MAX)
 }

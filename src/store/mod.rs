@@ -13,8 +13,12 @@
 
 mod budgets;
 mod cache;
+#[cfg(feature = "journal")]
+pub mod journal;
 mod keys;
 mod ledger;
+#[cfg(any(feature = "journal", feature = "sqlite"))]
+mod lock;
 pub mod memory;
 mod rates;
 #[cfg(feature = "sqlite")]
@@ -24,7 +28,9 @@ mod window;
 pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
 pub use keys::{KeyRecord, KeyStore, OnStoreDown, Role, Secret};
-pub use ledger::{CostSource, Ledger, LedgerRow, RowStatus, Spent};
+pub use ledger::{
+    Chain, CostSource, Durability, Entry, Intent, Ledger, LedgerRow, LedgerSink, RowStatus,
+};
 pub use rates::{Quota, RateDecision, RateStore};
 pub use window::{Window, Zone};
 

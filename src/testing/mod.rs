@@ -4,6 +4,7 @@
 //! ledger can be checked against the truth. [`Upstream`] puts such providers on a real socket.
 
 mod layer_contract;
+pub mod ledger_contract;
 mod scripted;
 pub mod store_contract;
 mod upstream;

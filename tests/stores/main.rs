@@ -2,6 +2,10 @@
 #![cfg(feature = "testing")]
 
 mod budgets;
+#[cfg(feature = "sqlite")]
+mod dir;
+#[cfg(all(feature = "journal", feature = "sqlite"))]
+mod journal;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -3,10 +3,13 @@ use std::time::{Duration, SystemTime};
 use rungs::{
     catalog::Money,
     store::{
-        CacheStore, Ledger, Quota, RateDecision, RateStore, Spent,
+        CacheStore, Ledger, Quota, RateDecision, RateStore,
         memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
     },
-    testing::store_contract::{self as contract, entry, row},
+    testing::{
+        ledger_contract::{self, row},
+        store_contract::{self as contract, entry},
+    },
 };
 use tokio::time::{Instant, sleep};
 
@@ -35,7 +38,7 @@ fn budgets_keep_their_contract() {
 
 #[tokio::test]
 async fn the_ledger_keeps_its_contract() {
-    contract::ledger(&MemoryLedger::default()).await;
+    ledger_contract::ledger(&MemoryLedger::default()).await;
 }
 
 #[tokio::test]
@@ -129,15 +132,12 @@ async fn the_ledger_forgets_rows_but_not_what_they_cost() {
     let rows = ledger.rows();
     assert_eq!(rows.len(), 10);
     assert_eq!(&*rows[9].request, "req_999");
-    let spent = async |whose, since| ledger.spent(whose, since).await.expect("a sum");
-    for whose in [Spent::All, Spent::Key("k_1"), Spent::Tenant("acme")] {
-        let all = spent(whose, SystemTime::UNIX_EPOCH).await;
+    let spent = async |account, since| ledger.spent(account, since).await.expect("a sum");
+    for account in ["global", "key:k_1"] {
+        let all = spent(account, SystemTime::UNIX_EPOCH).await;
         assert_eq!(all, Money::from_nanos(1_000));
         let midnight = rungs::store::Window::DAY.start(SystemTime::now() - day);
-        assert_eq!(spent(whose, midnight).await, Money::from_nanos(667));
+        assert_eq!(spent(account, midnight).await, Money::from_nanos(667));
     }
-    assert_eq!(
-        spent(Spent::Key("k_2"), SystemTime::UNIX_EPOCH).await,
-        Money::ZERO
-    );
+    assert_eq!(spent("key:k_2", SystemTime::UNIX_EPOCH).await, Money::ZERO);
 }

@@ -5,8 +5,6 @@ use rungs::{
     store::{Budget, Ledger, Window, memory::MemoryBudgets},
 };
 
-use super::whose;
-
 /// Budgets in force, which begin with what the ledger says was spent.
 pub(crate) struct Accounts {
     book: Arc<MemoryBudgets>,
@@ -63,7 +61,7 @@ impl Accounts {
         for Budget { window, .. } in new {
             loop {
                 let since = window.start(SystemTime::now());
-                let posted = self.ledger.spent(whose(account), since).await?;
+                let posted = self.ledger.spent(account, since).await?;
                 // At the turn of a window the sum may be the one before's.
                 if window.start(SystemTime::now()) == since {
                     self.book.seed(account, window, posted);

@@ -6,8 +6,6 @@ mod users;
 
 use std::sync::Arc;
 
-use rungs::store::Spent;
-
 pub(crate) use ledgered::Accounts;
 pub(crate) use users::{Users, UsersLayer};
 
@@ -27,14 +25,6 @@ pub(crate) fn of_user(tenant: &str, user: &str) -> Arc<str> {
 /// The account of a project.
 pub(crate) fn of_project(name: &str) -> Arc<str> {
     format!("project:{name}").into()
-}
-
-/// What the ledger knows an account's spending by.
-pub(crate) fn whose(account: &str) -> Spent<'_> {
-    match account {
-        GLOBAL => Spent::All,
-        account => Spent::Account(account),
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use rungs::{
         Budgets, Ledger,
         memory::{MemoryBudgets, MemoryLedger},
     },
-    testing::{Reply, Scripted, ask, store_contract::row},
+    testing::{Reply, Scripted, ask, ledger_contract::row},
 };
 use tower::{ServiceBuilder, ServiceExt};
 

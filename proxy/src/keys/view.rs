@@ -135,12 +135,11 @@ impl Books<'_> {
         let mut balances = Vec::with_capacity(budgets.len());
         for budget in budgets {
             let since = budget.window.start(SystemTime::now());
-            let whose = accounts::whose(account);
             balances.push(Balance {
                 budget: budget.clone(),
                 posted: match self {
-                    Self::Running(_, ledger) => ledger.spent(whose, since).await?,
-                    Self::File(file) => file.spent(whose, since).await?,
+                    Self::Running(_, ledger) => ledger.spent(account, since).await?,
+                    Self::File(file) => file.spent(account, since).await?,
                 },
                 reserved: Money::ZERO,
             });

@@ -118,8 +118,8 @@ async fn a_key_is_made_used_listed_and_taken_back() {
     assert_eq!(gateway.ask(&chat("m", "q")).await.status, 401);
 
     // No file has the secret in it.
-    for file in std::fs::read_dir(&gateway.folder).unwrap() {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+    for file in files(&gateway.folder) {
+        let bytes = std::fs::read(file).unwrap();
         assert!(
             !bytes
                 .windows(32)
@@ -339,4 +339,16 @@ async fn the_command_knows_every_verb_and_option() {
         list(&gateway).iter().all(|key| key["revoked"] == true),
         "all of the family"
     );
+}
+
+/// All files in a folder and the folders in it.
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false => vec![path],
+        })
+        .collect()
 }

@@ -8,7 +8,7 @@ use crate::{
     catalog::{Deployment, Money},
     error::{Error, ErrorKind},
     model::{ModelRequest, Outcome, Tap, TokenBound, Usage},
-    store::{CostSource, Ledger, LedgerRow, RowStatus},
+    store::{CostSource, Intent, Ledger, LedgerRow, RowStatus},
 };
 
 /// A row in the making. It is written exactly once: by the end of the answer, by an error, or by being dropped.
@@ -24,6 +24,8 @@ struct Open {
     started: SystemTime,
     clock: Instant,
     first_frame_ms: Option<u32>,
+    /// Unless it costs nothing.
+    intent: Intent,
 }
 
 impl Entry {
@@ -33,7 +35,7 @@ impl Entry {
         ledger: Arc<dyn Ledger>,
         meters: Arc<Meters>,
     ) -> Self {
-        Self(Some(Open {
+        let mut open = Open {
             request: request.clone(),
             ledger,
             meters,
@@ -42,7 +44,19 @@ impl Entry {
             started: SystemTime::now(),
             clock: Instant::now(),
             first_frame_ms: None,
-        }))
+            intent: Intent::default(),
+        };
+        if !open.deployment.is_free() {
+            let (usage, cost) = open.unknown();
+            let row = open.row(
+                RowStatus::Interrupted,
+                Some(usage),
+                cost,
+                CostSource::Unknown,
+            );
+            open.intent = open.ledger.begin(&row);
+        }
+        Self(Some(open))
     }
 
     pub(super) fn first_frame(&mut self) {
@@ -102,39 +116,64 @@ impl Open {
 
     /// The tokens are not known: the row shows an estimate, and the cost is the most that it can be.
     fn close_unknown(self, status: RowStatus) {
+        let (usage, cost) = self.unknown();
+        match self.deployment.is_free() {
+            true => self.write(status, Some(usage), Money::ZERO, CostSource::Nothing),
+            false => self.write(status, Some(usage), cost, CostSource::Unknown),
+        }
+    }
+
+    fn unknown(&self) -> (Usage, Money) {
         let estimate = Usage::new(self.prompt_bytes().div_ceil(4), self.frames);
-        let source = match self.deployment.is_free() {
-            true => CostSource::Nothing,
-            false => CostSource::Unknown,
+        let cost = match &self.deployment.price {
+            Some(price) => self
+                .bound()
+                .cost(&self.deployment)
+                .max(estimate.cost(price)),
+            None => Money::ZERO,
         };
-        self.close(status, Some(estimate), source);
+        (estimate, cost)
     }
 
     fn close(self, status: RowStatus, usage: Option<Usage>, source: CostSource) {
-        let cost = match (source, usage, &self.deployment.price) {
-            (CostSource::Computed, Some(usage), Some(price)) => usage.cost(price),
-            (CostSource::Unknown, Some(usage), Some(price)) => {
-                self.bound().cost(&self.deployment).max(usage.cost(price))
+        match (source, usage, &self.deployment.price) {
+            (CostSource::Computed, Some(reported), Some(price)) => {
+                let cost = reported.cost(price);
+                self.write(status, usage, cost, source);
             }
-            _ => Money::ZERO,
-        };
+            (CostSource::Computed, _, None) => {
+                self.write(status, usage, Money::ZERO, CostSource::Unknown);
+            }
+            _ => self.write(status, usage, Money::ZERO, source),
+        }
+    }
+
+    fn write(mut self, status: RowStatus, usage: Option<Usage>, cost: Money, source: CostSource) {
+        self.request.ctx.charge(cost);
+        self.meters.count(status, usage, cost);
+        let row = self.row(status, usage, cost, source);
+        let intent = std::mem::take(&mut self.intent);
+        self.ledger.end(intent, row);
+    }
+
+    fn row(
+        &self,
+        status: RowStatus,
+        usage: Option<Usage>,
+        cost: Money,
+        source: CostSource,
+    ) -> LedgerRow {
         let ModelRequest {
             ctx, op, attempt, ..
         } = &self.request;
-        ctx.charge(cost);
-        let source = match (source, self.deployment.price) {
-            (CostSource::Computed, None) => CostSource::Unknown,
-            (source, _) => source,
-        };
-        self.meters.count(status, usage, cost);
-        self.ledger.record(LedgerRow {
+        LedgerRow {
             request: ctx.id.clone(),
             attempt: *attempt,
             tenant: ctx.tenant.clone(),
+            accounts: ctx.accounts.clone(),
             key: ctx.key.clone(),
             user: ctx.user.clone(),
             conversation: ctx.conversation.clone(),
-            accounts: Arc::clone(&ctx.accounts),
             op: *op,
             deployment: self.deployment.id.clone(),
             tier: self.deployment.tier,
@@ -142,10 +181,12 @@ impl Open {
             usage,
             cost,
             source,
+            price_version: None,
+            clamped: false,
             started: self.started,
             first_frame_ms: self.first_frame_ms,
             total_ms: self.elapsed_ms(),
-        });
+        }
     }
 
     fn prompt_bytes(&self) -> u64 {

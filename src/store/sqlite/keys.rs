@@ -9,11 +9,11 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use super::{failed, ledger, lock, migrated, options, pool, rows::millis};
+use super::{failed, ledger, migrated, options, pool, rows::millis};
 use crate::{
     catalog::{Money, Tier},
     error::Error,
-    store::{KeyRecord, KeyStore, Secret, Spent, StoreFuture},
+    store::{KeyRecord, KeyStore, Secret, StoreFuture, lock},
 };
 
 /// The keys of a database, for a program beside the gateway that owns it.
@@ -43,12 +43,12 @@ impl SqliteKeys {
         Ok(Self::new(pool(options)))
     }
 
-    /// What the ledger beside the keys says was spent, as of what its owner has written so far.
+    /// What the ledger beside the keys says that an account has paid, as of what its owner has written so far.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the database cannot be read.
-    pub async fn spent(&self, whose: Spent<'_>, since: SystemTime) -> Result<Money, Error> {
-        ledger::spent(&self.pool, whose, since).await
+    pub async fn spent(&self, account: &str, since: SystemTime) -> Result<Money, Error> {
+        ledger::spent(&self.pool, account, since).await
     }
 }
 

@@ -5,22 +5,16 @@
 
 mod keys;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    catalog::{DeploymentId, Money, Tier},
+    catalog::Money,
     error::ErrorKind,
-    model::{Collected, End, Operation, Usage},
-    store::{
-        Budgets, CacheEntry, CacheStore, CostSource, Ledger, LedgerRow, Quota, RateDecision,
-        RateStore, RowStatus, Spent,
-    },
+    model::{Collected, End},
+    store::{Budgets, CacheEntry, CacheStore, Quota, RateDecision, RateStore},
 };
 
 pub use keys::{key, key_store};
@@ -36,30 +30,6 @@ pub fn entry(deployment: &str, text: &'static str) -> Arc<CacheEntry> {
             end: End::default(),
         },
     })
-}
-
-/// A row of attempt `attempt` of call `request`, of tenant `acme` and key `k_1`, that cost `nanos` and began `age` ago.
-#[must_use]
-pub fn row(request: &str, attempt: u32, nanos: i64, age: Duration) -> LedgerRow {
-    LedgerRow {
-        request: request.into(),
-        attempt,
-        tenant: "acme".into(),
-        key: Some("k_1".into()),
-        user: None,
-        conversation: None,
-        accounts: Arc::new(["global".into(), "key:k_1".into()]),
-        op: Operation::Chat,
-        deployment: DeploymentId::from("openai/gpt-4o-mini"),
-        tier: Tier::L1,
-        status: RowStatus::Ok,
-        usage: Some(Usage::new(1_000, 200)),
-        cost: Money::from_nanos(nanos),
-        source: CostSource::Computed,
-        started: SystemTime::now() - age,
-        first_frame_ms: Some(210),
-        total_ms: 1_300,
-    }
 }
 
 /// Entries are found under their own key, replaced by newer ones, and gone after their time.
@@ -243,64 +213,4 @@ pub fn budgets(book: &dyn Budgets) {
         .expect("the key itself has room");
     book.settle(&only_key, own, cents(30));
     assert_eq!(stands(&key), (cents(100), cents(0)));
-}
-
-/// What was recorded is in the sums after a flush: by key, by tenant, from a point in time.
-///
-/// # Panics
-/// When the store breaks its contract.
-pub async fn ledger(ledger: &dyn Ledger) {
-    let spent = async |whose, age| {
-        let since = SystemTime::now() - age;
-        let sum = ledger.spent(whose, since).await;
-        sum.expect("the ledger answers").nanos()
-    };
-    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
-    let day = hour * 24;
-
-    assert!(ledger.has_room());
-    ledger
-        .flush()
-        .await
-        .expect("flushing nothing is no failure");
-    assert_eq!(spent(Spent::All, day).await, 0);
-
-    ledger.record(row("req_1", 1, 5, Duration::ZERO));
-    ledger.record(row("req_1", 2, 7, Duration::ZERO));
-    ledger.record(row("req_2", 1, 100, hour));
-    ledger.record(LedgerRow {
-        key: None,
-        tenant: "other".into(),
-        user: Some("user".into()),
-        conversation: Some("conversation".into()),
-        accounts: Arc::new(["global".into(), "user:other/\"user\"".into()]),
-        status: RowStatus::Failed(ErrorKind::Timeout),
-        usage: None,
-        source: CostSource::Unknown,
-        first_frame_ms: None,
-        ..row("req_3", 1, 1_000, Duration::ZERO)
-    });
-    ledger.record(LedgerRow {
-        status: RowStatus::CacheHit,
-        source: CostSource::Nothing,
-        ..row("req_4", 0, 0, Duration::ZERO)
-    });
-    ledger.flush().await.expect("the rows are written");
-
-    assert_eq!(spent(Spent::All, day).await, 1_112);
-    assert_eq!(spent(Spent::All, minute).await, 1_012);
-    assert_eq!(spent(Spent::Key("k_1"), day).await, 112);
-    assert_eq!(spent(Spent::Key("k_1"), minute).await, 12);
-    assert_eq!(spent(Spent::Key("k_2"), day).await, 0);
-    assert_eq!(spent(Spent::Tenant("acme"), day).await, 112);
-    assert_eq!(spent(Spent::Account("global"), day).await, 1_112);
-    assert_eq!(spent(Spent::Account("global"), minute).await, 1_012);
-    assert_eq!(spent(Spent::Account("key:k_1"), day).await, 112);
-    assert_eq!(spent(Spent::Account("key:k"), day).await, 0);
-    assert_eq!(
-        spent(Spent::Account("user:other/\"user\""), day).await,
-        1_000
-    );
-    assert_eq!(spent(Spent::Tenant("other"), day).await, 1_000);
-    assert_eq!(spent(Spent::Tenant("other' OR '1'='1"), day).await, 0);
 }

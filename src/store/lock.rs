@@ -7,11 +7,11 @@ use std::{
 
 use crate::error::Error;
 
-/// Makes this process the owner of the database until the file is dropped; `None` if another is.
+/// Makes this process the owner of a file or folder until the lock is dropped; `None` if another is.
 ///
 /// A lock of our own, and not SQLite's exclusive mode: the rungs command line and other programs may still read.
-pub(super) fn take(database: &Path) -> Result<Option<File>, Error> {
-    let path = lock_file(database);
+pub(super) fn take(owned: &Path) -> Result<Option<File>, Error> {
+    let path = lock_file(owned);
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -26,10 +26,8 @@ pub(super) fn take(database: &Path) -> Result<Option<File>, Error> {
 }
 
 /// `<file>.lock` beside the real file, whatever links lead to it.
-fn lock_file(database: &Path) -> PathBuf {
-    let real = database
-        .canonicalize()
-        .unwrap_or_else(|_| database.to_path_buf());
+fn lock_file(owned: &Path) -> PathBuf {
+    let real = owned.canonicalize().unwrap_or_else(|_| owned.to_path_buf());
     let mut path = OsString::from(real);
     path.push(".lock");
     path.into()
