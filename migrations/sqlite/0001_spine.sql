@@ -11,7 +11,6 @@ CREATE TABLE llm_calls (
     key_id                TEXT,
     user_id               TEXT,
     conversation_id       TEXT,
-    accounts              TEXT    NOT NULL, -- a JSON array of who pays
     op                    TEXT    NOT NULL,
     deployment            TEXT    NOT NULL,
     tier                  INTEGER NOT NULL,
