@@ -39,15 +39,28 @@ CREATE TABLE spending (
 
 -- API keys: never the secret, only its keyed hash.
 CREATE TABLE api_keys (
-    id         TEXT    NOT NULL PRIMARY KEY,
-    name       TEXT    NOT NULL,
-    hash       BLOB    NOT NULL,
-    tenant     TEXT    NOT NULL,
-    models     TEXT    NOT NULL, -- a JSON array of names; empty means all
-    max_tier   INTEGER,
-    budget     TEXT,             -- like 5/month
-    rpm        INTEGER,
-    tpm        INTEGER,
-    created_ms INTEGER NOT NULL,
-    revoked_ms INTEGER
+    id                TEXT    NOT NULL PRIMARY KEY,
+    version           INTEGER NOT NULL,
+    name              TEXT    NOT NULL,
+    role              TEXT    NOT NULL, -- user or admin
+    hash              BLOB    NOT NULL,
+    previous_hash     BLOB,             -- of the secret before a rotation, which opens until
+    previous_until_ms INTEGER,
+    tenant            TEXT    NOT NULL,
+    parent            TEXT REFERENCES api_keys (id),
+    project           TEXT,
+    models            TEXT    NOT NULL, -- a JSON array of names; empty means all
+    max_tier          INTEGER,
+    routes            TEXT    NOT NULL, -- a JSON array of names; empty means all
+    budgets           TEXT    NOT NULL, -- a JSON array of texts like 5/month@15 Europe/Berlin
+    warn_at           INTEGER,          -- percent
+    on_exhaust        TEXT    NOT NULL, -- downgrade or refuse
+    on_store_down     TEXT    NOT NULL, -- closed or open
+    rpm               INTEGER,
+    tpm               INTEGER,
+    created_ms        INTEGER NOT NULL,
+    expires_ms        INTEGER,
+    revoked_ms        INTEGER
 ) STRICT;
+
+CREATE INDEX api_keys_by_parent ON api_keys (parent) WHERE parent IS NOT NULL;

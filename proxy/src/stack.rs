@@ -23,7 +23,7 @@ use rungs::{
 };
 use tower::ServiceBuilder;
 
-use crate::{config::Config, provider::Provider, state::State};
+use crate::{accounts::UsersLayer, config::Config, provider::Provider, state::State};
 
 /// What happens to each user's call.
 pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxModelService {
@@ -44,6 +44,8 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
                     .ttl(config.cache.ttl)
                     .ledger(state.ledger.clone())
             }))
+            // Where users have budgets, theirs is in the book before anything is spent below.
+            .option_layer(users(config, state))
             // Asks the stack below several times; below the cache, so that only a checked answer is kept.
             .option_layer(routing.cross_check.when().map(CrossCheckLayer::new))
             // Asks again one tier up; below the cross-check, so that each voice may climb on its own.
@@ -53,6 +55,16 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
             // The fan-out point: a service, not a layer.
             .service(route),
     )
+}
+
+fn users(config: &Config, state: &State) -> Option<UsersLayer> {
+    let budgets = config.budget.per_user();
+    (!budgets.is_empty()).then(|| UsersLayer {
+        budgets: budgets.into(),
+        accounts: state.accounts.clone(),
+        users: state.users.clone(),
+        patience: config.timeouts.total * 2,
+    })
 }
 
 /// What happens to each attempt at one deployment.
@@ -78,7 +90,7 @@ pub(crate) fn attempt_ring(
             .option_layer(provider.permits.clone().map(InFlightLayer::shared))
             // Holds the worst case, settles the real cost. Its refusal sends the route to something cheaper.
             .layer(
-                BudgetLayer::new(deployment.clone(), state.budgets.clone())
+                BudgetLayer::new(deployment.clone(), state.accounts.book().clone())
                     .unpriced(config.budget.unpriced.into()),
             )
             // One ledger row for whatever passes here, however it ends.

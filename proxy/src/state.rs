@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use rungs::{
@@ -18,7 +18,7 @@ use rungs::{
     },
     provider::{HyperTransport, TransportConfig},
     store::{
-        Budget, KeyStore, Ledger,
+        KeyStore, Ledger,
         journal::Journal,
         memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
         sqlite::SqliteStore,
@@ -26,7 +26,8 @@ use rungs::{
 };
 
 use crate::{
-    auth::{GLOBAL, Pepper, Principal, account},
+    accounts::{self, Accounts, GLOBAL, Users},
+    auth::Pepper,
     config::{Config, StoreUrl},
 };
 
@@ -40,7 +41,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct State {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) keys: Arc<dyn KeyStore>,
-    pub(crate) budgets: Arc<MemoryBudgets>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) users: Arc<Users>,
     pub(crate) rates: Arc<MemoryRates>,
     pub(crate) cache: Arc<MemoryCache>,
     pub(crate) calls: Permits,
@@ -53,8 +55,6 @@ pub(crate) struct State {
     private: HyperTransport,
     breakers: Mutex<HashMap<DeploymentId, BreakerState>>,
     permits: Mutex<HashMap<Arc<str>, Permits>>,
-    /// Held while an account is opened: two calls with a new key must not both put what was spent into the book.
-    opening: tokio::sync::Mutex<()>,
 }
 
 struct Durable {
@@ -89,10 +89,12 @@ impl State {
                 }
             };
         let transport = TransportConfig::default();
+        let book = Arc::new(MemoryBudgets::new());
         Ok(Self {
+            accounts: Arc::new(Accounts::new(book, Arc::clone(&ledger))),
             ledger,
             keys,
-            budgets: Arc::new(MemoryBudgets::new()),
+            users: Arc::default(),
             rates: Arc::new(MemoryRates::new()),
             cache: Arc::new(MemoryCache::new(config.cache.max_bytes)),
             calls: Permits::new(config.limits.max_in_flight),
@@ -104,7 +106,6 @@ impl State {
             private: HyperTransport::new(&transport.allow_private())?,
             breakers: Mutex::default(),
             permits: Mutex::default(),
-            opening: tokio::sync::Mutex::default(),
         })
     }
 
@@ -145,38 +146,17 @@ impl State {
         permits.clone()
     }
 
-    /// Puts a principal's budget into the book, with what the ledger says was spent of it.
-    pub(crate) async fn open_account(&self, principal: &Principal) -> Result<(), Error> {
-        match &principal.key {
-            Some(key) => self.open_budget(&account(key), principal.budget).await,
-            None => Ok(()),
+    /// Opens the accounts that the configuration names, and closes those that it does not name any more.
+    pub(crate) async fn open_accounts(&self, config: &Config) -> Result<(), Error> {
+        let open = &self.accounts;
+        open.open(GLOBAL, &config.budget.global()).await?;
+        for project in &config.projects {
+            let account = accounts::of_project(&project.name);
+            open.open(&account, &project.budgets).await?;
         }
-    }
-
-    /// The same for the budget over everything.
-    pub(crate) async fn open_global(&self, budget: Option<Budget>) -> Result<(), Error> {
-        self.open_budget(GLOBAL, budget).await
-    }
-
-    async fn open_budget(&self, account: &str, budget: Option<Budget>) -> Result<(), Error> {
-        let Some(budget) = budget else {
-            self.budgets.set(account, Vec::new());
-            return Ok(());
-        };
-        let _alone = self.opening.lock().await;
-        if self
-            .budgets
-            .balances(account)
-            .iter()
-            .any(|b| b.budget == budget)
-        {
-            return Ok(());
-        }
-        self.ledger.flush().await?;
-        let since = budget.window.start(SystemTime::now());
-        let posted = self.ledger.spent(account, since).await?;
-        self.budgets.set(account, vec![budget]);
-        self.budgets.seed(account, budget.window, posted);
+        let known = |name: &str| config.projects.iter().any(|p| *p.name == *name);
+        open.retain(|account| account.strip_prefix("project:").is_none_or(known));
+        self.users.reopen();
         Ok(())
     }
 

@@ -38,6 +38,17 @@ pub struct RateLimits {
     pub tokens: Option<u64>,
 }
 
+/// What a call does that its accounts cannot pay for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnExhaust {
+    /// It goes to something cheaper, if there is something.
+    #[default]
+    Downgrade,
+    /// It is refused.
+    Refuse,
+}
+
 /// The facts of one call, fixed where it enters. Give it to [`CallContext::new`].
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -55,6 +66,8 @@ pub struct Call {
     pub quality: Quality,
     /// The accounts that pay, all of them at once.
     pub accounts: Arc<[Arc<str>]>,
+    /// What happens when they cannot.
+    pub on_exhaust: OnExhaust,
     /// How often the caller may ask.
     pub limits: RateLimits,
     /// No attempt starts, and no frame is waited for, beyond this point.
@@ -75,6 +88,7 @@ impl Call {
             conversation: None,
             quality: Quality::Normal,
             accounts: Arc::new([]),
+            on_exhaust: OnExhaust::default(),
             limits: RateLimits::default(),
             deadline: None,
             max_attempts: 4,

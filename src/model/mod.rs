@@ -20,7 +20,7 @@ pub use body::ModelBody;
 pub use bound::TokenBound;
 pub use charge::{Charge, CostSource, Ending, Violation};
 pub use collect::Collected;
-pub use context::{Call, CallContext, Quality, RateLimits, Step};
+pub use context::{Call, CallContext, OnExhaust, Quality, RateLimits, Step};
 pub use frame::{End, FinishReason, Frame};
 pub use request::{CacheUse, ModelRequest, Operation, RouteHint};
 pub use response::{Agreement, CacheStatus, ModelResponse, ResponseMeta, Verdict};

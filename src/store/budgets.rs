@@ -2,11 +2,14 @@ use std::{fmt, str::FromStr, sync::Arc, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::Window;
-use crate::{catalog::Money, error::Error};
+use super::{Window, Zone};
+use crate::{
+    catalog::Money,
+    error::{Error, ErrorKind},
+};
 
-/// A cap on money over a window. Written `0.01/day`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A cap on money over a window. Written `0.01/day`, `20/week@sun`, `100/month@15 Europe/Berlin`; see [`Window`].
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
     /// The cap.
     pub limit: Money,
@@ -14,9 +17,20 @@ pub struct Budget {
     pub window: Window,
 }
 
+impl Budget {
+    /// The same in another time zone.
+    #[must_use]
+    pub fn in_zone(self, zone: Zone) -> Self {
+        Self {
+            window: self.window.in_zone(zone),
+            ..self
+        }
+    }
+}
+
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.limit, self.window.as_str())
+        write!(f, "{}/{}", self.limit, self.window)
     }
 }
 
@@ -25,11 +39,7 @@ impl FromStr for Budget {
 
     fn from_str(s: &str) -> Result<Self, Error> {
         let (limit, window) = s.split_once('/').unwrap_or((s, "total"));
-        let Some(window) = Window::ALL.into_iter().find(|w| w.as_str() == window) else {
-            return Err(Error::invalid(format!(
-                "`{window}` is no budget window; windows are day, week, month and total"
-            )));
-        };
+        let window = window.parse()?;
         let limit: Money = limit.parse()?;
         if limit < Money::ZERO {
             return Err(Error::invalid("a budget cannot be negative"));
@@ -51,8 +61,8 @@ impl<'de> Deserialize<'de> for Budget {
     }
 }
 
-/// How an account stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// How an account stands by one of its budgets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Balance {
     /// Its budget.
     pub budget: Budget,
@@ -67,6 +77,41 @@ impl Balance {
     #[must_use]
     pub fn room(&self) -> Money {
         self.budget.limit - self.posted - self.reserved
+    }
+
+    /// A budget that is spent pays for nothing more, not even for what is free; one of nothing pays for what is free.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.posted >= self.budget.limit && !self.budget.limit.is_zero()
+    }
+
+    /// Whether `amount` cannot be held.
+    pub(crate) fn lacks_room(&self, amount: Money) -> bool {
+        self.is_spent() || amount > self.room().max(Money::ZERO)
+    }
+
+    /// The error for who would have held `amount` at `now`. It shows the kind of the account, never its id: the caller need not be
+    /// its owner.
+    pub(crate) fn refusal(&self, account: &str, amount: Money, now: SystemTime) -> Error {
+        let kind = account.split_once(':').map_or(account, |(kind, _)| kind);
+        let Self {
+            budget,
+            posted,
+            reserved,
+        } = self;
+        let reset = budget.window.reset(now);
+        let message = if self.is_spent() {
+            format!("the {kind} budget of ${budget} is spent; it {reset}")
+        } else {
+            format!(
+                "the {kind} budget of ${budget} has no room for ${amount}, the most this call can cost: \
+                 ${posted} is spent and ${reserved} held by calls under way; it {reset}"
+            )
+        };
+        let error = Error::new(ErrorKind::Budget, message);
+        match budget.window.end(now) {
+            Some(end) => error.retry_after(end.duration_since(now).unwrap_or_default()),
+            None => error,
+        }
     }
 }
 

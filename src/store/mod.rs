@@ -27,10 +27,10 @@ mod window;
 
 pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
-pub use keys::{KeyRecord, KeyStore};
+pub use keys::{KeyRecord, KeyStore, OnStoreDown, Role, Secret};
 pub use ledger::{Chain, Durability, Entry, Intent, Ledger, LedgerRow, LedgerSink, RowStatus};
 pub use rates::{Quota, RateDecision, RateStore};
-pub use window::Window;
+pub use window::{Window, Zone};
 
 pub use crate::model::CostSource;
 

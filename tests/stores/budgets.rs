@@ -57,7 +57,7 @@ fn a_refusal_says_what_stands_in_the_way_and_until_when() {
         book.set(account[0].clone(), vec![budget(text)]);
         book.seed(
             &account[0],
-            budget(text).window,
+            &budget(text).window,
             "0.004".parse().expect("money"),
         );
         let held = book
@@ -121,17 +121,43 @@ fn a_late_settlement_belongs_to_the_window_of_its_hold() {
     clock.store(SATURDAY_NIGHT + 60, Ordering::SeqCst);
     let early = book.hold(&account, nanos(7)).expect("there is room");
     book.settle(&account, late, nanos(4));
-    let stands = |window| {
+    let stands = |window: &Window| {
         let balances = book.balances(&account[0]);
-        let of = |b: &&Balance| b.budget.window == window;
+        let of = |b: &&Balance| b.budget.window == *window;
         let b = balances.iter().find(of).expect("a balance");
         (b.posted.nanos(), b.reserved.nanos())
     };
-    assert_eq!(stands(Window::Day), (0, 7));
-    assert_eq!(stands(Window::Week), (4, 7));
+    assert_eq!(stands(&Window::DAY), (0, 7));
+    assert_eq!(stands(&Window::WEEK), (4, 7));
     book.settle(&account, early, nanos(7));
-    assert_eq!(stands(Window::Day), (7, 0));
-    assert_eq!(stands(Window::Week), (11, 0));
+    assert_eq!(stands(&Window::DAY), (7, 0));
+    assert_eq!(stands(&Window::WEEK), (11, 0));
+}
+
+#[test]
+fn a_budget_that_comes_later_knows_what_is_under_way_in_its_window() {
+    let (book, clock) = book_at(SATURDAY_NIGHT);
+    let account: [Arc<str>; 1] = ["key:k".into()];
+    book.set(account[0].clone(), vec![budget("1/total")]);
+    let old = book.hold(&account, nanos(3)).expect("there is room");
+    clock.store(SATURDAY_NIGHT + 120, Ordering::SeqCst);
+    let new = book.hold(&account, nanos(5)).expect("there is room");
+    let twice = [account[0].clone(), account[0].clone()];
+    let both = book.hold(&twice, nanos(2)).expect("there is room");
+    let budgets = ["1/total", "1/day", "1/week", "1/day Pacific/Niue"].map(budget);
+    book.set(account[0].clone(), budgets.into());
+    let stands = || {
+        let balances = book.balances(&account[0]);
+        let both = |b: &Balance| (b.posted.nanos(), b.reserved.nanos());
+        balances.iter().map(both).collect::<Vec<_>>()
+    };
+    // By UTC a day has begun in between; on Niue, eleven hours behind, it has not.
+    assert_eq!(stands(), [(0, 12), (0, 9), (0, 12), (0, 12)]);
+    book.settle(&account, old, nanos(4));
+    assert_eq!(stands(), [(4, 9), (0, 9), (4, 9), (4, 9)]);
+    book.settle(&account, new, nanos(1));
+    book.settle(&twice, both, nanos(1));
+    assert_eq!(stands(), [(7, 0), (3, 0), (7, 0), (7, 0)]);
 }
 
 #[test]
@@ -173,9 +199,13 @@ fn budgets_may_change_under_calls_under_way() {
         account[0].clone(),
         vec![budget("1/month"), budget("0.000000009/total")],
     );
-    assert_eq!(stands(), (5, 3), "other budgets, same spending");
+    assert_eq!(stands(), (0, 3), "what is under way is known");
+    for window in [Window::MONTH, Window::TOTAL] {
+        book.seed(&account[0], &window, nanos(5));
+    }
+    assert_eq!(stands(), (5, 3), "and what was spent, once it is told");
     let tightest = book.balance(&account[0]).expect("a budget");
-    assert_eq!(tightest.budget.window, Window::Total);
+    assert_eq!(tightest.budget.window, Window::TOTAL);
     assert_eq!(tightest.room(), nanos(1));
     book.settle(&account, after, nanos(-7));
     assert_eq!(stands(), (5, 0), "nothing is ever posted below zero");
@@ -211,7 +241,7 @@ fn threads_never_spend_more_than_the_limit_together() {
             account.clone(),
             vec![Budget {
                 limit: nanos(LIMIT),
-                window: Window::Total,
+                window: Window::TOTAL,
             }],
         );
     }
@@ -267,7 +297,7 @@ struct Entry {
 }
 
 impl Naive {
-    fn stands(&self, account: usize, window: Window, now: SystemTime) -> (i64, i64) {
+    fn stands(&self, account: usize, window: &Window, now: SystemTime) -> (i64, i64) {
         let start = window.start(now);
         let mine = || {
             self.0
@@ -307,7 +337,10 @@ proptest! {
         let names: Vec<Arc<str>> = ["key:a", "key:b", "tenant:t", "user:free"].map(Into::into).into();
         let limits = [
             vec![budget("0.000000100/day"), budget("0.000000300/month")],
-            vec![budget("0.000000150/week")],
+            vec![
+                budget("0.000000150/week@thu Asia/Kathmandu"),
+                budget("0.000000250/month@31 Pacific/Kiritimati"),
+            ],
             vec![budget("0.000000500/total"), budget("0.000000120/day")],
             vec![],
         ];
@@ -324,7 +357,7 @@ proptest! {
                 }
                 Step::Hold(accounts, amount) => {
                     let fits = accounts.iter().all(|&a| limits[a].iter().all(|b| {
-                        let (posted, reserved) = model.stands(a, b.window, now);
+                        let (posted, reserved) = model.stands(a, &b.window, now);
                         let limit = b.limit.nanos();
                         posted < limit && (amount == 0 || posted + reserved + amount <= limit)
                     }));
@@ -355,7 +388,7 @@ proptest! {
             for (a, name) in names.iter().enumerate() {
                 for balance in book.balances(name) {
                     let stands = (balance.posted.nanos(), balance.reserved.nanos());
-                    prop_assert_eq!(stands, model.stands(a, balance.budget.window, now));
+                    prop_assert_eq!(stands, model.stands(a, &balance.budget.window, now));
                 }
             }
         }

@@ -9,3 +9,4 @@ mod journal;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod windows;

@@ -136,7 +136,7 @@ async fn the_ledger_forgets_rows_but_not_what_they_cost() {
     for account in ["global", "key:k_1"] {
         let all = spent(account, SystemTime::UNIX_EPOCH).await;
         assert_eq!(all, Money::from_nanos(1_000));
-        let midnight = rungs::store::Window::Day.start(SystemTime::now() - day);
+        let midnight = rungs::store::Window::DAY.start(SystemTime::now() - day);
         assert_eq!(spent(account, midnight).await, Money::from_nanos(667));
     }
     assert_eq!(spent("key:k_2", SystemTime::UNIX_EPOCH).await, Money::ZERO);

@@ -73,11 +73,11 @@ async fn every_column_says_what_the_row_said() {
         ("key_id", "k_1"),
         ("user_id", "ann"),
         ("conversation_id", "conv"),
+        ("accounts", r#"["global","key:k_1"]"#),
         ("op", "chat"),
         ("deployment", "openai/gpt-4o-mini"),
         ("status", "ok"),
         ("cost_source", "computed"),
-        ("accounts", r#"["global","key:k_1"]"#),
         ("price_version", "2026-11"),
     ] {
         assert_eq!(text(0, column).as_deref(), Some(value), "{column}");

@@ -4,6 +4,7 @@
 //! world is in [`World`]. All faults of a file are reported at once, each with its line, its path and, where a name is
 //! wrong, the nearest right one.
 
+mod admin;
 mod builtin;
 mod catalog;
 mod entries;
@@ -12,6 +13,7 @@ mod error;
 mod key;
 mod layers;
 mod model;
+mod money;
 mod nearest;
 mod price;
 mod price_lists;
@@ -28,7 +30,7 @@ use std::{
     path::Path,
 };
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use toml::Table;
 
 pub(crate) use catalog::Catalog;
@@ -36,16 +38,19 @@ pub(crate) use env::Mode;
 pub(crate) use error::{ConfigError, Source};
 pub(crate) use key::Key;
 pub(crate) use model::{AUTO, CONFIGURED, Model};
+pub(crate) use money::{BudgetRules, Project, Unpriced};
 pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
 pub(crate) use sections::{
-    Breaker, BudgetRules, Cache, CrossCheck, Limits, Log, LogFormat, OnStream, Retry, Routing,
-    Store, StoreUrl, Timeouts, Unpriced,
+    Breaker, Cache, CrossCheck, Limits, Log, LogFormat, OnStream, Retry, Routing, Store, StoreUrl,
+    Timeouts,
 };
 pub(crate) use server::{Access, Auth, Server};
 
+use admin::AdminSpec;
 use entries::Entries;
 use error::Faults;
 use key::KeySpec;
+use money::ProjectSpec;
 use nearest::did_you_mean;
 use sections::{CatalogRules, UseBuiltin};
 
@@ -102,15 +107,19 @@ pub(crate) struct Config {
     pub(crate) models: Vec<Model>,
     /// Keys of the file; the store may have more.
     pub(crate) keys: Vec<Key>,
+    /// Opens `/admin/v1`.
+    pub(crate) admin: Option<SecretString>,
+    /// Keys that share budgets.
+    pub(crate) projects: Vec<Project>,
     /// What to be when started without a command.
     pub(crate) mode: Mode,
     /// What is not wrong but should be known.
     pub(crate) warnings: Vec<String>,
 }
 
-const SECTIONS: [&str; 14] = [
+const SECTIONS: [&str; 16] = [
     "server", "store", "cache", "limits", "timeouts", "retry", "breaker", "routing", "budget",
-    "log", "catalog", "provider", "model", "key",
+    "log", "catalog", "provider", "model", "key", "project", "admin",
 ];
 
 impl Config {
@@ -127,6 +136,8 @@ impl Config {
 
         let rules: CatalogRules = read::section(&mut table, "catalog", faults);
         let key_specs: Vec<KeySpec> = read::list(&mut table, "key", faults);
+        let project_specs: Vec<ProjectSpec> = read::list(&mut table, "project", faults);
+        let admin: AdminSpec = read::section(&mut table, "admin", faults);
         let mut entries = Entries::new(
             read::list(&mut table, "provider", faults),
             read::list(&mut table, "model", faults),
@@ -146,6 +157,8 @@ impl Config {
             providers: Vec::new(),
             models: Vec::new(),
             keys: Vec::new(),
+            admin: None,
+            projects: Vec::new(),
             warnings,
         };
         read::nothing_left(&table, &SECTIONS, faults);
@@ -161,7 +174,10 @@ impl Config {
             builtin::add(&mut entries, world, faults, &mut config.warnings)?;
         }
         (config.providers, config.models) = entries.resolve(world, faults);
-        config.keys = keys(&key_specs, &entries.names(), world, faults);
+        let zone = &config.budget.tz;
+        config.projects = money::projects(&project_specs, zone, faults);
+        config.keys = keys(&key_specs, &config, &entries.names(), world, faults);
+        config.admin = admin.resolve(&config.keys, world, faults);
         config.check_numbers(faults);
         faults.check()?;
         config.warn();
@@ -232,6 +248,7 @@ impl Config {
 
 fn keys(
     specs: &[KeySpec],
+    config: &Config,
     models: &BTreeSet<&str>,
     world: &World<'_>,
     faults: &mut Faults<'_>,
@@ -248,7 +265,19 @@ fn keys(
                 );
             }
         }
-        let Some(key) = spec.resolve(&path, world, faults) else {
+        if let Some(project) = &spec.project
+            && !config.projects.iter().any(|known| *known.name == **project)
+        {
+            let names = config.projects.iter().map(|project| &*project.name);
+            faults.at(
+                &format!("{path}.project"),
+                format_args!(
+                    "there is no project `{project}`{}",
+                    did_you_mean(project, names)
+                ),
+            );
+        }
+        let Some(key) = spec.resolve(&path, &config.budget.tz, world, faults) else {
             continue;
         };
         if keys.iter().any(|other| other.name == key.name) {

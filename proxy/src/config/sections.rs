@@ -1,9 +1,6 @@
 use std::{path::PathBuf, time::Duration};
 
-use rungs::{
-    catalog::{Money, Tier},
-    store::Budget,
-};
+use rungs::catalog::Tier;
 use serde::{Deserialize, Deserializer, de};
 
 use super::seconds;
@@ -250,29 +247,6 @@ impl Default for Routing {
             classifier: true,
         }
     }
-}
-
-/// What a budget says to a model without a price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Unpriced {
-    /// It may not be called: nobody knows what it costs.
-    #[default]
-    Refuse,
-    /// It may be called, and counts nothing.
-    Allow,
-}
-
-/// `[budget]`: money.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct BudgetRules {
-    /// A cap over all keys together.
-    pub(crate) global: Option<Budget>,
-    /// Models without a price.
-    pub(crate) unpriced: Unpriced,
-    /// A call that costs more leaves a warning in the log.
-    pub(crate) alert: Option<Money>,
 }
 
 /// The form of a log line.

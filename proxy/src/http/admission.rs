@@ -13,6 +13,7 @@ use rungs::{
 use tokio::time::Instant;
 
 use crate::{
+    accounts,
     auth::Principal,
     config::AUTO,
     gateway::{Gateway, Live},
@@ -70,15 +71,17 @@ pub(super) fn admit(
 ) -> Result<Admitted, Error> {
     let targets = resolve(live, principal, model)?;
     let route = hint(live, principal, model, targets, &wishes)?;
+    let accounts = payers(live, principal, wishes.user.as_deref())?;
     let call = Call {
         key: principal.key.clone(),
         user: wishes.user.map(Into::into),
         conversation: wishes.conversation.map(Into::into),
         quality: wishes.quality,
-        accounts: Arc::clone(&principal.accounts),
+        accounts,
+        on_exhaust: principal.on_exhaust,
         limits: RateLimits {
-            requests: principal.rpm,
-            tokens: principal.tpm,
+            requests: principal.rights.rpm,
+            tokens: principal.rights.tpm,
         },
         deadline: Some(Instant::now() + live.config.timeouts.total),
         max_attempts: live.config.limits.max_attempts,
@@ -89,6 +92,27 @@ pub(super) fn admit(
         route,
         cache: wishes.cache,
     })
+}
+
+/// The longest name of a user who has an account, in bytes.
+const LONGEST_USER: usize = 256;
+
+/// Who pays: the principal's accounts, and the user's where users have budgets.
+fn payers(
+    live: &Live,
+    principal: &Principal,
+    user: Option<&str>,
+) -> Result<Arc<[Arc<str>]>, Error> {
+    let Some(user) = user.filter(|_| live.users_pay) else {
+        return Ok(Arc::clone(&principal.accounts));
+    };
+    if user.len() > LONGEST_USER {
+        let what = format!("`user` is longer than {LONGEST_USER} bytes");
+        return Err(Error::invalid(what).param("user"));
+    }
+    let user = accounts::of_user(&principal.tenant, user);
+    let own = principal.accounts.iter().cloned();
+    Ok(own.chain([user]).collect())
 }
 
 fn resolve(live: &Live, principal: &Principal, model: &str) -> Result<Targets, Error> {
@@ -119,7 +143,7 @@ fn hint(
     wishes: &Wishes,
 ) -> Result<RouteHint, Error> {
     let routing = &live.config.routing;
-    let ceiling = principal.max_tier.unwrap_or(routing.max_tier);
+    let ceiling = principal.rights.max_tier.unwrap_or(routing.max_tier);
     let too_high = |tier: Tier| {
         Error::new(
             ErrorKind::Forbidden,

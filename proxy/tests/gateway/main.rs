@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod admin;
 mod attempts;
 mod config;
 mod demo;

@@ -162,7 +162,7 @@ async fn a_spent_budget_pays_for_nothing() {
         Reply::text("a"),
     );
     free.book
-        .seed(ACCOUNT, Window::Day, "0.01".parse().unwrap());
+        .seed(ACCOUNT, &Window::DAY, "0.01".parse().unwrap());
     assert_eq!(
         free.call(ask("q")).await.unwrap_err().kind(),
         ErrorKind::Budget

@@ -55,16 +55,46 @@ impl KeyStore for MemoryKeys {
         Box::pin(ready(inserted))
     }
 
-    fn revoke<'a>(&'a self, id: &'a str) -> StoreFuture<'a, bool> {
+    fn update<'a>(&'a self, key: &'a KeyRecord) -> StoreFuture<'a, bool> {
         let mut keys = self.keys();
-        let key = keys.get_mut(id).filter(|key| key.revoked.is_none());
-        done(match key {
-            Some(key) => {
-                key.revoked = Some(SystemTime::now());
+        let stored = keys.get_mut(&key.id);
+        let stored = stored.filter(|old| old.revoked.is_none() && old.version == key.version);
+        done(match stored {
+            Some(old) => {
+                *old = KeyRecord {
+                    role: old.role,
+                    tenant: std::mem::take(&mut old.tenant),
+                    parent: old.parent.take(),
+                    created: old.created,
+                    revoked: None,
+                    version: old.version + 1,
+                    ..key.clone()
+                };
                 true
             }
             None => false,
         })
+    }
+
+    fn revoke<'a>(&'a self, id: &'a str) -> StoreFuture<'a, bool> {
+        let mut keys = self.keys();
+        let now = SystemTime::now();
+        let known = keys.get(id).is_some_and(|key| key.revoked.is_none());
+        let mut ids = if known {
+            vec![id.to_owned()]
+        } else {
+            Vec::new()
+        };
+        while let Some(id) = ids.pop() {
+            if let Some(key) = keys.get_mut(&id) {
+                key.revoked.get_or_insert(now);
+            }
+            let below = keys
+                .values()
+                .filter(|key| key.parent.as_ref() == Some(&id) && key.revoked.is_none());
+            ids.extend(below.map(|key| key.id.clone()));
+        }
+        done(known)
     }
 
     fn list(&self) -> StoreFuture<'_, Vec<KeyRecord>> {

@@ -3,6 +3,7 @@
 //! They are the hot half of every single-process gateway. Only [`MemoryLedger`] and [`MemoryKeys`] have a lasting counterpart to
 //! prefer in production; [`MemoryBudgets`] are restored from a ledger by [`MemoryBudgets::seed`].
 
+mod account;
 mod budgets;
 mod cache;
 mod keys;

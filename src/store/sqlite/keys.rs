@@ -1,12 +1,19 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sqlx::{Connection, Row, SqlitePool, sqlite::SqliteRow};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer},
+};
+use sqlx::{
+    Connection, Row, Sqlite, SqlitePool,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
-use super::{failed, migrated, options, pool, rows::millis};
+use super::{failed, ledger, migrated, options, pool, rows::millis};
 use crate::{
-    catalog::Tier,
+    catalog::{Money, Tier},
     error::Error,
-    store::{Budget, KeyRecord, KeyStore, StoreFuture, lock},
+    store::{KeyRecord, KeyStore, Secret, StoreFuture, lock},
 };
 
 /// The keys of a database, for a program beside the gateway that owns it.
@@ -35,6 +42,14 @@ impl SqliteKeys {
         }
         Ok(Self::new(pool(options)))
     }
+
+    /// What the ledger beside the keys says that an account has paid, as of what its owner has written so far.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the database cannot be read.
+    pub async fn spent(&self, account: &str, since: SystemTime) -> Result<Money, Error> {
+        ledger::spent(&self.pool, account, since).await
+    }
 }
 
 impl KeyStore for SqliteKeys {
@@ -52,44 +67,57 @@ impl KeyStore for SqliteKeys {
 
     fn insert<'a>(&'a self, key: &'a KeyRecord) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let models = serde_json::to_string(&key.models)
-                .map_err(|e| Error::internal("the models of a key are no JSON").with_source(e))?;
-            sqlx::query(
+            let insert = sqlx::query(
                 "INSERT INTO api_keys \
-                 (id, name, hash, tenant, models, max_tier, budget, rpm, tpm, created_ms, revoked_ms) \
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            )
-            .bind(&key.id)
-            .bind(&key.name)
-            .bind(&key.hash[..])
-            .bind(&key.tenant)
-            .bind(models)
-            .bind(key.max_tier.map(Tier::level))
-            .bind(key.budget.map(|budget| budget.to_string()))
-            .bind(key.rpm.map(clamp))
-            .bind(key.tpm.map(clamp))
-            .bind(millis(key.created))
-            .bind(key.revoked.map(millis))
-            .execute(&self.pool)
-            .await
-            .map_err(|e| match e.as_database_error() {
-                Some(cause) if cause.is_unique_violation() => Error::invalid(format!(
-                    "a key with the id `{}` exists already",
-                    key.id
-                )),
-                _ => failed("the key cannot be written")(e),
-            })?;
+                 (name, hash, previous_hash, previous_until_ms, project, models, max_tier, routes, budgets, warn_at, \
+                  on_exhaust, on_store_down, rpm, tpm, expires_ms, id, version, role, tenant, parent, created_ms, revoked_ms) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            );
+            bind(insert, key)?
+                .bind(name(&key.role)?)
+                .bind(&key.tenant)
+                .bind(&key.parent)
+                .bind(millis(key.created))
+                .bind(key.revoked.map(millis))
+                .execute(&self.pool)
+                .await
+                .map_err(|e| match e.as_database_error() {
+                    Some(cause) if cause.is_unique_violation() => {
+                        Error::invalid(format!("a key with the id `{}` exists already", key.id))
+                    }
+                    _ => failed("the key cannot be written")(e),
+                })?;
             Ok(())
+        })
+    }
+
+    fn update<'a>(&'a self, key: &'a KeyRecord) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let update = sqlx::query(
+                "UPDATE api_keys SET \
+                 name = ?, hash = ?, previous_hash = ?, previous_until_ms = ?, project = ?, models = ?, max_tier = ?, \
+                 routes = ?, budgets = ?, warn_at = ?, on_exhaust = ?, on_store_down = ?, rpm = ?, tpm = ?, expires_ms = ?, \
+                 version = version + 1 \
+                 WHERE id = ? AND version = ? AND revoked_ms IS NULL",
+            );
+            let done = bind(update, key)?
+                .execute(&self.pool)
+                .await
+                .map_err(failed("the key cannot be written"))?;
+            Ok(done.rows_affected() > 0)
         })
     }
 
     fn revoke<'a>(&'a self, id: &'a str) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let done = sqlx::query(
-                "UPDATE api_keys SET revoked_ms = ? WHERE id = ? AND revoked_ms IS NULL",
+                "WITH RECURSIVE family(id) AS ( \
+                   SELECT id FROM api_keys WHERE id = ? AND revoked_ms IS NULL \
+                   UNION SELECT api_keys.id FROM api_keys JOIN family ON api_keys.parent = family.id) \
+                 UPDATE api_keys SET revoked_ms = ? WHERE revoked_ms IS NULL AND id IN (SELECT id FROM family)",
             )
-            .bind(millis(SystemTime::now()))
             .bind(id)
+            .bind(millis(SystemTime::now()))
             .execute(&self.pool)
             .await
             .map_err(failed("the key cannot be revoked"))?;
@@ -110,31 +138,91 @@ impl KeyStore for SqliteKeys {
     }
 }
 
+type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
+
+/// Binds what may change, then the id and the version.
+fn bind<'q>(query: Query<'q>, key: &'q KeyRecord) -> Result<Query<'q>, Error> {
+    let previous = key.previous.as_ref();
+    Ok(query
+        .bind(&key.name)
+        .bind(&key.hash[..])
+        .bind(previous.map(|secret| &secret.hash[..]))
+        .bind(previous.map(|secret| millis(secret.until)))
+        .bind(&key.project)
+        .bind(json(&key.models)?)
+        .bind(key.max_tier.map(Tier::level))
+        .bind(json(&key.routes)?)
+        .bind(json(&key.budgets)?)
+        .bind(key.warn_at)
+        .bind(name(&key.on_exhaust)?)
+        .bind(name(&key.on_store_down)?)
+        .bind(key.rpm.map(clamp))
+        .bind(key.tpm.map(clamp))
+        .bind(key.expires.map(millis))
+        .bind(&key.id)
+        .bind(clamp(key.version)))
+}
+
 fn read(row: &SqliteRow) -> Result<KeyRecord, Error> {
-    let unreadable = || Error::internal("a stored key cannot be read");
     let record = || -> Result<KeyRecord, sqlx::Error> {
-        let decode = |e: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Decode(e);
-        let hash: &[u8] = row.try_get("hash")?;
-        let models: &str = row.try_get("models")?;
-        let budget: Option<&str> = row.try_get("budget")?;
+        let previous: Option<&[u8]> = row.try_get("previous_hash")?;
+        let previous = match previous.zip(moment(row, "previous_until_ms")?) {
+            Some((hash, until)) => Some(Secret {
+                hash: hash_of(hash)?,
+                until,
+            }),
+            None => None,
+        };
         Ok(KeyRecord {
             id: row.try_get("id")?,
             name: row.try_get("name")?,
-            hash: hash.try_into().map_err(|e| decode(Box::new(e)))?,
+            role: named(row.try_get("role")?)?,
+            hash: hash_of(row.try_get("hash")?)?,
+            previous,
             tenant: row.try_get("tenant")?,
-            models: serde_json::from_str(models).map_err(|e| decode(Box::new(e)))?,
+            parent: row.try_get("parent")?,
+            project: row.try_get("project")?,
+            models: parsed(row.try_get("models")?)?,
             max_tier: row.try_get::<Option<u8>, _>("max_tier")?.map(Tier::new),
-            budget: budget
-                .map(str::parse::<Budget>)
-                .transpose()
-                .map_err(|e| decode(Box::new(e)))?,
+            routes: parsed(row.try_get("routes")?)?,
+            budgets: parsed(row.try_get("budgets")?)?,
+            warn_at: row.try_get("warn_at")?,
+            on_exhaust: named(row.try_get("on_exhaust")?)?,
+            on_store_down: named(row.try_get("on_store_down")?)?,
             rpm: limit(row, "rpm")?,
             tpm: limit(row, "tpm")?,
             created: time(row.try_get("created_ms")?),
-            revoked: row.try_get::<Option<i64>, _>("revoked_ms")?.map(time),
+            expires: moment(row, "expires_ms")?,
+            revoked: moment(row, "revoked_ms")?,
+            version: limit(row, "version")?.unwrap_or(0),
         })
     };
-    record().map_err(|e| unreadable().with_source(e))
+    record().map_err(|e| Error::internal("a stored key cannot be read").with_source(e))
+}
+
+fn json<T: Serialize>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value)
+        .map_err(|e| Error::internal("a part of a key is no JSON").with_source(e))
+}
+
+/// The name of a variant, without JSON's quotes.
+fn name<T: Serialize>(variant: &T) -> Result<String, Error> {
+    Ok(json(variant)?.trim_matches('"').to_owned())
+}
+
+fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_str(text).map_err(|e| sqlx::Error::Decode(Box::new(e)))
+}
+
+fn named<T: DeserializeOwned>(name: &str) -> Result<T, sqlx::Error> {
+    let name: StrDeserializer<'_, serde_json::Error> = name.into_deserializer();
+    T::deserialize(name).map_err(|e| sqlx::Error::Decode(Box::new(e)))
+}
+
+fn hash_of(bytes: &[u8]) -> Result<[u8; 32], sqlx::Error> {
+    bytes
+        .try_into()
+        .map_err(|e| sqlx::Error::Decode(Box::new(e)))
 }
 
 fn limit(row: &SqliteRow, column: &str) -> Result<Option<u64>, sqlx::Error> {
@@ -144,6 +232,10 @@ fn limit(row: &SqliteRow, column: &str) -> Result<Option<u64>, sqlx::Error> {
 
 fn clamp(limit: u64) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn moment(row: &SqliteRow, column: &str) -> Result<Option<SystemTime>, sqlx::Error> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(time))
 }
 
 fn time(millis: i64) -> SystemTime {

@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use sqlx::{Connection, Row};
+use sqlx::{Connection, Row, SqlitePool};
 
 use super::{SqliteStore, failed, rows};
 use crate::{
@@ -51,18 +51,25 @@ impl LedgerSink for SqliteStore {
     }
 
     fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
-        Box::pin(async move {
-            let nanos: i64 = sqlx::query_scalar(
-                "SELECT COALESCE(SUM(cost_nanos), 0) FROM spending WHERE account = ? AND quarter >= ?",
-            )
-            .bind(account)
-            .bind(quarter(since))
-            .fetch_one(&self.pool)
-            .await
-            .map_err(failed("the ledger cannot be read"))?;
-            Ok(Money::from_nanos(nanos))
-        })
+        Box::pin(spent(&self.pool, account, since))
     }
+}
+
+/// The sum of what `account` paid for attempts that began at `since` or later.
+pub(super) async fn spent(
+    pool: &SqlitePool,
+    account: &str,
+    since: SystemTime,
+) -> Result<Money, Error> {
+    let nanos: i64 = sqlx::query_scalar(
+        "SELECT COALESCE(SUM(cost_nanos), 0) FROM spending WHERE account = ? AND quarter >= ?",
+    )
+    .bind(account)
+    .bind(quarter(since))
+    .fetch_one(pool)
+    .await
+    .map_err(failed("the ledger cannot be read"))?;
+    Ok(Money::from_nanos(nanos))
 }
 
 fn closed() -> Error {

@@ -3,20 +3,21 @@
 //! The functions panic, as tests do, at the first promise that is not kept. Times are short but real: they also run against stores
 //! that live outside of the process.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+mod keys;
+
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    catalog::{Money, Tier},
+    catalog::Money,
     error::ErrorKind,
     model::{Collected, End},
-    store::{Budgets, CacheEntry, CacheStore, KeyRecord, KeyStore, Quota, RateDecision, RateStore},
+    store::{Budgets, CacheEntry, CacheStore, Quota, RateDecision, RateStore},
 };
+
+pub use keys::{key, key_store};
 
 /// An answer of `deployment` with the body `text`.
 #[must_use]
@@ -29,24 +30,6 @@ pub fn entry(deployment: &str, text: &'static str) -> Arc<CacheEntry> {
             end: End::default(),
         },
     })
-}
-
-/// A key `id` of tenant `acme`, made `created_ms` after 1970, with all options set.
-#[must_use]
-pub fn key(id: &str, created_ms: u64) -> KeyRecord {
-    KeyRecord {
-        id: id.to_owned(),
-        name: "the backend's".to_owned(),
-        hash: [7; 32],
-        tenant: "acme".to_owned(),
-        models: vec!["gpt-4o-mini".to_owned(), "auto".to_owned()],
-        max_tier: Some(Tier::L2),
-        budget: "5/month".parse().ok(),
-        rpm: Some(60),
-        tpm: Some(100_000),
-        created: UNIX_EPOCH + Duration::from_millis(created_ms),
-        revoked: None,
-    }
 }
 
 /// Entries are found under their own key, replaced by newer ones, and gone after their time.
@@ -230,61 +213,4 @@ pub fn budgets(book: &dyn Budgets) {
         .expect("the key itself has room");
     book.settle(&only_key, own, cents(30));
     assert_eq!(stands(&key), (cents(100), cents(0)));
-}
-
-/// Keys come back as they were stored, once each, oldest first, and are revoked once.
-///
-/// # Panics
-/// When the store breaks its contract.
-pub async fn key_store(store: &dyn KeyStore) {
-    let get = async |id| store.get(id).await.expect("the store answers");
-    let (full, bare) = (
-        key("k_new", 2_000),
-        KeyRecord {
-            models: Vec::new(),
-            max_tier: None,
-            budget: None,
-            rpm: None,
-            tpm: None,
-            hash: [9; 32],
-            ..key("k_old", 1_000)
-        },
-    );
-    assert!(get("k_new").await.is_none());
-    store.insert(&full).await.expect("a new key");
-    store.insert(&bare).await.expect("another new key");
-    assert_eq!(get("k_new").await.as_ref(), Some(&full));
-    assert_eq!(get("k_old").await.as_ref(), Some(&bare));
-
-    let twice = KeyRecord {
-        hash: [8; 32],
-        ..full.clone()
-    };
-    let error = store
-        .insert(&twice)
-        .await
-        .expect_err("an id belongs to one key");
-    assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert_eq!(get("k_new").await.as_ref(), Some(&full), "nothing changed");
-    let all = store.list().await.expect("the store answers");
-    assert_eq!(all, [bare, full.clone()], "oldest first");
-
-    let revoke = async |id| store.revoke(id).await.expect("the store answers");
-    assert!(!revoke("k_none").await, "there is no such key");
-    assert!(revoke("k_new").await);
-    let revoked = get("k_new").await.expect("revoked keys stay");
-    let when = revoked.revoked.expect("it is revoked");
-    let age = SystemTime::now().duration_since(when).unwrap_or_default();
-    assert!(age < Duration::from_secs(60));
-    assert!(!revoke("k_new").await, "nothing is left to take back");
-    assert_eq!(
-        get("k_new").await,
-        Some(revoked),
-        "the first revocation stays"
-    );
-    let error = store
-        .insert(&full)
-        .await
-        .expect_err("a revoked id does not come back");
-    assert_eq!(error.kind(), ErrorKind::Invalid);
 }
