@@ -25,7 +25,7 @@ pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
 pub use keys::{KeyRecord, KeyStore};
 pub use ledger::{CostSource, Ledger, LedgerRow, RowStatus, Spent};
-pub use rates::{Quota, RateDecision, RateStore};
+pub use rates::{Alone, Quota, RateDecision, RateStore, Standing, Standings, Take};
 pub use window::Window;
 
 /// A boxed future, so that the store traits stay object-safe.

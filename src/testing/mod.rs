@@ -4,6 +4,7 @@
 //! ledger can be checked against the truth. [`Upstream`] puts such providers on a real socket. [`servers`] are real ones.
 
 mod layer_contract;
+mod rates;
 mod scripted;
 pub mod servers;
 pub mod store_contract;
