@@ -3,6 +3,7 @@
 //! [`Scripted`] is a leaf service that answers from a script and writes down what a real provider would have charged, so that a
 //! ledger can be checked against the truth. [`Upstream`] puts such providers on a real socket. [`servers`] are real ones.
 
+mod idempotency;
 mod layer_contract;
 mod rates;
 mod scripted;

@@ -11,7 +11,10 @@ use std::{
 use bytes::Bytes;
 use tokio::time::sleep;
 
-pub use super::rates::{rate_store, take};
+pub use super::{
+    idempotency::{idempotency_store, kept},
+    rates::{rate_store, take},
+};
 use crate::{
     catalog::{DeploymentId, Money, Tier},
     error::ErrorKind,

@@ -3,6 +3,8 @@
 
 mod budgets;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod servers;
 #[cfg(feature = "sqlite")]
 mod sqlite;

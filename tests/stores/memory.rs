@@ -3,10 +3,12 @@ use std::time::{Duration, SystemTime};
 use rungs::{
     catalog::Money,
     store::{
-        CacheStore, Ledger, Quota, RateDecision, RateStore, Spent,
-        memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
+        Begun, CacheStore, IdempotencyStore, Ledger, Quota, RateDecision, RateStore, Spent,
+        memory::{
+            MemoryBudgets, MemoryCache, MemoryIdempotency, MemoryKeys, MemoryLedger, MemoryRates,
+        },
     },
-    testing::store_contract::{self as contract, entry, row, take},
+    testing::store_contract::{self as contract, entry, kept, row, take},
 };
 use tokio::time::{Instant, sleep};
 
@@ -18,6 +20,32 @@ async fn the_cache_keeps_its_contract() {
 #[tokio::test(start_paused = true)]
 async fn rates_keep_their_contract() {
     contract::rate_store(&MemoryRates::new()).await;
+}
+
+#[tokio::test]
+async fn names_of_calls_keep_their_contract() {
+    contract::idempotency_store(&MemoryIdempotency::new(1 << 20)).await;
+}
+
+#[tokio::test]
+async fn names_of_calls_are_bounded_in_bytes_and_the_newest_stay() {
+    let names = MemoryIdempotency::new(64 << 10);
+    let text: &'static str = String::leak("x".repeat(1_000));
+    let day = Duration::from_secs(86_400);
+    for n in 0..500u32 {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(&n.to_be_bytes());
+        let Begun::New(claim) = names.begin(&key, &[1; 32], day).await.expect("an answer") else {
+            panic!("a new name");
+        };
+        names.finish(&key, claim, kept([1; 32], text), day);
+    }
+    let weight = names.weight();
+    assert!((32 << 10..=64 << 10).contains(&weight), "{weight}");
+    let mut last = [0; 32];
+    last[..4].copy_from_slice(&499u32.to_be_bytes());
+    let begun = names.begin(&last, &[1; 32], day).await;
+    assert!(matches!(begun, Ok(Begun::Done(_))), "{begun:?}");
 }
 
 #[test]
