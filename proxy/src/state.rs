@@ -18,8 +18,11 @@ use rungs::{
     },
     provider::{HyperTransport, TransportConfig},
     store::{
-        Budget, KeyStore, Ledger, Spent,
-        memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
+        Budget, CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, Spent,
+        memory::{
+            MemoryBudgets, MemoryCache, MemoryIdempotency, MemoryKeys, MemoryLedger, MemoryRates,
+        },
+        redis::{Redis, RedisCache, RedisIdempotency, RedisRates},
         sqlite::SqliteStore,
     },
 };
@@ -32,6 +35,9 @@ use crate::{
 /// Rows that a ledger in memory keeps for looking at.
 const ROWS_IN_MEMORY: usize = 10_000;
 
+/// The longest answer that processes share, in bytes.
+const LONGEST_SHARED: usize = 1 << 20;
+
 /// How long the end of the process waits for answers that were cut, or that nobody reads.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -40,13 +46,16 @@ pub(crate) struct State {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) budgets: Arc<MemoryBudgets>,
-    pub(crate) rates: Arc<MemoryRates>,
-    pub(crate) cache: Arc<MemoryCache>,
+    pub(crate) rates: Arc<dyn RateStore>,
+    pub(crate) cache: Arc<dyn CacheStore>,
+    /// Names of calls that clients may repeat.
+    pub(crate) names: Arc<dyn IdempotencyStore>,
     pub(crate) calls: Permits,
     pub(crate) retries: RetryBudget,
     pub(crate) drains: Drains,
     pub(crate) pepper: Pepper,
     database: Option<Arc<SqliteStore>>,
+    redis: Option<Arc<Redis>>,
     public: HyperTransport,
     private: HyperTransport,
     breakers: Mutex<HashMap<DeploymentId, BreakerState>>,
@@ -77,17 +86,25 @@ impl State {
                 }
             };
         let transport = TransportConfig::default();
+        let Hot {
+            rates,
+            cache,
+            names,
+            redis,
+        } = Hot::open(config).await?;
         Ok(Self {
             ledger,
             keys,
             budgets: Arc::new(MemoryBudgets::new()),
-            rates: Arc::new(MemoryRates::new()),
-            cache: Arc::new(MemoryCache::new(config.cache.max_bytes)),
+            rates,
+            cache,
+            names,
             calls: Permits::new(config.limits.max_in_flight),
             retries: RetryBudget::default(),
             drains: Drains::new(config.limits.max_drains, config.timeouts.total),
             pepper,
             database,
+            redis,
             public: HyperTransport::new(&transport)?,
             private: HyperTransport::new(&transport.allow_private())?,
             breakers: Mutex::default(),
@@ -176,6 +193,11 @@ impl State {
         Ok(())
     }
 
+    /// Whether Redis answers; `None` if there is none to answer.
+    pub(crate) fn redis_is_up(&self) -> Option<bool> {
+        self.redis.as_ref().map(|redis| redis.is_up())
+    }
+
     /// Whether there is a database, or memory only.
     pub(crate) fn has_database(&self) -> bool {
         self.database.is_some()
@@ -199,6 +221,9 @@ impl State {
             {
                 tracing::warn!("some answers are cut and may be missing in the ledger");
             }
+            if let Some(redis) = &self.redis {
+                redis.flush().await;
+            }
             self.ledger.flush().await?;
             match &self.database {
                 Some(database) => database.close().await,
@@ -210,6 +235,36 @@ impl State {
             Ok(Err(error)) => tracing::error!(error = %error, "the ledger could not be written"),
             Err(_) => tracing::error!("the ledger could not be written in time"),
         }
+    }
+}
+
+/// What is asked on the path of a call: in memory, and where processes share it, in Redis.
+struct Hot {
+    rates: Arc<dyn RateStore>,
+    cache: Arc<dyn CacheStore>,
+    names: Arc<dyn IdempotencyStore>,
+    redis: Option<Arc<Redis>>,
+}
+
+impl Hot {
+    async fn open(config: &Config) -> Result<Self, Error> {
+        let cache = Arc::new(MemoryCache::new(config.cache.max_bytes));
+        let names = MemoryIdempotency::new(config.idempotency.max_bytes);
+        let Some(url) = &config.store.redis else {
+            return Ok(Self {
+                rates: Arc::new(MemoryRates::new()),
+                cache,
+                names: Arc::new(names),
+                redis: None,
+            });
+        };
+        let redis = Arc::new(Redis::open(url, config.store.to_redis()).await?);
+        Ok(Self {
+            rates: Arc::new(RedisRates::new(redis.clone(), config.limits.replicas)),
+            cache: Arc::new(RedisCache::new(redis.clone(), cache, LONGEST_SHARED)),
+            names: Arc::new(RedisIdempotency::new(redis.clone(), names)),
+            redis: Some(redis),
+        })
     }
 }
 

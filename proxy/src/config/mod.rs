@@ -27,6 +27,7 @@ use std::{
     path::Path,
 };
 
+use rungs::catalog::Deployment;
 use secrecy::ExposeSecret;
 use toml::Table;
 
@@ -37,8 +38,8 @@ pub(crate) use key::Key;
 pub(crate) use model::{AUTO, Model};
 pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
 pub(crate) use sections::{
-    Breaker, BudgetRules, Cache, CrossCheck, Limits, Log, LogFormat, OnStream, Retry, Routing,
-    Store, StoreUrl, Timeouts, Unpriced,
+    Alone, Breaker, BudgetRules, Cache, CrossCheck, Eviction, Idempotency, Limits, Log, LogFormat,
+    OnStream, Retry, Routing, Store, StoreUrl, Timeouts, Unpriced,
 };
 pub(crate) use server::{Access, Auth, Server};
 
@@ -83,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) cache: Cache,
     /// How much at once, and how often.
     pub(crate) limits: Limits,
+    /// Calls that clients may repeat.
+    pub(crate) idempotency: Idempotency,
     /// Time limits.
     pub(crate) timeouts: Timeouts,
     /// Asking the same deployment again.
@@ -107,9 +110,22 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
-const SECTIONS: [&str; 14] = [
-    "server", "store", "cache", "limits", "timeouts", "retry", "breaker", "routing", "budget",
-    "log", "catalog", "provider", "model", "key",
+const SECTIONS: [&str; 15] = [
+    "server",
+    "store",
+    "cache",
+    "limits",
+    "idempotency",
+    "timeouts",
+    "retry",
+    "breaker",
+    "routing",
+    "budget",
+    "log",
+    "catalog",
+    "provider",
+    "model",
+    "key",
 ];
 
 impl Config {
@@ -135,6 +151,7 @@ impl Config {
             store: read::section(&mut table, "store", faults),
             cache: read::section(&mut table, "cache", faults),
             limits: read::section(&mut table, "limits", faults),
+            idempotency: read::section(&mut table, "idempotency", faults),
             timeouts: read::section(&mut table, "timeouts", faults),
             retry: read::section(&mut table, "retry", faults),
             breaker: read::section(&mut table, "breaker", faults),
@@ -167,6 +184,12 @@ impl Config {
         Ok(config)
     }
 
+    /// The model that a deployment was made from.
+    pub(crate) fn model(&self, deployment: &Deployment) -> Option<&Model> {
+        let mut models = self.models.iter();
+        models.find(|model| model.deployment.id == deployment.id)
+    }
+
     fn check_numbers(&self, faults: &mut Faults<'_>) {
         let Routing {
             default_tier,
@@ -182,6 +205,9 @@ impl Config {
         for (path, is_zero) in [
             ("limits.max_attempts", self.limits.max_attempts == 0),
             ("limits.max_in_flight", self.limits.max_in_flight == 0),
+            ("limits.replicas", self.limits.replicas == 0),
+            ("limits.user_rpm", self.limits.user_rpm == Some(0)),
+            ("limits.user_tpm", self.limits.user_tpm == Some(0)),
             ("retry.max_tries", self.retry.max_tries == 0),
             ("breaker.failures", self.breaker.failures == 0),
             ("breaker.window", self.breaker.window == 0),

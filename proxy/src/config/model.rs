@@ -21,6 +21,8 @@ pub(crate) struct ModelSpec {
     context_window: Option<u64>,
     max_output: Option<u64>,
     price: Option<PriceSpec>,
+    rpm: Option<u64>,
+    tpm: Option<u64>,
     #[serde(default)]
     priority: i32,
     #[serde(default)]
@@ -34,6 +36,10 @@ pub(crate) struct Model {
     pub(crate) deployment: Arc<Deployment>,
     /// Names of other models.
     pub(crate) fallback: Vec<String>,
+    /// Requests per minute, within its provider's.
+    pub(crate) rpm: Option<u64>,
+    /// Tokens per minute, within its provider's.
+    pub(crate) tpm: Option<u64>,
 }
 
 impl ModelSpec {
@@ -48,6 +54,8 @@ impl ModelSpec {
             context_window: None,
             max_output: None,
             price: Some(PriceSpec(rungs::catalog::Price::FREE)),
+            rpm: None,
+            tpm: None,
             priority: 0,
             fallback: Vec::new(),
         }
@@ -83,6 +91,14 @@ impl ModelSpec {
                 "is empty; leave it out for [\"general\"]",
             );
         }
+        for (name, limit) in [("rpm", self.rpm), ("tpm", self.tpm)] {
+            if limit == Some(0) {
+                faults.at(
+                    &format!("{path}.{name}"),
+                    "0 would refuse everything; leave it out for no limit",
+                );
+            }
+        }
         for (name, tokens) in [
             ("context_window", self.context_window),
             ("max_output", self.max_output),
@@ -109,6 +125,8 @@ impl ModelSpec {
         Model {
             deployment: Arc::new(deployment),
             fallback: self.fallback.clone(),
+            rpm: self.rpm,
+            tpm: self.tpm,
         }
     }
 }

@@ -2,21 +2,47 @@ use std::{path::PathBuf, time::Duration};
 
 use rungs::{
     catalog::{Money, Tier},
-    store::Budget,
+    store::{Budget, redis::RedisUrl},
 };
 use serde::{Deserialize, Deserializer, de};
 
 use super::seconds;
 
-/// `[store]`: where ledger, keys and conversations live.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// `[store]`: where ledger, keys and conversations live, and what processes share.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
     /// The database.
     pub(crate) url: StoreUrl,
-    /// Reserved: a shared hot layer is not in this build.
-    #[serde(rename = "redis", deserialize_with = "no_redis")]
-    _redis: (),
+    /// The hot layer that processes share.
+    #[serde(deserialize_with = "redis_url")]
+    pub(crate) redis: Option<RedisUrl>,
+    /// The longest that a call waits for one of its answers.
+    #[serde(rename = "redis_seconds", deserialize_with = "seconds::some")]
+    pub(crate) redis_patience: Duration,
+    /// Whether it may evict keys.
+    pub(crate) redis_eviction: Eviction,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: StoreUrl::default(),
+            redis: None,
+            redis_patience: Duration::from_millis(25),
+            redis_eviction: Eviction::Refuse,
+        }
+    }
+}
+
+/// What to do with a Redis that evicts keys when it is full, and with them limits and names in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Eviction {
+    /// Do not start.
+    Refuse,
+    /// Use it all the same.
+    Allow,
 }
 
 /// A database.
@@ -45,9 +71,12 @@ impl<'de> Deserialize<'de> for StoreUrl {
             "memory" => Ok(Self::Memory),
             "sqlite" if path == ":memory:" => Ok(Self::Memory),
             "sqlite" if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            "postgres" | "postgresql" | "redis" | "rediss" | "mysql" => Err(de::Error::custom(
-                format!("{scheme} is not in this build; use sqlite:rungs.db or memory:"),
-            )),
+            "redis" | "rediss" => Err(de::Error::custom(format!(
+                "{scheme} keeps no ledger; it goes into `store.redis`"
+            ))),
+            "postgres" | "postgresql" | "mysql" => Err(de::Error::custom(format!(
+                "{scheme} is not in this build; use sqlite:rungs.db or memory:"
+            ))),
             _ => Err(de::Error::custom(
                 "is no store like sqlite:rungs.db or memory:",
             )),
@@ -55,11 +84,9 @@ impl<'de> Deserialize<'de> for StoreUrl {
     }
 }
 
-fn no_redis<'de, D: Deserializer<'de>>(d: D) -> Result<(), D::Error> {
-    de::IgnoredAny::deserialize(d)?;
-    Err(de::Error::custom(
-        "redis is not in this build; remove the line",
-    ))
+fn redis_url<'de, D: Deserializer<'de>>(d: D) -> Result<Option<RedisUrl>, D::Error> {
+    let url = String::deserialize(d)?;
+    url.parse().map(Some).map_err(de::Error::custom)
 }
 
 /// `[cache]`: answers kept in memory.
@@ -95,6 +122,37 @@ pub(crate) struct Limits {
     pub(crate) max_in_flight: usize,
     /// Answers that are read to their end at once though their client has left.
     pub(crate) max_drains: u32,
+    /// Requests per minute of each end user.
+    pub(crate) user_rpm: Option<u64>,
+    /// Tokens per minute of each end user.
+    pub(crate) user_tpm: Option<u64>,
+    /// Processes that share the limits through Redis.
+    pub(crate) replicas: u32,
+    /// What limits become while Redis is away.
+    pub(crate) without_redis: WithoutRedis,
+}
+
+/// `limits.without_redis`: what limits become while Redis is away.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct WithoutRedis {
+    /// Those of keys.
+    pub(crate) keys: Alone,
+    /// Those of end users.
+    pub(crate) users: Alone,
+    /// Those of providers and models.
+    pub(crate) providers: Alone,
+}
+
+/// What one limit becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Alone {
+    /// Each process has one part in `replicas` of it.
+    #[default]
+    Share,
+    /// Nothing is let through.
+    Deny,
 }
 
 impl Default for Limits {
@@ -103,6 +161,34 @@ impl Default for Limits {
             max_attempts: 4,
             max_in_flight: 1024,
             max_drains: 64,
+            user_rpm: None,
+            user_tpm: None,
+            replicas: 1,
+            without_redis: WithoutRedis::default(),
+        }
+    }
+}
+
+/// `[idempotency]`: calls that clients may repeat.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Idempotency {
+    /// How long answers are kept for repetitions.
+    #[serde(rename = "ttl_seconds", deserialize_with = "seconds::some")]
+    pub(crate) ttl: Duration,
+    /// How long a repetition waits for the first call.
+    #[serde(rename = "wait_seconds", deserialize_with = "seconds::or_off")]
+    pub(crate) wait: Duration,
+    /// How many bytes of them are in memory.
+    pub(crate) max_bytes: u64,
+}
+
+impl Default for Idempotency {
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_secs(86_400),
+            wait: Duration::from_secs(30),
+            max_bytes: 64 << 20,
         }
     }
 }

@@ -20,12 +20,16 @@ use crate::{
 pub struct Drain<S> {
     inner: S,
     drains: Drains,
+    which: fn(&ModelRequest) -> bool,
 }
 
 impl<S> Drain<S> {
-    /// Reads answers of `inner` on, among `drains`.
-    pub fn new(inner: S, drains: Drains) -> Self {
-        Self { inner, drains }
+    pub(super) fn new(inner: S, drains: Drains, which: fn(&ModelRequest) -> bool) -> Self {
+        Self {
+            inner,
+            drains,
+            which,
+        }
     }
 }
 
@@ -43,9 +47,10 @@ where
     }
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
+        let drains = (self.which)(&request).then(|| self.drains.clone());
         DrainFuture {
             inner: Some(Box::pin(self.inner.call(request))),
-            drains: self.drains.clone(),
+            drains,
         }
     }
 }
@@ -54,7 +59,8 @@ where
 #[must_use = "futures do nothing unless polled"]
 pub struct DrainFuture {
     inner: Option<BoxFuture<'static, Result<ModelResponse, Error>>>,
-    drains: Drains,
+    /// Where it goes on, if it does.
+    drains: Option<Drains>,
 }
 
 impl Future for DrainFuture {
@@ -68,23 +74,23 @@ impl Future for DrainFuture {
         };
         let result = ready!(inner.as_mut().poll(cx));
         self.inner = None;
-        Poll::Ready(result.map(|response| match response.body.is_whole() {
-            true => response,
-            false => ModelResponse {
+        Poll::Ready(result.map(|response| match self.drains.take() {
+            Some(drains) if !response.body.is_whole() => ModelResponse {
                 meta: response.meta,
                 body: ModelBody::stream(Rest {
                     body: Some(response.body),
-                    drains: self.drains.clone(),
+                    drains,
                 }),
             },
+            _ => response,
         }))
     }
 }
 
 impl Drop for DrainFuture {
     fn drop(&mut self) {
-        if let Some(inner) = self.inner.take() {
-            self.drains.run(async move {
+        if let (Some(inner), Some(drains)) = (self.inner.take(), self.drains.take()) {
+            drains.run(async move {
                 if let Ok(response) = inner.await {
                     read(response.body).await;
                 }
