@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod config;
 mod gateway;
+mod hot;
 mod http;
 mod log;
 mod provider;

@@ -19,10 +19,8 @@ use rungs::{
     provider::{HyperTransport, TransportConfig},
     store::{
         Budget, CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, Spent,
-        memory::{
-            MemoryBudgets, MemoryCache, MemoryIdempotency, MemoryKeys, MemoryLedger, MemoryRates,
-        },
-        redis::{Redis, RedisCache, RedisIdempotency, RedisRates},
+        memory::{MemoryBudgets, MemoryKeys, MemoryLedger},
+        redis::Redis,
         sqlite::SqliteStore,
     },
 };
@@ -30,13 +28,11 @@ use rungs::{
 use crate::{
     auth::{GLOBAL, Pepper, Principal, account},
     config::{Config, StoreUrl},
+    hot::Hot,
 };
 
 /// Rows that a ledger in memory keeps for looking at.
 const ROWS_IN_MEMORY: usize = 10_000;
-
-/// The longest answer that processes share, in bytes.
-const LONGEST_SHARED: usize = 1 << 20;
 
 /// How long the end of the process waits for answers that were cut, or that nobody reads.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -235,36 +231,6 @@ impl State {
             Ok(Err(error)) => tracing::error!(error = %error, "the ledger could not be written"),
             Err(_) => tracing::error!("the ledger could not be written in time"),
         }
-    }
-}
-
-/// What is asked on the path of a call: in memory, and where processes share it, in Redis.
-struct Hot {
-    rates: Arc<dyn RateStore>,
-    cache: Arc<dyn CacheStore>,
-    names: Arc<dyn IdempotencyStore>,
-    redis: Option<Arc<Redis>>,
-}
-
-impl Hot {
-    async fn open(config: &Config) -> Result<Self, Error> {
-        let cache = Arc::new(MemoryCache::new(config.cache.max_bytes));
-        let names = MemoryIdempotency::new(config.idempotency.max_bytes);
-        let Some(url) = &config.store.redis else {
-            return Ok(Self {
-                rates: Arc::new(MemoryRates::new()),
-                cache,
-                names: Arc::new(names),
-                redis: None,
-            });
-        };
-        let redis = Arc::new(Redis::open(url, config.store.to_redis()).await?);
-        Ok(Self {
-            rates: Arc::new(RedisRates::new(redis.clone(), config.limits.replicas)),
-            cache: Arc::new(RedisCache::new(redis.clone(), cache, LONGEST_SHARED)),
-            names: Arc::new(RedisIdempotency::new(redis.clone(), names)),
-            redis: Some(redis),
-        })
     }
 }
 

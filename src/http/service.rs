@@ -13,7 +13,8 @@ use tower_service::Service;
 
 use super::{
     AnswerBody, error_response,
-    facts::{REQUEST_ID, insert, write_facts, write_limits},
+    facts::{REQUEST_ID, insert, write_facts},
+    limits::write_limits,
     read::read_body,
     sse_body::{Answering, SseBody},
     validate::validate,

@@ -28,8 +28,8 @@ fn patient() -> RedisConfig {
 }
 
 async fn open(server: &RedisServer, config: RedisConfig) -> Arc<Redis> {
-    let url: RedisUrl = server.url().parse().unwrap();
-    Arc::new(Redis::open(&url, config).await.unwrap())
+    let url: RedisUrl = server.url().parse().expect("a URL");
+    Arc::new(Redis::open(&url, config).await.expect("a fit server"))
 }
 
 fn cache(redis: &Arc<Redis>) -> RedisCache {

@@ -11,6 +11,7 @@ mod env;
 mod error;
 mod key;
 mod layers;
+mod limits;
 mod model;
 mod nearest;
 mod price;
@@ -35,11 +36,12 @@ pub(crate) use catalog::Catalog;
 pub(crate) use env::Mode;
 pub(crate) use error::{ConfigError, Source};
 pub(crate) use key::Key;
+pub(crate) use limits::{Alone, Idempotency, Limits};
 pub(crate) use model::{AUTO, Model};
 pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
 pub(crate) use sections::{
-    Alone, Breaker, BudgetRules, Cache, CrossCheck, Eviction, Idempotency, Limits, Log, LogFormat,
-    OnStream, Retry, Routing, Store, StoreUrl, Timeouts, Unpriced,
+    Breaker, BudgetRules, Cache, CrossCheck, Eviction, Log, LogFormat, OnStream, Retry, Routing,
+    Store, StoreUrl, Timeouts, Unpriced,
 };
 pub(crate) use server::{Access, Auth, Server};
 

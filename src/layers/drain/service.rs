@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either};
 use tower_service::Service;
 
 use super::{Drains, drains::read};
@@ -40,18 +40,20 @@ where
 {
     type Response = ModelResponse;
     type Error = Error;
-    type Future = DrainFuture;
+    type Future = Either<S::Future, DrainFuture>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
-        let drains = (self.which)(&request).then(|| self.drains.clone());
-        DrainFuture {
-            inner: Some(Box::pin(self.inner.call(request))),
-            drains,
+        if !(self.which)(&request) {
+            return Either::Left(self.inner.call(request));
         }
+        Either::Right(DrainFuture {
+            inner: Some(Box::pin(self.inner.call(request))),
+            drains: self.drains.clone(),
+        })
     }
 }
 
@@ -59,8 +61,7 @@ where
 #[must_use = "futures do nothing unless polled"]
 pub struct DrainFuture {
     inner: Option<BoxFuture<'static, Result<ModelResponse, Error>>>,
-    /// Where it goes on, if it does.
-    drains: Option<Drains>,
+    drains: Drains,
 }
 
 impl Future for DrainFuture {
@@ -74,23 +75,23 @@ impl Future for DrainFuture {
         };
         let result = ready!(inner.as_mut().poll(cx));
         self.inner = None;
-        Poll::Ready(result.map(|response| match self.drains.take() {
-            Some(drains) if !response.body.is_whole() => ModelResponse {
+        Poll::Ready(result.map(|response| match response.body.is_whole() {
+            true => response,
+            false => ModelResponse {
                 meta: response.meta,
                 body: ModelBody::stream(Rest {
                     body: Some(response.body),
-                    drains,
+                    drains: self.drains.clone(),
                 }),
             },
-            _ => response,
         }))
     }
 }
 
 impl Drop for DrainFuture {
     fn drop(&mut self) {
-        if let (Some(inner), Some(drains)) = (self.inner.take(), self.drains.take()) {
-            drains.run(async move {
+        if let Some(inner) = self.inner.take() {
+            self.drains.run(async move {
                 if let Ok(response) = inner.await {
                     read(response.body).await;
                 }

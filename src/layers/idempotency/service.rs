@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either};
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -42,7 +42,7 @@ impl<S> Idempotency<S> {
 impl<S: ModelService> Service<ModelRequest> for Idempotency<S> {
     type Response = ModelResponse;
     type Error = Error;
-    type Future = BoxFuture<'static, Result<ModelResponse, Error>>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<ModelResponse, Error>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
@@ -50,12 +50,14 @@ impl<S: ModelService> Service<ModelRequest> for Idempotency<S> {
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
         let Some(name) = name(&request) else {
-            return Box::pin(self.inner.call(request));
+            return Either::Left(self.inner.call(request));
         };
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
         let layer = Arc::clone(&self.layer);
-        Box::pin(async move { layer.answer(name, request, inner).await })
+        Either::Right(Box::pin(
+            async move { layer.answer(name, request, inner).await },
+        ))
     }
 }
 

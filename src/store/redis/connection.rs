@@ -27,7 +27,7 @@ pub(super) struct Connector {
 }
 
 enum Way {
-    One(Client),
+    One(Box<Client>),
     Cluster(Box<ClusterClient>),
     Sentinel(Box<Mutex<SentinelClient>>),
 }
@@ -53,7 +53,7 @@ impl Connector {
         generation: Arc<AtomicU64>,
     ) -> Result<Self, RedisError> {
         let way = match place {
-            Place::One(info) => Way::One(Client::open((**info).clone())?),
+            Place::One(info) => Way::One(Box::new(Client::open((**info).clone())?)),
             Place::Cluster(nodes) => {
                 let builder = ClusterClient::builder(nodes.clone())
                     .connection_timeout(patience)
