@@ -40,7 +40,10 @@ impl Hot {
         };
         let redis = Arc::new(Redis::open(url, config.store.to_redis()).await?);
         Ok(Self {
-            rates: Arc::new(RedisRates::new(redis.clone(), config.limits.replicas)),
+            rates: Arc::new(RedisRates::new(
+                redis.clone(),
+                config.limits.replicas.unwrap_or(1),
+            )),
             cache: Arc::new(RedisCache::new(redis.clone(), cache, LONGEST_SHARED)),
             names: Arc::new(RedisIdempotency::new(redis.clone(), names)),
             redis: Some(redis),

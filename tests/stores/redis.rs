@@ -6,11 +6,12 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use proptest::prelude::*;
 use rungs::{
     ErrorKind,
     store::{
         Alone, Begun, CacheStore, IdempotencyStore, Quota, RateDecision, RateStore, Take,
-        memory::{MemoryCache, MemoryIdempotency},
+        memory::{MemoryCache, MemoryIdempotency, MemoryRates},
         redis::{Redis, RedisCache, RedisConfig, RedisIdempotency, RedisRates, RedisUrl},
     },
     testing::{
@@ -18,7 +19,12 @@ use rungs::{
         store_contract::{self as contract, entry, kept, take},
     },
 };
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::sleep,
+};
 
 /// Patience for a busy machine, where the time limit is not what is tested.
 fn patient() -> RedisConfig {
@@ -169,6 +175,123 @@ async fn r16_a_frozen_redis_costs_a_few_short_waits_and_comes_back_by_itself() {
         other.get(&[9; 32]).await.unwrap().is_some()
     })
     .await;
+}
+
+/// A way to `server` on which each answer takes `delay`; its URL.
+async fn slow_way(server: &RedisServer, delay: Duration) -> String {
+    let address = server.url();
+    let address = address.trim_start_matches("redis://").trim_end_matches('/');
+    let (address, listener) = (
+        address.to_owned(),
+        TcpListener::bind("127.0.0.1:0").await.expect("a port"),
+    );
+    let url = format!("redis://{}/", listener.local_addr().expect("an address"));
+    let pass_on = async move {
+        let mut ways = JoinSet::new();
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(&address).await.expect("the server");
+            let ((mut from_near, mut to_near), (mut from_far, mut to_far)) =
+                (near.into_split(), far.into_split());
+            ways.spawn(async move {
+                let _ = tokio::io::copy(&mut from_near, &mut to_far).await;
+            });
+            ways.spawn(async move {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = from_far.read(&mut bytes).await {
+                    sleep(delay).await;
+                    if to_near.write_all(&bytes[..count]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+    drop(tokio::spawn(pass_on));
+    url
+}
+
+#[tokio::test]
+async fn r16_a_slow_redis_is_left_alone_and_not_tried_on_calls() {
+    let server = RedisServer::start().unwrap();
+    let url = slow_way(&server, Duration::from_millis(150)).await;
+    let redis = Redis::open(&url.parse().unwrap(), RedisConfig::default()).await;
+    let redis = Arc::new(redis.unwrap());
+    let cache = cache(&redis);
+    let (start, mut long) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_secs(3) {
+        let asked = Instant::now();
+        assert!(cache.get(&[1; 32]).await.unwrap().is_none());
+        long += u32::from(asked.elapsed() > Duration::from_millis(10));
+        sleep(Duration::from_millis(2)).await;
+    }
+    assert!(!redis.is_up());
+    assert!(long <= 5, "{long} waits");
+}
+
+/// So long that nothing comes back within a test.
+const AGE: Duration = Duration::from_secs(1_000_000_000);
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    /// Each step: which two limits, how much of each, and a correction of the first.
+    #[test]
+    fn redis_decides_as_memory_does(
+        steps in prop::collection::vec((0..3usize, 0..3usize, 0..60u64, 0..60u64, -40..40i64), 1..40),
+    ) {
+        let limits = [("a", 100), ("b", 250), ("c", 7)];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = RedisServer::start().unwrap();
+            let redis = open(&server, patient()).await;
+            let (there, here) = (RedisRates::new(redis.clone(), 1), MemoryRates::new());
+            for (one, other, units, more, delta) in steps {
+                let of = |n: usize, units| {
+                    let (name, limit) = limits[n];
+                    take(name, Quota { limit, period: AGE }, units)
+                };
+                let takes = [of(one, units), of(other, more)];
+                let takes = if one == other { &takes[..1] } else { &takes[..] };
+                let (far, near) = (there.take(takes).await.unwrap(), here.take(takes).await.unwrap());
+                let outline = |decision: &RateDecision| match decision {
+                    RateDecision::Taken(s) => (None, s.iter().map(|s| s.remaining).collect::<Vec<_>>()),
+                    RateDecision::Refused { limit, standings, .. } => {
+                        (Some(*limit), standings.iter().map(|s| s.remaining).collect())
+                    }
+                };
+                prop_assert_eq!(outline(&far), outline(&near));
+                for rates in [&there as &dyn RateStore, &here] {
+                    rates.adjust(limits[one].0, takes[0].quota, delta);
+                }
+                redis.flush().await;
+            }
+            Ok(())
+        })?;
+    }
+}
+
+#[tokio::test]
+async fn quotas_that_cannot_be_counted_exactly_are_refused() {
+    let server = RedisServer::start().unwrap();
+    let rates = RedisRates::new(open(&server, patient()).await, 1);
+    for quota in [
+        Quota {
+            limit: u64::MAX,
+            period: Duration::from_secs(60),
+        },
+        Quota {
+            limit: 1_000_000,
+            period: AGE * 10,
+        },
+        Quota {
+            limit: 1,
+            period: Duration::from_nanos(1),
+        },
+    ] {
+        let error = rates.take(&[take("k", quota, 1)]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal, "{quota:?}");
+    }
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ pub(crate) struct Limits {
     pub(crate) user_rpm: Option<u64>,
     /// Tokens per minute of each end user.
     pub(crate) user_tpm: Option<u64>,
-    /// Processes that share the limits through Redis.
-    pub(crate) replicas: u32,
+    /// Processes that share the limits through Redis; one, unless it is said.
+    pub(crate) replicas: Option<u32>,
     /// What limits become while Redis is away.
     pub(crate) without_redis: WithoutRedis,
 }
@@ -55,7 +55,7 @@ impl Default for Limits {
             max_drains: 64,
             user_rpm: None,
             user_tpm: None,
-            replicas: 1,
+            replicas: None,
             without_redis: WithoutRedis::default(),
         }
     }

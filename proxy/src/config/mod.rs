@@ -207,7 +207,7 @@ impl Config {
         for (path, is_zero) in [
             ("limits.max_attempts", self.limits.max_attempts == 0),
             ("limits.max_in_flight", self.limits.max_in_flight == 0),
-            ("limits.replicas", self.limits.replicas == 0),
+            ("limits.replicas", self.limits.replicas == Some(0)),
             ("limits.user_rpm", self.limits.user_rpm == Some(0)),
             ("limits.user_tpm", self.limits.user_tpm == Some(0)),
             ("retry.max_tries", self.retry.max_tries == 0),
@@ -252,6 +252,13 @@ impl Config {
         if self.server.auth == Some(Auth::None) && !self.keys.is_empty() {
             warnings
                 .push("`server.auth` is \"none\": the keys of the file are not asked for".into());
+        }
+        if self.store.redis.is_some() && self.limits.replicas.is_none() {
+            warnings.push(
+                "`limits.replicas` is not set: while Redis is away this process takes itself for the only one, and does not \
+                 share its limits; set it to the number of processes"
+                    .into(),
+            );
         }
         self.warnings = warnings;
     }

@@ -2,7 +2,10 @@ use std::sync::LazyLock;
 
 use redis::{RedisResult, cmd};
 
-use super::{connection::Connection, script::Script};
+use super::{
+    connection::Connection,
+    script::{Script, ScriptCall},
+};
 
 /// Whether a server can do what is asked of it.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,9 +21,18 @@ pub(super) enum Fitness {
 static TRIAL: LazyLock<Script> =
     LazyLock::new(|| Script::new("return redis.call('SET', KEYS[1], '1', 'PX', 1000)"));
 
+/// One round trip that calls would make too.
+pub(super) async fn trial(connection: &mut Connection) -> RedisResult<()> {
+    the_trial().with_code().query_async(connection).await
+}
+
+fn the_trial() -> ScriptCall {
+    TRIAL.call(vec!["llm:trial".to_owned()])
+}
+
 /// Looks at a server. What is wrong with the connection, or will pass, is an error.
 pub(super) async fn fitness(connection: &mut Connection) -> RedisResult<Fitness> {
-    let trial = TRIAL.call(vec!["llm:trial".to_owned()]);
+    let trial = the_trial();
     for by_code in [true, false] {
         let run = match by_code {
             true => trial.with_code().query_async::<()>(connection).await,

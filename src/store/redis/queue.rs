@@ -9,7 +9,7 @@ use std::{
 use redis::{Cmd, Pipeline, RedisResult};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{connection::Connection, script::ScriptCall, server::Shared};
@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// The first pause between two tries whether an absent server is back; it doubles up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A server that was back for less is tried as seldom as before: it comes and goes.
+const STEADY: Duration = Duration::from_secs(10);
 
 /// Something to be done that nobody waits for.
 pub(super) enum Job {
@@ -98,17 +101,21 @@ impl Task {
     async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         let mut pause = FIRST_PAUSE;
+        let mut back = Instant::now();
         loop {
             if self.server.breaker.is_open() {
                 if self.waiting.is_closed() {
                     break;
                 }
+                if back.elapsed() > STEADY {
+                    pause = FIRST_PAUSE;
+                }
                 sleep(pause).await;
                 pause = (pause * 2).min(LAST_PAUSE);
                 self.server.probe().await;
+                back = Instant::now();
                 continue;
             }
-            pause = FIRST_PAUSE;
             tokio::select! {
                 () = self.server.breaker.opened() => {}
                 count = self.waiting.recv_many(&mut batch, BATCH) => {

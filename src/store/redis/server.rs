@@ -178,10 +178,20 @@ impl Shared {
         self.round_trip(check::fitness).await
     }
 
-    /// Tries once whether it is back, and still fit.
+    /// Tries once whether it is back, still fit, and as quick as calls need it.
     pub(super) async fn probe(&self) {
         self.forget_connections();
-        let Ok(Ok(fitness)) = timeout(self.config.connect, self.fitness()).await else {
+        let RedisConfig {
+            connect, patience, ..
+        } = self.config;
+        let probing = self.round_trip(async |connection| {
+            match timeout(patience, check::trial(connection)).await {
+                Ok(trial) => trial?,
+                Err(_) => return Err((redis::ErrorKind::Io, "too slow").into()),
+            }
+            check::fitness(connection).await
+        });
+        let Ok(Ok(fitness)) = timeout(connect, probing).await else {
             return;
         };
         match self.accept(&fitness) {

@@ -41,7 +41,13 @@ fn the_originals_variables_work_without_a_file() {
     assert_eq!(config.mode, Mode::Mcp);
     let redis = config.store.redis.as_ref().unwrap();
     assert_eq!(redis.to_string(), "redis://localhost:6379/0");
-    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let [warning] = &config.warnings[..] else {
+        panic!("{:?}", config.warnings);
+    };
+    assert!(
+        warning.starts_with("`limits.replicas` is not set"),
+        "{warning}"
+    );
     assert!(!Catalog::new(&config).tiers().contains(&Tier::L2));
 }
 
