@@ -302,6 +302,9 @@ async fn without_redis_a_limit_is_shared_out_or_denied_and_never_multiplied() {
     for _ in 0..4 {
         assert!(granted(&rates, "used", Alone::Share).await);
     }
+    // Many connections, all of which the death makes worthless.
+    let asks = (0..64).map(|_| granted(&rates, "many", Alone::Deny));
+    join_all(asks).await;
     server.kill().unwrap();
     // Both shares together are the quota: 2 of 5 each, rounded down.
     let mut fresh = 0;
@@ -324,11 +327,20 @@ async fn without_redis_a_limit_is_shared_out_or_denied_and_never_multiplied() {
 
     server.restart().unwrap();
     until("it is back", async || redis.is_up()).await;
-    let mut again = 0;
-    for _ in 0..20 {
-        again += u32::from(granted(&rates, "again", Alone::Deny).await);
+    let denying = Take {
+        alone: Alone::Deny,
+        ..take("again", FIVE, 1)
+    };
+    let asks = (0..64).map(|_| {
+        let (rates, ask) = (&rates, [denying]);
+        async move { rates.take(&ask).await }
+    });
+    let (mut again, mut errors) = (0, 0);
+    for decision in join_all(asks).await {
+        again += u32::from(matches!(decision, Ok(RateDecision::Taken(_))));
+        errors += u32::from(decision.is_err());
     }
-    assert_eq!(again, 5, "without one error after the return");
+    assert_eq!((again, errors), (5, 0), "nothing old is used any more");
 }
 
 #[tokio::test]
