@@ -14,6 +14,7 @@ use crate::{
         cross_check::{CrossCheckLayer, When},
         drain::{DrainLayer, Drains},
         escalate::{EscalateLayer, Judge},
+        idempotency::IdempotencyLayer,
         in_flight::InFlightLayer,
         rate::RateLayer,
         retry::{RetryConfig, RetryLayer},
@@ -21,7 +22,7 @@ use crate::{
         trace::TraceLayer,
     },
     model::{BoxModelService, ModelService},
-    store::{Budgets, CacheStore, Ledger, RateStore},
+    store::{Budgets, CacheStore, IdempotencyStore, Ledger, RateStore},
 };
 
 /// The layers of this crate as methods of [`tower::ServiceBuilder`].
@@ -106,6 +107,15 @@ pub trait ServiceBuilderExt<L>: Into<ServiceBuilder<L>> {
     #[must_use]
     fn rate(self, store: Arc<dyn RateStore>) -> ServiceBuilder<Stack<RateLayer, L>> {
         self.into().layer(RateLayer::per_call(store))
+    }
+
+    /// Carries calls of one name out once; see [`idempotency`](crate::layers::idempotency).
+    #[must_use]
+    fn idempotency(
+        self,
+        store: Arc<dyn IdempotencyStore>,
+    ) -> ServiceBuilder<Stack<IdempotencyLayer, L>> {
+        self.into().layer(IdempotencyLayer::new(store))
     }
 
     /// Serves the same question the same answer again; see [`cache`](crate::layers::cache).

@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod config;
 mod gateway;
+mod hot;
 mod http;
 mod keys;
 mod log;

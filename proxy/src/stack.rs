@@ -11,7 +11,9 @@ use rungs::{
         commit::CommitLayer,
         cost::CostLayer,
         cross_check::CrossCheckLayer,
+        drain::DrainLayer,
         escalate::{EscalateLayer, StandardJudge},
+        idempotency::IdempotencyLayer,
         in_flight::InFlightLayer,
         rate::RateLayer,
         retry::RetryLayer,
@@ -36,8 +38,24 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
             .layer(CommitLayer::new(state.ledger.clone()))
             // Sheds what is too much before any work is done for it; the permit lives as long as the answer.
             .layer(InFlightLayer::shared(state.calls.clone()))
-            // The caller's own requests and tokens per minute, before the cache: hits are requests too.
-            .layer(RateLayer::per_call(state.rates.clone()))
+            // The requests and tokens per minute of key and end user, before the cache: hits are requests too.
+            .layer(
+                RateLayer::per_call(state.rates.clone())
+                    .alone(config.limits.without_redis.keys.into())
+                    .users_alone(config.limits.without_redis.users.into()),
+            )
+            // A call that its client may repeat goes on when the client leaves: its answer must be there for the repetition.
+            .layer(
+                DrainLayer::new(state.drains.clone())
+                    .only(|request| request.ctx.idempotency.is_some()),
+            )
+            // Below the limits: a repetition is a request. Above all that remembers or costs: it is no second call.
+            .layer(
+                IdempotencyLayer::new(state.names.clone())
+                    .ttl(config.idempotency.ttl)
+                    .wait(config.idempotency.wait)
+                    .ledger(state.ledger.clone()),
+            )
             // Above the money: a hit costs nothing and needs no budget. Identical calls at once become one.
             .option_layer(config.cache.enabled.then(|| {
                 CacheLayer::new(state.cache.clone(), CacheScope::Tenant)
@@ -84,8 +102,12 @@ pub(crate) fn attempt_ring(
             .layer(RetryLayer::new(config.retry.to_layer()).budget(state.retries.clone()))
             // Where that is wanted, an attempt goes on to its end when its client leaves: all below holds, settles and records it.
             .option_layer(provider.drain.clone())
-            // The provider's requests and tokens per minute. Refusals stand above the money: what is not sent costs nothing.
-            .option_layer(provider.rate.clone())
+            // The provider's and the model's requests and tokens per minute. Refusals stand above the money: what is not sent costs nothing.
+            .option_layer(
+                provider
+                    .rates(config.model(deployment), state)
+                    .map(|rates| rates.alone(config.limits.without_redis.providers.into())),
+            )
             // Attempts at once; sheds, never queues.
             .option_layer(provider.permits.clone().map(InFlightLayer::shared))
             // Holds the worst case, settles the real cost. Its refusal sends the route to something cheaper.

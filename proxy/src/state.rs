@@ -18,9 +18,10 @@ use rungs::{
     },
     provider::{HyperTransport, TransportConfig},
     store::{
-        KeyStore, Ledger,
+        CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore,
         journal::Journal,
-        memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
+        memory::{MemoryBudgets, MemoryKeys, MemoryLedger},
+        redis::Redis,
         sqlite::SqliteStore,
     },
 };
@@ -29,6 +30,7 @@ use crate::{
     accounts::{self, Accounts, GLOBAL, Users},
     auth::Pepper,
     config::{Config, StoreUrl},
+    hot::Hot,
 };
 
 /// Rows that a ledger in memory keeps for looking at.
@@ -43,14 +45,17 @@ pub(crate) struct State {
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) users: Arc<Users>,
-    pub(crate) rates: Arc<MemoryRates>,
-    pub(crate) cache: Arc<MemoryCache>,
+    pub(crate) rates: Arc<dyn RateStore>,
+    pub(crate) cache: Arc<dyn CacheStore>,
+    /// Names of calls that clients may repeat.
+    pub(crate) names: Arc<dyn IdempotencyStore>,
     pub(crate) calls: Permits,
     pub(crate) retries: RetryBudget,
     pub(crate) drains: Drains,
     pub(crate) pepper: Pepper,
     /// What is closed last, where rows outlive the process.
     durable: Option<Durable>,
+    redis: Option<Arc<Redis>>,
     public: HyperTransport,
     private: HyperTransport,
     breakers: Mutex<HashMap<DeploymentId, BreakerState>>,
@@ -90,18 +95,26 @@ impl State {
             };
         let transport = TransportConfig::default();
         let book = Arc::new(MemoryBudgets::new());
+        let Hot {
+            rates,
+            cache,
+            names,
+            redis,
+        } = Hot::open(config).await?;
         Ok(Self {
             accounts: Arc::new(Accounts::new(book, Arc::clone(&ledger))),
             ledger,
             keys,
             users: Arc::default(),
-            rates: Arc::new(MemoryRates::new()),
-            cache: Arc::new(MemoryCache::new(config.cache.max_bytes)),
+            rates,
+            cache,
+            names,
             calls: Permits::new(config.limits.max_in_flight),
             retries: RetryBudget::default(),
             drains: Drains::new(config.limits.max_drains, config.timeouts.total),
             pepper,
             durable,
+            redis,
             public: HyperTransport::new(&transport)?,
             private: HyperTransport::new(&transport.allow_private())?,
             breakers: Mutex::default(),
@@ -160,6 +173,11 @@ impl State {
         Ok(())
     }
 
+    /// Whether Redis answers; `None` if there is none to answer.
+    pub(crate) fn redis_is_up(&self) -> Option<bool> {
+        self.redis.as_ref().map(|redis| redis.is_up())
+    }
+
     /// Whether there is a database, or memory only.
     pub(crate) fn has_database(&self) -> bool {
         self.durable.is_some()
@@ -182,6 +200,9 @@ impl State {
                 .is_err()
             {
                 tracing::warn!("some answers are cut and may be missing in the ledger");
+            }
+            if let Some(redis) = &self.redis {
+                redis.flush().await;
             }
             let Some(Durable { journal, store }) = &self.durable else {
                 return Ok(());

@@ -8,6 +8,7 @@ pub mod cost;
 pub mod cross_check;
 pub mod drain;
 pub mod escalate;
+pub mod idempotency;
 pub mod in_flight;
 pub mod rate;
 pub mod retry;

@@ -1,13 +1,13 @@
 use std::{
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::StoreFuture;
 use crate::{
-    catalog::{DeploymentId, Money, Tier},
+    catalog::{Deployment, DeploymentId, Money, Tier},
     error::ErrorKind,
-    model::{CostSource, Operation, Usage},
+    model::{CostSource, ModelRequest, Operation, Usage},
 };
 
 /// One attempt, or one cache hit.
@@ -53,6 +53,41 @@ pub struct LedgerRow {
     pub total_ms: u32,
 }
 
+impl LedgerRow {
+    /// The row of a call that was answered after `waited` with what `deployment` had answered before: no attempt, and no cost.
+    #[must_use]
+    pub fn without_attempt(
+        request: &ModelRequest,
+        deployment: &Deployment,
+        waited: Duration,
+    ) -> Self {
+        let ctx = &request.ctx;
+        let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
+        let now = SystemTime::now();
+        Self {
+            request: ctx.id.clone(),
+            attempt: 0,
+            tenant: ctx.tenant.clone(),
+            accounts: ctx.accounts.clone(),
+            key: ctx.key.clone(),
+            user: ctx.user.clone(),
+            conversation: ctx.conversation.clone(),
+            op: request.op,
+            deployment: deployment.id.clone(),
+            tier: deployment.tier,
+            status: RowStatus::CacheHit,
+            usage: None,
+            cost: Money::ZERO,
+            source: CostSource::Nothing,
+            price_version: None,
+            clamped: false,
+            started: now.checked_sub(waited).unwrap_or(now),
+            first_frame_ms: Some(waited_ms),
+            total_ms: waited_ms,
+        }
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowStatus {
@@ -66,7 +101,7 @@ pub enum RowStatus {
     Cancelled,
     /// The gateway was killed before the end.
     Interrupted,
-    /// No attempt: the cache had the answer.
+    /// No attempt: the cache had the answer, or an earlier call of the same name.
     CacheHit,
 }
 

@@ -5,14 +5,16 @@
 //!
 //! | trait | what it holds | implementations |
 //! |---|---|---|
-//! | [`CacheStore`] | answers, for a time | [`memory::MemoryCache`] |
-//! | [`RateStore`] | what is used of rate limits | [`memory::MemoryRates`] |
+//! | [`CacheStore`] | answers, for a time | [`memory::MemoryCache`], `redis::RedisCache` |
+//! | [`RateStore`] | what is used of rate limits | [`memory::MemoryRates`], `redis::RedisRates` |
+//! | [`IdempotencyStore`] | calls that clients may repeat | [`memory::MemoryIdempotency`], `redis::RedisIdempotency` |
 //! | [`Budgets`] | what accounts may spend | [`memory::MemoryBudgets`] |
 //! | [`Ledger`] | every attempt and cache hit, in money | [`memory::MemoryLedger`], `sqlite::SqliteStore` |
 //! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteKeys` |
 
 mod budgets;
 mod cache;
+mod idempotency;
 #[cfg(feature = "journal")]
 pub mod journal;
 mod keys;
@@ -21,15 +23,20 @@ mod ledger;
 mod lock;
 pub mod memory;
 mod rates;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod window;
 
 pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
+pub use idempotency::{
+    Begun, Claim, IdempotencyKey, IdempotencyStore, KeptCall, KeptOutcome, Question,
+};
 pub use keys::{KeyRecord, KeyStore, OnStoreDown, Role, Secret};
 pub use ledger::{Chain, Durability, Entry, Intent, Ledger, LedgerRow, LedgerSink, RowStatus};
-pub use rates::{Quota, RateDecision, RateStore};
+pub use rates::{Alone, Quota, RateDecision, RateStore, Standing, Standings, Take};
 pub use window::{Window, Zone};
 
 pub use crate::model::CostSource;

@@ -16,6 +16,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("store::window", &["error"]),
     ("store::memory", &["store", "model", "catalog", "error"]),
     ("store::journal", &["store", "model", "catalog", "error"]),
+    (
+        "store::redis",
+        &["store", "store::memory", "model", "catalog", "error"],
+    ),
     ("store::sqlite", &["store", "model", "catalog", "error"]),
     ("provider", &["model", "json", "sse", "catalog", "error"]),
     ("layers", &["model", "store", "json", "catalog", "error"]),

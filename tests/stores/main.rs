@@ -7,6 +7,9 @@ mod dir;
 #[cfg(all(feature = "journal", feature = "sqlite"))]
 mod journal;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+mod servers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod windows;

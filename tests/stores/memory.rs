@@ -3,12 +3,14 @@ use std::time::{Duration, SystemTime};
 use rungs::{
     catalog::Money,
     store::{
-        CacheStore, Ledger, Quota, RateDecision, RateStore,
-        memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
+        Begun, CacheStore, IdempotencyStore, Ledger, Quota, RateDecision, RateStore,
+        memory::{
+            MemoryBudgets, MemoryCache, MemoryIdempotency, MemoryKeys, MemoryLedger, MemoryRates,
+        },
     },
     testing::{
         ledger_contract::{self, row},
-        store_contract::{self as contract, entry},
+        store_contract::{self as contract, entry, kept, take},
     },
 };
 use tokio::time::{Instant, sleep};
@@ -21,6 +23,32 @@ async fn the_cache_keeps_its_contract() {
 #[tokio::test(start_paused = true)]
 async fn rates_keep_their_contract() {
     contract::rate_store(&MemoryRates::new()).await;
+}
+
+#[tokio::test]
+async fn names_of_calls_keep_their_contract() {
+    contract::idempotency_store(&MemoryIdempotency::new(1 << 20)).await;
+}
+
+#[tokio::test]
+async fn names_of_calls_are_bounded_in_bytes_and_the_newest_stay() {
+    let names = MemoryIdempotency::new(64 << 10);
+    let text: &'static str = String::leak("x".repeat(1_000));
+    let day = Duration::from_secs(86_400);
+    for n in 0..500u32 {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(&n.to_be_bytes());
+        let Begun::New(claim) = names.begin(&key, &[1; 32], day).await.expect("an answer") else {
+            panic!("a new name");
+        };
+        names.finish(&key, claim, kept([1; 32], text), day);
+    }
+    let weight = names.weight();
+    assert!((32 << 10..=64 << 10).contains(&weight), "{weight}");
+    let mut last = [0; 32];
+    last[..4].copy_from_slice(&499u32.to_be_bytes());
+    let begun = names.begin(&last, &[1; 32], day).await;
+    assert!(matches!(begun, Ok(Begun::Done(_))), "{begun:?}");
 }
 
 #[test]
@@ -61,15 +89,28 @@ async fn the_cache_is_bounded_in_bytes() {
     assert_eq!(cache.weight(), 0);
 }
 
+async fn ask(rates: &MemoryRates, name: &str, quota: Quota, units: u64) -> RateDecision {
+    let decision = rates.take(&[take(name, quota, units)]).await;
+    decision.expect("an answer")
+}
+
+/// What remains after a take; `None` if it was refused.
+fn room(decision: &RateDecision) -> Option<u64> {
+    match decision {
+        RateDecision::Taken(standings) => Some(standings[0].remaining),
+        RateDecision::Refused { .. } => None,
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn over_a_long_run_a_quota_is_used_in_full_and_never_exceeded() {
     let rates = MemoryRates::new();
     let quota = Quota::per_minute(7);
     let (start, mut taken) = (Instant::now(), 0u64);
     for _ in 0..5_000 {
-        match rates.take("k", quota, 1).await.expect("an answer") {
-            RateDecision::Taken { .. } => taken += 1,
-            RateDecision::Refused { retry_after } => {
+        match ask(&rates, "k", quota, 1).await {
+            RateDecision::Taken(_) => taken += 1,
+            RateDecision::Refused { retry_after, .. } => {
                 sleep(retry_after / 3 + Duration::from_millis(1)).await;
             }
         }
@@ -87,11 +128,8 @@ async fn names_that_went_idle_are_forgotten_and_those_in_use_are_not() {
     let rates = MemoryRates::new();
     let quota = Quota::per_minute(10);
     for n in 0..100_000 {
-        rates
-            .take(&format!("user:{n}"), quota, 1)
-            .await
-            .expect("an answer");
-        rates.take("busy", quota, 0).await.expect("an answer");
+        ask(&rates, &format!("user:{n}"), quota, 1).await;
+        ask(&rates, "busy", quota, 0).await;
         if n % 100 == 0 {
             rates.adjust("busy", quota, 10);
             sleep(Duration::from_millis(100)).await;
@@ -99,7 +137,7 @@ async fn names_that_went_idle_are_forgotten_and_those_in_use_are_not() {
     }
     // A name is idle 6 s after its one take, in which 6 000 others come.
     assert!(rates.len() < 20_000, "{} names", rates.len());
-    let decision = rates.take("busy", quota, 1).await.expect("an answer");
+    let decision = ask(&rates, "busy", quota, 1).await;
     assert!(matches!(decision, RateDecision::Refused { .. }));
 }
 
@@ -107,18 +145,18 @@ async fn names_that_went_idle_are_forgotten_and_those_in_use_are_not() {
 async fn a_quota_may_change_while_it_is_used() {
     let rates = MemoryRates::new();
     let per_minute = Quota::per_minute(10);
-    rates.take("k", per_minute, 10).await.expect("an answer");
+    ask(&rates, "k", per_minute, 10).await;
     let wider = Quota::per_minute(25);
-    let decision = rates.take("k", wider, 15).await.expect("an answer");
-    assert_eq!(decision, RateDecision::Taken { remaining: 0 });
+    let decision = ask(&rates, "k", wider, 15).await;
+    assert_eq!(room(&decision), Some(0));
     let hourly = Quota {
         limit: 30,
         period: Duration::from_secs(3_600),
     };
-    let decision = rates.take("k", hourly, 5).await.expect("an answer");
-    assert_eq!(decision, RateDecision::Taken { remaining: 0 });
+    let decision = ask(&rates, "k", hourly, 5).await;
+    assert_eq!(room(&decision), Some(0));
     let none = Quota::per_minute(0);
-    let decision = rates.take("k", none, 1).await.expect("an answer");
+    let decision = ask(&rates, "k", none, 1).await;
     assert!(matches!(decision, RateDecision::Refused { .. }));
 }
 

@@ -14,7 +14,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
 commands:
-  test                    formatting, lints, every test, doc tests, the light library build
+  test                    server programs, formatting, lints, every test, doc tests, the light library build
   bench-proxy [--record]  gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
   real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md
   prices --from <file>    write proxy/prices anew from a collected list in JSON";

@@ -12,6 +12,7 @@ mod env;
 mod error;
 mod key;
 mod layers;
+mod limits;
 mod model;
 mod money;
 mod nearest;
@@ -30,6 +31,7 @@ use std::{
     path::Path,
 };
 
+use rungs::catalog::Deployment;
 use secrecy::{ExposeSecret, SecretString};
 use toml::Table;
 
@@ -37,12 +39,13 @@ pub(crate) use catalog::Catalog;
 pub(crate) use env::Mode;
 pub(crate) use error::{ConfigError, Source};
 pub(crate) use key::Key;
+pub(crate) use limits::{Alone, Idempotency, Limits};
 pub(crate) use model::{AUTO, CONFIGURED, Model};
 pub(crate) use money::{BudgetRules, Project, Unpriced};
 pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
 pub(crate) use sections::{
-    Breaker, Cache, CrossCheck, Limits, Log, LogFormat, OnStream, Retry, Routing, Store, StoreUrl,
-    Timeouts,
+    Breaker, Cache, CrossCheck, Eviction, Log, LogFormat, OnStream, Retry, Routing, Store,
+    StoreUrl, Timeouts,
 };
 pub(crate) use server::{Access, Auth, Server};
 
@@ -89,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) cache: Cache,
     /// How much at once, and how often.
     pub(crate) limits: Limits,
+    /// Calls that clients may repeat.
+    pub(crate) idempotency: Idempotency,
     /// Time limits.
     pub(crate) timeouts: Timeouts,
     /// Asking the same deployment again.
@@ -117,9 +122,24 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
-const SECTIONS: [&str; 16] = [
-    "server", "store", "cache", "limits", "timeouts", "retry", "breaker", "routing", "budget",
-    "log", "catalog", "provider", "model", "key", "project", "admin",
+const SECTIONS: [&str; 17] = [
+    "server",
+    "store",
+    "cache",
+    "limits",
+    "idempotency",
+    "timeouts",
+    "retry",
+    "breaker",
+    "routing",
+    "budget",
+    "log",
+    "catalog",
+    "provider",
+    "model",
+    "key",
+    "project",
+    "admin",
 ];
 
 impl Config {
@@ -147,6 +167,7 @@ impl Config {
             store: read::section(&mut table, "store", faults),
             cache: read::section(&mut table, "cache", faults),
             limits: read::section(&mut table, "limits", faults),
+            idempotency: read::section(&mut table, "idempotency", faults),
             timeouts: read::section(&mut table, "timeouts", faults),
             retry: read::section(&mut table, "retry", faults),
             breaker: read::section(&mut table, "breaker", faults),
@@ -184,6 +205,12 @@ impl Config {
         Ok(config)
     }
 
+    /// The model that a deployment was made from.
+    pub(crate) fn model(&self, deployment: &Deployment) -> Option<&Model> {
+        let mut models = self.models.iter();
+        models.find(|model| model.deployment.id == deployment.id)
+    }
+
     fn check_numbers(&self, faults: &mut Faults<'_>) {
         let Routing {
             default_tier,
@@ -199,6 +226,9 @@ impl Config {
         for (path, is_zero) in [
             ("limits.max_attempts", self.limits.max_attempts == 0),
             ("limits.max_in_flight", self.limits.max_in_flight == 0),
+            ("limits.replicas", self.limits.replicas == Some(0)),
+            ("limits.user_rpm", self.limits.user_rpm == Some(0)),
+            ("limits.user_tpm", self.limits.user_tpm == Some(0)),
             ("retry.max_tries", self.retry.max_tries == 0),
             ("breaker.failures", self.breaker.failures == 0),
             ("breaker.window", self.breaker.window == 0),
@@ -241,6 +271,13 @@ impl Config {
         if self.server.auth == Some(Auth::None) && !self.keys.is_empty() {
             warnings
                 .push("`server.auth` is \"none\": the keys of the file are not asked for".into());
+        }
+        if self.store.redis.is_some() && self.limits.replicas.is_none() {
+            warnings.push(
+                "`limits.replicas` is not set: while Redis is away this process takes itself for the only one, and does not \
+                 share its limits; set it to the number of processes"
+                    .into(),
+            );
         }
         self.warnings = warnings;
     }

@@ -29,6 +29,8 @@ pub(crate) struct ModelSpec {
     context_window: Option<u64>,
     max_output: Option<u64>,
     price: Option<PriceSpec>,
+    rpm: Option<u64>,
+    tpm: Option<u64>,
     #[serde(default)]
     priority: i32,
     #[serde(default)]
@@ -42,6 +44,10 @@ pub(crate) struct Model {
     pub(crate) deployment: Arc<Deployment>,
     /// Names of other models.
     pub(crate) fallback: Vec<String>,
+    /// Requests per minute, within its provider's.
+    pub(crate) rpm: Option<u64>,
+    /// Tokens per minute, within its provider's.
+    pub(crate) tpm: Option<u64>,
 }
 
 impl ModelSpec {
@@ -56,6 +62,8 @@ impl ModelSpec {
             context_window: None,
             max_output: None,
             price: Some(PriceSpec::free()),
+            rpm: None,
+            tpm: None,
             priority: 0,
             fallback: Vec::new(),
         }
@@ -90,6 +98,14 @@ impl ModelSpec {
                 &format!("{path}.capabilities"),
                 "is empty; leave it out for [\"general\"]",
             );
+        }
+        for (name, limit) in [("rpm", self.rpm), ("tpm", self.tpm)] {
+            if limit == Some(0) {
+                faults.at(
+                    &format!("{path}.{name}"),
+                    "0 would refuse everything; leave it out for no limit",
+                );
+            }
         }
         for (name, tokens) in [
             ("context_window", self.context_window),
@@ -127,6 +143,8 @@ impl ModelSpec {
         Model {
             deployment: Arc::new(deployment),
             fallback: self.fallback.clone(),
+            rpm: self.rpm,
+            tpm: self.tpm,
         }
     }
 

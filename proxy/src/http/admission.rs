@@ -39,6 +39,7 @@ pub(super) struct Wishes {
     pub(super) cache: CacheUse,
     pub(super) user: Option<String>,
     pub(super) conversation: Option<String>,
+    pub(super) idempotency: Option<Arc<str>>,
 }
 
 /// Whether configured fallbacks may answer.
@@ -83,6 +84,11 @@ pub(super) fn admit(
             requests: principal.rights.rpm,
             tokens: principal.rights.tpm,
         },
+        user_limits: RateLimits {
+            requests: live.config.limits.user_rpm,
+            tokens: live.config.limits.user_tpm,
+        },
+        idempotency: wishes.idempotency,
         deadline: Some(Instant::now() + live.config.timeouts.total),
         max_attempts: live.config.limits.max_attempts,
         ..Call::new(Arc::clone(&principal.tenant))
@@ -234,6 +240,26 @@ impl Wishes {
             },
             user: None,
             conversation: None,
+            idempotency: idempotency_key(headers)?,
         })
+    }
+}
+
+/// The client's name for the call.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Error> {
+    const NAME: &str = "idempotency-key";
+    const LONGEST: usize = 255;
+    let mut values = headers.get_all(NAME).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if (1..=LONGEST).contains(&key.len()) && values.next().is_none() => {
+            Ok(Some(key.into()))
+        }
+        _ => Err(Error::invalid(format!(
+            "`Idempotency-Key` is one header of 1 to {LONGEST} visible ASCII characters"
+        ))
+        .param(NAME)),
     }
 }

@@ -22,7 +22,7 @@ use axum::{
     response::Response,
     routing::{MethodRouter, get, post, post_service},
 };
-use http::{Method, header};
+use http::{HeaderName, Method, header};
 use rungs::{Error, http::OpenAi};
 use tower::ServiceBuilder;
 use tower_http::{
@@ -94,7 +94,11 @@ pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router 
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
             .allow_methods([Method::GET, Method::POST])
-            .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+            .allow_headers([
+                header::AUTHORIZATION,
+                header::CONTENT_TYPE,
+                HeaderName::from_static("idempotency-key"),
+            ])
     });
     let routes = routes(gateway, recorder);
     let grants = routes

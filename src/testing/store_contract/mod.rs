@@ -8,13 +8,17 @@ mod keys;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+pub use super::{
+    idempotency::{idempotency_store, kept},
+    rates::{rate_store, take},
+};
 use crate::{
     catalog::Money,
     error::ErrorKind,
     model::{Collected, End},
-    store::{Budgets, CacheEntry, CacheStore, Quota, RateDecision, RateStore},
+    store::{Budgets, CacheEntry, CacheStore},
 };
 
 pub use keys::{key, key_store};
@@ -64,72 +68,6 @@ pub async fn cache_store(store: &dyn CacheStore) {
 
     store.put(c, entry("p/one", "never"), Duration::ZERO);
     assert!(get(&c).await.is_none(), "no time to live means not kept");
-}
-
-/// A quota can be taken at once, is exact, refills evenly, and takes corrections.
-///
-/// # Panics
-/// When the store breaks its contract.
-pub async fn rate_store(store: &dyn RateStore) {
-    let quota = Quota {
-        limit: 10,
-        period: Duration::from_millis(500),
-    };
-    let take = async |name, units| {
-        let decision = store.take(name, quota, units).await;
-        decision.expect("the store answers")
-    };
-    let remaining = |decision| match decision {
-        RateDecision::Taken { remaining } => remaining,
-        RateDecision::Refused { .. } => u64::MAX,
-    };
-    let refused = |decision| match decision {
-        RateDecision::Refused { retry_after } => Some(retry_after),
-        RateDecision::Taken { .. } => None,
-    };
-
-    assert_eq!(remaining(take("burst", 0).await), 10);
-    assert_eq!(remaining(take("burst", 4).await), 6);
-    assert!(remaining(take("burst", 6).await) <= 1, "all of it at once");
-    let wait = refused(take("burst", 5).await).expect("nothing is left");
-    assert!(wait <= quota.period / 2 && wait > quota.period / 5);
-    assert!(
-        remaining(take("other", 10).await) <= 1,
-        "names do not share a quota"
-    );
-    let before = Instant::now();
-    sleep(wait + Duration::from_millis(2)).await;
-    assert!(
-        refused(take("burst", 5).await).is_none(),
-        "the same request succeeds after retry_after ({wait:?}, waited {:?})",
-        before.elapsed()
-    );
-
-    let wait = refused(take("fresh", 11).await).expect("more than the quota is always refused");
-    assert!(wait <= quota.period);
-    assert_eq!(
-        remaining(take("fresh", 0).await),
-        10,
-        "a refusal takes nothing"
-    );
-
-    take("fix", 10).await;
-    store.adjust("fix", quota, -10);
-    assert_eq!(remaining(take("fix", 0).await), 10, "a refund is a refund");
-    store.adjust("fix", quota, -100);
-    assert_eq!(
-        remaining(take("fix", 0).await),
-        10,
-        "never more than the quota"
-    );
-    store.adjust("fix", quota, 15);
-    let wait = refused(take("fix", 10).await).expect("overuse must be worked off");
-    assert!(wait > quota.period, "{wait:?}");
-    store.adjust("new", quota, 10);
-    assert!(
-        refused(take("new", 9).await).is_some(),
-        "a correction may come first"
-    );
 }
 
 /// Holds are all or none, settlements post what was spent. Expects the budgets `1/total` on `key:contract` and `0.5/total` on

@@ -3,6 +3,7 @@
 //! The children's output streams to the terminal as it comes. The last line is always
 //! `N passed, N failed`, summed over the runners' own summaries.
 
+mod servers;
 mod tally;
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
@@ -16,6 +17,7 @@ use tally::Tally;
 
 /// Run every step, stopping at the first that fails.
 pub(crate) fn run() -> Result<ExitCode> {
+    servers::require()?;
     let mut total = Tally::default();
     let mut outcome = ExitCode::SUCCESS;
     for mut step in steps()? {

@@ -113,24 +113,7 @@ async fn the_document_tells_what_is_open_and_which_codes_there_are() {
         .iter()
         .filter_map(Value::as_str)
         .collect();
-    for kind in [
-        ErrorKind::Invalid,
-        ErrorKind::Unauthorized,
-        ErrorKind::Forbidden,
-        ErrorKind::NotFound,
-        ErrorKind::TooLarge,
-        ErrorKind::Slow,
-        ErrorKind::Budget,
-        ErrorKind::RateLimited,
-        ErrorKind::Overloaded,
-        ErrorKind::Timeout,
-        ErrorKind::Unavailable,
-        ErrorKind::Upstream,
-        ErrorKind::ContextTooLong,
-        ErrorKind::Refused,
-        ErrorKind::Cut,
-        ErrorKind::Internal,
-    ] {
+    for kind in ErrorKind::ALL {
         assert!(codes.contains(&kind.as_str()), "{kind:?}");
     }
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
