@@ -9,10 +9,12 @@ use crate::{
         breaker::{BreakerLayer, BreakerState},
         budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
+        commit::CommitLayer,
         cost::CostLayer,
         cross_check::{CrossCheckLayer, When},
         drain::{DrainLayer, Drains},
         escalate::{EscalateLayer, Judge},
+        idempotency::IdempotencyLayer,
         in_flight::InFlightLayer,
         rate::RateLayer,
         retry::{RetryConfig, RetryLayer},
@@ -20,7 +22,7 @@ use crate::{
         trace::TraceLayer,
     },
     model::{BoxModelService, ModelService},
-    store::{Budgets, CacheStore, Ledger, RateStore},
+    store::{Budgets, CacheStore, IdempotencyStore, Ledger, RateStore},
 };
 
 /// The layers of this crate as methods of [`tower::ServiceBuilder`].
@@ -107,6 +109,15 @@ pub trait ServiceBuilderExt<L>: Into<ServiceBuilder<L>> {
         self.into().layer(RateLayer::per_call(store))
     }
 
+    /// Carries calls of one name out once; see [`idempotency`](crate::layers::idempotency).
+    #[must_use]
+    fn idempotency(
+        self,
+        store: Arc<dyn IdempotencyStore>,
+    ) -> ServiceBuilder<Stack<IdempotencyLayer, L>> {
+        self.into().layer(IdempotencyLayer::new(store))
+    }
+
     /// Serves the same question the same answer again; see [`cache`](crate::layers::cache).
     #[must_use]
     fn cache(
@@ -155,6 +166,12 @@ pub trait ServiceBuilderExt<L>: Into<ServiceBuilder<L>> {
     #[must_use]
     fn drain(self, drains: Drains) -> ServiceBuilder<Stack<DrainLayer, L>> {
         self.into().layer(DrainLayer::new(drains))
+    }
+
+    /// Ends answers when their rows in `ledger` are safe; see [`commit`](crate::layers::commit).
+    #[must_use]
+    fn commit(self, ledger: Arc<dyn Ledger>) -> ServiceBuilder<Stack<CommitLayer, L>> {
+        self.into().layer(CommitLayer::new(ledger))
     }
 
     /// Writes one row per attempt to `ledger`; see [`cost`](crate::layers::cost).

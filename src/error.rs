@@ -23,6 +23,10 @@ pub enum ErrorKind {
     TooLarge,
     /// The client did not send its request in time.
     Slow,
+    /// A call of the same name is still being carried out.
+    Conflict,
+    /// The name of the call belongs to another request.
+    Reused,
     /// A budget has no room for the worst case of this call.
     Budget,
     /// A rate limit of ours or of the provider.
@@ -215,6 +219,8 @@ impl Error {
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ErrorKind::Slow => StatusCode::REQUEST_TIMEOUT,
+            ErrorKind::Conflict => StatusCode::CONFLICT,
+            ErrorKind::Reused => StatusCode::UNPROCESSABLE_ENTITY,
             ErrorKind::Budget | ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             ErrorKind::Overloaded | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -243,6 +249,28 @@ impl Error {
 }
 
 impl ErrorKind {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Invalid,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::TooLarge,
+        Self::Slow,
+        Self::Conflict,
+        Self::Reused,
+        Self::Budget,
+        Self::RateLimited,
+        Self::Overloaded,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::Upstream,
+        Self::ContextTooLong,
+        Self::Refused,
+        Self::Cut,
+        Self::Internal,
+    ];
+
     /// The `type` and `code` of OpenAI's error envelope.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -253,6 +281,8 @@ impl ErrorKind {
             Self::NotFound => "not_found",
             Self::TooLarge => "request_too_large",
             Self::Slow => "request_timeout",
+            Self::Conflict => "idempotency_conflict",
+            Self::Reused => "idempotency_key_reused",
             Self::Budget => "insufficient_quota",
             Self::RateLimited => "rate_limit_exceeded",
             Self::Overloaded => "overloaded",
@@ -264,6 +294,12 @@ impl ErrorKind {
             Self::Cut => "stream_cut",
             Self::Internal => "internal_error",
         }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -313,6 +349,14 @@ impl From<BoxError> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_code_of_each_kind_is_its_own() {
+        for (n, kind) in ErrorKind::ALL.into_iter().enumerate() {
+            let same = |other: &ErrorKind| other.as_str() == kind.as_str();
+            assert_eq!(ErrorKind::ALL.iter().position(same), Some(n), "{kind:?}");
+        }
+    }
 
     #[test]
     fn an_error_is_one_word_wide() {

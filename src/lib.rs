@@ -7,7 +7,7 @@
 //! │   who calls, what the call may do           http::OpenAi│
 //! │ ┌ call ring ─────── per user call ────────────────────┐ │
 //! │ │ ModelRequest                          ModelResponse │ │
-//! │ │   trace · in_flight · rate                          │ │
+//! │ │   trace · in_flight · rate · idempotency            │ │
 //! │ │   cache · cross_check · escalate                    │ │
 //! │ │            Route: whom to ask, in which order       │ │
 //! │ │     ┌────────────────┼────────────────┐             │ │
@@ -103,9 +103,10 @@
 //! | feature | adds |
 //! |---|---|
 //! | `hyper` | `provider::HyperTransport`, an HTTP client with rustls that connects to public addresses only |
+//! | `redis` | `store::redis`, rate limits, answers and names of calls that processes share |
 //! | `reqwest` | `provider::ReqwestTransport`, the same through the environment's proxies |
 //! | `sqlite` | `store::sqlite`, a ledger and keys in one file |
-//! | `testing` | `testing`: scripted providers that keep their own bill, and contract suites for layers and stores |
+//! | `testing` | `testing`: scripted providers that keep their own bill, contract suites, private servers |
 //! | `full` | all of them |
 //!
 //! # Layout

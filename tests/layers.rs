@@ -9,10 +9,12 @@ use rungs::{
         breaker::{BreakerConfig, BreakerLayer, BreakerState},
         budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
+        commit::CommitLayer,
         cost::CostLayer,
         cross_check::{CrossCheckLayer, When},
         drain::{DrainLayer, Drains},
         escalate::{EscalateLayer, StandardJudge},
+        idempotency::IdempotencyLayer,
         in_flight::InFlightLayer,
         rate::RateLayer,
         retry::{RetryConfig, RetryLayer},
@@ -22,7 +24,7 @@ use rungs::{
     model::{BoxModelService, Quality},
     store::{
         Quota,
-        memory::{MemoryBudgets, MemoryCache, MemoryLedger, MemoryRates},
+        memory::{MemoryBudgets, MemoryCache, MemoryIdempotency, MemoryLedger, MemoryRates},
     },
     testing::{Probe, layer_contract},
 };
@@ -45,11 +47,13 @@ layers! {
     breaker => |probe: &Probe| BreakerLayer::new(closed(probe)),
     budget => |probe: &Probe| BudgetLayer::new(probe.deployment(), Arc::new(MemoryBudgets::new())),
     cache => |_: &Probe| CacheLayer::new(Arc::new(MemoryCache::new(1 << 20)), CacheScope::Tenant),
+    commit => |_: &Probe| CommitLayer::new(Arc::new(MemoryLedger::new(100))),
     cost => |probe: &Probe| CostLayer::new(probe.deployment(), Arc::new(MemoryLedger::new(100))),
     cross_check => |_: &Probe| CrossCheckLayer::new(When::Quality(Quality::High)),
     // With places it would, on purpose, not drop the inner call with its own.
     drain => |_: &Probe| DrainLayer::new(Drains::new(0, Duration::ZERO)),
     escalate => |_: &Probe| EscalateLayer::new(StandardJudge::new()),
+    idempotency => |_: &Probe| IdempotencyLayer::new(Arc::new(MemoryIdempotency::new(1 << 20))),
     in_flight => |_: &Probe| InFlightLayer::new(1),
     rate => |_: &Probe| RateLayer::new(Arc::new(MemoryRates::new()), "all").requests(Quota::per_minute(100)).tokens(Quota::per_minute(100_000)),
     retry => |_: &Probe| RetryLayer::new(RetryConfig::default()),
@@ -78,8 +82,10 @@ fn stacked(probe: Probe) -> BoxModelService {
     let deployment = probe.deployment();
     ServiceBuilder::new()
         .trace()
+        .commit(Arc::new(MemoryLedger::new(100)))
         .in_flight(1)
         .rate(Arc::new(MemoryRates::new()))
+        .idempotency(Arc::new(MemoryIdempotency::new(1 << 20)))
         .cache(Arc::new(MemoryCache::new(1 << 20)), CacheScope::Tenant)
         .cross_check(When::Quality(Quality::High))
         .escalate(StandardJudge::new())

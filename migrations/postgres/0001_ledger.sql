@@ -1,9 +1,18 @@
+-- The journal of each gateway, and how far it has arrived.
+CREATE TABLE journals (
+    id    INTEGER NOT NULL PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    name  TEXT    NOT NULL UNIQUE,
+    seq   BIGINT  NOT NULL DEFAULT 0, -- the number of its last row that is here
+    chain BYTEA                       -- keyed hash over that row and all before it
+);
+
 -- One row per attempt, and one per cache hit (attempt 0). Money in nano-dollars, times in milliseconds since 1970 UTC.
 -- A token column is NULL where the provider did not report usage; a reported zero is 0.
 -- A table per month, so that what is old goes by dropping a table.
 CREATE TABLE llm_calls (
     -- The widest first: less padding.
     started_ms            BIGINT   NOT NULL,
+    seq                   BIGINT   NOT NULL, -- the row's number in its journal, from 1, without a gap
     cost_nanos            BIGINT   NOT NULL,
     input_tokens          BIGINT,
     cache_read_tokens     BIGINT,
@@ -11,13 +20,16 @@ CREATE TABLE llm_calls (
     cache_write_1h_tokens BIGINT,
     output_tokens         BIGINT,
     reasoning_tokens      BIGINT,
+    journal               INTEGER  NOT NULL REFERENCES journals (id),
     attempt               INTEGER  NOT NULL,
     total_ms              INTEGER  NOT NULL,
     first_frame_ms        INTEGER,
     tier                  SMALLINT NOT NULL,
     clamped               BOOLEAN  NOT NULL, -- whether tokens that cannot be were clamped to the bound of the request
+    chain                 BYTEA    NOT NULL, -- keyed hash over this row and all of its journal before it
     request_id            TEXT     NOT NULL,
     tenant                TEXT     NOT NULL,
+    accounts              TEXT     NOT NULL, -- who pays: a JSON array of names
     key_id                TEXT,
     user_id               TEXT,
     conversation_id       TEXT,
@@ -26,12 +38,10 @@ CREATE TABLE llm_calls (
     status                TEXT     NOT NULL,
     cost_source           TEXT     NOT NULL,
     price_version         TEXT,              -- the price list that the price is from
-    -- The start is part of the key because a client may send the same request id again; a row written twice has the same start.
-    PRIMARY KEY (request_id, attempt, started_ms)
+    PRIMARY KEY (journal, seq, started_ms)
 ) PARTITION BY RANGE (started_ms);
 
--- The cost is in the index so that a key's spending is summed up without touching the rows.
-CREATE INDEX llm_calls_by_key ON llm_calls (key_id, started_ms) INCLUDE (cost_nanos) WHERE key_id IS NOT NULL;
+CREATE INDEX llm_calls_by_key ON llm_calls (key_id, started_ms) WHERE key_id IS NOT NULL;
 -- Rows come nearly in the order of their start: this index is a few pages in all.
 CREATE INDEX llm_calls_by_start ON llm_calls USING brin (started_ms) WITH (pages_per_range = 32);
 
@@ -71,6 +81,14 @@ BEGIN
     END LOOP;
     RETURN dropped;
 END $$;
+
+-- What each account has spent, by the quarter of an hour: where the days of every time zone begin. It outlives the rows.
+CREATE TABLE spending (
+    account    TEXT   NOT NULL,
+    quarter    BIGINT NOT NULL, -- counted from 1970 UTC
+    cost_nanos BIGINT NOT NULL,
+    PRIMARY KEY (account, quarter)
+);
 
 -- What was asked, day by day. A view and not a table: it is never wrong, and nothing has to keep it.
 CREATE VIEW analytics AS

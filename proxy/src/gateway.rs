@@ -8,6 +8,7 @@ use rungs::{model::BoxModelService, route::Route, swap::Swap};
 use crate::{
     auth::{Keyring, Principal},
     config::{Access, Catalog, Config},
+    keys::{Registry, Rules},
     provider::Provider,
     stack::{attempt_ring, call_ring},
     state::State,
@@ -30,6 +31,8 @@ pub(crate) struct Live {
     pub(crate) route: Route,
     pub(crate) keyring: Keyring,
     pub(crate) access: Access,
+    /// Whether end users have budgets of their own.
+    pub(crate) users_pay: bool,
 }
 
 impl Gateway {
@@ -73,11 +76,24 @@ impl Gateway {
         if let Some(principal) = live.keyring.known(credential) {
             return Ok(principal);
         }
+        let before = live.keyring.before();
         let principal = live.keyring.look_up(credential).await?;
         // Remembered only afterwards: no call may slip through while the account is not open yet.
-        self.0.state.open_account(&principal).await?;
-        live.keyring.remember(credential, &principal);
+        principal.open_accounts(&self.0.state.accounts).await?;
+        live.keyring.remember(credential, &principal, before);
         Ok(principal)
+    }
+
+    /// The keys, under the rules of the moment.
+    pub(crate) fn registry(&self) -> Registry {
+        let state = &self.0.state;
+        let rules = Rules::of(&self.live().config);
+        Registry::new(Arc::clone(&state.keys), state.pepper.clone(), rules)
+    }
+
+    /// To be called after each change of a key: it takes effect with the next request.
+    pub(crate) fn keys_changed(&self) {
+        self.live().keyring.forget();
     }
 }
 
@@ -108,15 +124,16 @@ async fn build(config: Config, state: &State) -> anyhow::Result<(Live, BoxModelS
         ))
     });
     let route = config.routing.classify(Route::new(rings));
-    let keyring = Keyring::new(state.pepper.clone(), Arc::clone(&state.keys), &config.keys);
+    let keyring = Keyring::new(state.pepper.clone(), Arc::clone(&state.keys), &config);
     for principal in keyring.configured() {
-        state.open_account(principal).await?;
+        principal.open_accounts(&state.accounts).await?;
     }
-    state.open_global(config.budget.global.clone()).await?;
+    state.open_accounts(&config).await?;
     state.calls.resize(config.limits.max_in_flight);
     let ring = call_ring(&config, route.clone(), state);
     Ok((
         Live {
+            users_pay: !config.budget.per_user().is_empty(),
             config,
             catalog,
             route,

@@ -1,11 +1,14 @@
 //! The rungs gateway: an OpenAI-compatible proxy built from nothing but rungs layers.
 
+mod accounts;
 mod auth;
 mod cli;
 mod commands;
 mod config;
 mod gateway;
+mod hot;
 mod http;
+mod keys;
 mod log;
 mod provider;
 mod server;

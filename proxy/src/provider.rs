@@ -23,7 +23,7 @@ pub(crate) struct Provider {
     dialect: Arc<dyn Dialect>,
     client: Client,
     pub(crate) permits: Option<Permits>,
-    pub(crate) rate: Option<RateLayer>,
+    rate: Option<RateLayer>,
     pub(crate) drain: Option<DrainLayer>,
 }
 
@@ -60,12 +60,29 @@ impl Provider {
             permits: config
                 .max_in_flight
                 .map(|max| state.permits(&config.name, max)),
-            rate: rate(config, state),
+            rate: rate(
+                format!("provider:{}", config.name),
+                config.rpm,
+                config.tpm,
+                state,
+            ),
             drain: match config.on_disconnect {
                 config::OnDisconnect::Cancel => None,
                 config::OnDisconnect::Drain => Some(DrainLayer::new(state.drains.clone())),
             },
         })
+    }
+
+    /// The provider's limits and the model's own: an attempt takes from all of them, or from none.
+    pub(crate) fn rates(&self, model: Option<&config::Model>, state: &State) -> Option<RateLayer> {
+        let own = model.and_then(|model| {
+            let name = format!("model:{}", model.deployment.id);
+            rate(name, model.rpm, model.tpm, state)
+        });
+        match (self.rate.clone(), own) {
+            (Some(all), Some(own)) => Some(all.and(own)),
+            (all, own) => all.or(own),
+        }
     }
 
     /// A pure dialect over an HTTP client.
@@ -113,15 +130,16 @@ fn dialect(config: &config::Provider) -> openai::OpenAi {
         })
 }
 
-fn rate(config: &config::Provider, state: &State) -> Option<RateLayer> {
-    if config.rpm.is_none() && config.tpm.is_none() {
+/// Limits that `state` counts under `name`, if there are any.
+fn rate(name: String, rpm: Option<u64>, tpm: Option<u64>, state: &State) -> Option<RateLayer> {
+    if rpm.is_none() && tpm.is_none() {
         return None;
     }
-    let mut layer = RateLayer::new(state.rates.clone(), format!("provider:{}", config.name));
-    if let Some(limit) = config.rpm {
+    let mut layer = RateLayer::new(state.rates.clone(), name);
+    if let Some(limit) = rpm {
         layer = layer.requests(Quota::per_minute(limit));
     }
-    if let Some(limit) = config.tpm {
+    if let Some(limit) = tpm {
         layer = layer.tokens(Quota::per_minute(limit));
     }
     Some(layer)

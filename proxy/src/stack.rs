@@ -8,9 +8,12 @@ use rungs::{
         breaker::BreakerLayer,
         budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
+        commit::CommitLayer,
         cost::CostLayer,
         cross_check::CrossCheckLayer,
+        drain::DrainLayer,
         escalate::{EscalateLayer, StandardJudge},
+        idempotency::IdempotencyLayer,
         in_flight::InFlightLayer,
         rate::RateLayer,
         retry::RetryLayer,
@@ -22,7 +25,7 @@ use rungs::{
 };
 use tower::ServiceBuilder;
 
-use crate::{config::Config, provider::Provider, state::State};
+use crate::{accounts::UsersLayer, config::Config, provider::Provider, state::State};
 
 /// What happens to each user's call.
 pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxModelService {
@@ -31,16 +34,36 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
         ServiceBuilder::new()
             // Sees every call once, also those that a limit refuses or the cache answers.
             .layer(TraceLayer::new().alert(config.budget.alert))
+            // The last byte of an answer says that what it has cost is on record.
+            .layer(CommitLayer::new(state.ledger.clone()))
             // Sheds what is too much before any work is done for it; the permit lives as long as the answer.
             .layer(InFlightLayer::shared(state.calls.clone()))
-            // The caller's own requests and tokens per minute, before the cache: hits are requests too.
-            .layer(RateLayer::per_call(state.rates.clone()))
+            // The requests and tokens per minute of key and end user, before the cache: hits are requests too.
+            .layer(
+                RateLayer::per_call(state.rates.clone())
+                    .alone(config.limits.without_redis.keys.into())
+                    .users_alone(config.limits.without_redis.users.into()),
+            )
+            // A call that its client may repeat goes on when the client leaves: its answer must be there for the repetition.
+            .layer(
+                DrainLayer::new(state.drains.clone())
+                    .only(|request| request.ctx.idempotency.is_some()),
+            )
+            // Below the limits: a repetition is a request. Above all that remembers or costs: it is no second call.
+            .layer(
+                IdempotencyLayer::new(state.names.clone())
+                    .ttl(config.idempotency.ttl)
+                    .wait(config.idempotency.wait)
+                    .ledger(state.ledger.clone()),
+            )
             // Above the money: a hit costs nothing and needs no budget. Identical calls at once become one.
             .option_layer(config.cache.enabled.then(|| {
                 CacheLayer::new(state.cache.clone(), CacheScope::Tenant)
                     .ttl(config.cache.ttl)
                     .ledger(state.ledger.clone())
             }))
+            // Where users have budgets, theirs is in the book before anything is spent below.
+            .option_layer(users(config, state))
             // Asks the stack below several times; below the cache, so that only a checked answer is kept.
             .option_layer(routing.cross_check.when().map(CrossCheckLayer::new))
             // Asks again one tier up; below the cross-check, so that each voice may climb on its own.
@@ -50,6 +73,16 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
             // The fan-out point: a service, not a layer.
             .service(route),
     )
+}
+
+fn users(config: &Config, state: &State) -> Option<UsersLayer> {
+    let budgets = config.budget.per_user();
+    (!budgets.is_empty()).then(|| UsersLayer {
+        budgets: budgets.into(),
+        accounts: state.accounts.clone(),
+        users: state.users.clone(),
+        patience: config.timeouts.total * 2,
+    })
 }
 
 /// What happens to each attempt at one deployment.
@@ -69,13 +102,17 @@ pub(crate) fn attempt_ring(
             .layer(RetryLayer::new(config.retry.to_layer()).budget(state.retries.clone()))
             // Where that is wanted, an attempt goes on to its end when its client leaves: all below holds, settles and records it.
             .option_layer(provider.drain.clone())
-            // The provider's requests and tokens per minute. Refusals stand above the money: what is not sent costs nothing.
-            .option_layer(provider.rate.clone())
+            // The provider's and the model's requests and tokens per minute. Refusals stand above the money: what is not sent costs nothing.
+            .option_layer(
+                provider
+                    .rates(config.model(deployment), state)
+                    .map(|rates| rates.alone(config.limits.without_redis.providers.into())),
+            )
             // Attempts at once; sheds, never queues.
             .option_layer(provider.permits.clone().map(InFlightLayer::shared))
             // Holds the worst case, settles the real cost. Its refusal sends the route to something cheaper.
             .layer(
-                BudgetLayer::new(deployment.clone(), state.budgets.clone())
+                BudgetLayer::new(deployment.clone(), state.accounts.book().clone())
                     .unpriced(config.budget.unpriced.into()),
             )
             // One ledger row for whatever passes here, however it ends.

@@ -2,9 +2,9 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use rungs::{
@@ -18,15 +18,19 @@ use rungs::{
     },
     provider::{HyperTransport, TransportConfig},
     store::{
-        Budget, KeyStore, Ledger, Spent, Window,
-        memory::{MemoryBudgets, MemoryCache, MemoryKeys, MemoryLedger, MemoryRates},
+        CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore,
+        journal::Journal,
+        memory::{MemoryBudgets, MemoryKeys, MemoryLedger},
+        redis::Redis,
         sqlite::SqliteStore,
     },
 };
 
 use crate::{
-    auth::{GLOBAL, Pepper, Principal, account},
+    accounts::{self, Accounts, GLOBAL, Users},
+    auth::Pepper,
     config::{Config, StoreUrl},
+    hot::Hot,
 };
 
 /// Rows that a ledger in memory keeps for looking at.
@@ -39,26 +43,34 @@ const DRAIN: Duration = Duration::from_secs(5);
 pub(crate) struct State {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) keys: Arc<dyn KeyStore>,
-    pub(crate) budgets: Arc<MemoryBudgets>,
-    pub(crate) rates: Arc<MemoryRates>,
-    pub(crate) cache: Arc<MemoryCache>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) users: Arc<Users>,
+    pub(crate) rates: Arc<dyn RateStore>,
+    pub(crate) cache: Arc<dyn CacheStore>,
+    /// Names of calls that clients may repeat.
+    pub(crate) names: Arc<dyn IdempotencyStore>,
     pub(crate) calls: Permits,
     pub(crate) retries: RetryBudget,
     pub(crate) drains: Drains,
     pub(crate) pepper: Pepper,
-    database: Option<Arc<SqliteStore>>,
+    /// What is closed last, where rows outlive the process.
+    durable: Option<Durable>,
+    redis: Option<Arc<Redis>>,
     public: HyperTransport,
     private: HyperTransport,
     breakers: Mutex<HashMap<DeploymentId, BreakerState>>,
     permits: Mutex<HashMap<Arc<str>, Permits>>,
-    /// Held while an account is opened: two calls with a new key must not both put what was spent into the book.
-    opening: tokio::sync::Mutex<()>,
+}
+
+struct Durable {
+    journal: Arc<Journal>,
+    store: Arc<SqliteStore>,
 }
 
 impl State {
     /// Opens the stores of `config`.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
-        let (ledger, keys, pepper, database): (Arc<dyn Ledger>, Arc<dyn KeyStore>, _, _) =
+        let (ledger, keys, pepper, durable): (Arc<dyn Ledger>, Arc<dyn KeyStore>, _, _) =
             match &config.store.url {
                 StoreUrl::Memory => (
                     Arc::new(MemoryLedger::new(ROWS_IN_MEMORY)),
@@ -68,31 +80,45 @@ impl State {
                 ),
                 StoreUrl::Sqlite(path) => {
                     let store = Arc::new(open_database(path).await?);
+                    let pepper = Pepper::beside(path)?;
+                    let folder = PathBuf::from(format!("{}.journal", path.display()));
+                    let journal = Journal::open(&folder, store.clone(), pepper.seal()).await?;
+                    let journal = Arc::new(journal);
+                    let keys = Arc::new(store.keys());
                     (
-                        store.clone(),
-                        Arc::new(store.keys()),
-                        Pepper::beside(path)?,
-                        Some(store),
+                        journal.clone(),
+                        keys,
+                        pepper,
+                        Some(Durable { journal, store }),
                     )
                 }
             };
         let transport = TransportConfig::default();
+        let book = Arc::new(MemoryBudgets::new());
+        let Hot {
+            rates,
+            cache,
+            names,
+            redis,
+        } = Hot::open(config).await?;
         Ok(Self {
+            accounts: Arc::new(Accounts::new(book, Arc::clone(&ledger))),
             ledger,
             keys,
-            budgets: Arc::new(MemoryBudgets::new()),
-            rates: Arc::new(MemoryRates::new()),
-            cache: Arc::new(MemoryCache::new(config.cache.max_bytes)),
+            users: Arc::default(),
+            rates,
+            cache,
+            names,
             calls: Permits::new(config.limits.max_in_flight),
             retries: RetryBudget::default(),
             drains: Drains::new(config.limits.max_drains, config.timeouts.total),
             pepper,
-            database,
+            durable,
+            redis,
             public: HyperTransport::new(&transport)?,
             private: HyperTransport::new(&transport.allow_private())?,
             breakers: Mutex::default(),
             permits: Mutex::default(),
-            opening: tokio::sync::Mutex::default(),
         })
     }
 
@@ -133,53 +159,28 @@ impl State {
         permits.clone()
     }
 
-    /// Puts a principal's budgets into the book, with what the ledger says was spent of them.
-    pub(crate) async fn open_account(&self, principal: &Principal) -> Result<(), Error> {
-        match &principal.key {
-            Some(key) => {
-                self.open_budgets(&account(key), &principal.budgets, Spent::Key(key))
-                    .await
-            }
-            None => Ok(()),
+    /// Opens the accounts that the configuration names, and closes those that it does not name any more.
+    pub(crate) async fn open_accounts(&self, config: &Config) -> Result<(), Error> {
+        let open = &self.accounts;
+        open.open(GLOBAL, &config.budget.global()).await?;
+        for project in &config.projects {
+            let account = accounts::of_project(&project.name);
+            open.open(&account, &project.budgets).await?;
         }
-    }
-
-    /// The same for the budget over everything.
-    pub(crate) async fn open_global(&self, budget: Option<Budget>) -> Result<(), Error> {
-        let budgets = Vec::from_iter(budget);
-        self.open_budgets(GLOBAL, &budgets, Spent::All).await
-    }
-
-    async fn open_budgets(
-        &self,
-        account: &str,
-        budgets: &[Budget],
-        whose: Spent<'_>,
-    ) -> Result<(), Error> {
-        let _alone = self.opening.lock().await;
-        let old = self.budgets.balances(account);
-        let old: Vec<Budget> = old.into_iter().map(|balance| balance.budget).collect();
-        if old == budgets {
-            return Ok(());
-        }
-        let known = |window: &Window| old.iter().any(|budget| budget.window == *window);
-        let new = budgets.iter().filter(|budget| !known(&budget.window));
-        // Both are in force until what was spent is known. What is settled meanwhile may count twice: never less than once.
-        let both = old.iter().chain(new.clone()).cloned();
-        self.budgets.set(account, both.collect());
-        self.ledger.flush().await?;
-        for Budget { window, .. } in new {
-            let since = window.start(SystemTime::now());
-            let posted = self.ledger.spent(whose, since).await?;
-            self.budgets.seed(account, window, posted);
-        }
-        self.budgets.set(account, budgets.to_vec());
+        let known = |name: &str| config.projects.iter().any(|p| *p.name == *name);
+        open.retain(|account| account.strip_prefix("project:").is_none_or(known));
+        self.users.reopen();
         Ok(())
+    }
+
+    /// Whether Redis answers; `None` if there is none to answer.
+    pub(crate) fn redis_is_up(&self) -> Option<bool> {
+        self.redis.as_ref().map(|redis| redis.is_up())
     }
 
     /// Whether there is a database, or memory only.
     pub(crate) fn has_database(&self) -> bool {
-        self.database.is_some()
+        self.durable.is_some()
     }
 
     /// Returns once nothing is on its way to the ledger any more. Streams of HTTP/2 are tasks of their own, which outlive their
@@ -200,11 +201,14 @@ impl State {
             {
                 tracing::warn!("some answers are cut and may be missing in the ledger");
             }
-            self.ledger.flush().await?;
-            match &self.database {
-                Some(database) => database.close().await,
-                None => Ok(()),
+            if let Some(redis) = &self.redis {
+                redis.flush().await;
             }
+            let Some(Durable { journal, store }) = &self.durable else {
+                return Ok(());
+            };
+            journal.close().await;
+            store.close().await
         });
         match flushed.await {
             Ok(Ok(())) => {}

@@ -2,6 +2,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
+use super::limits::write_limits;
 use crate::{
     json::RawObject,
     model::{Agreement, CallContext, ResponseMeta},
@@ -15,6 +16,7 @@ const CACHE: HeaderName = HeaderName::from_static("x-rungs-cache");
 const COST: HeaderName = HeaderName::from_static("x-rungs-cost-usd");
 const VERDICT: HeaderName = HeaderName::from_static("x-rungs-verdict");
 const NOTE: HeaderName = HeaderName::from_static("x-rungs-note");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Writes the facts of a call into headers. The cost is written for whole answers only: a stream's is not known yet.
 pub fn write_facts(headers: &mut HeaderMap, ctx: &CallContext, meta: &ResponseMeta, whole: bool) {
@@ -45,6 +47,10 @@ pub fn write_facts(headers: &mut HeaderMap, ctx: &CallContext, meta: &ResponseMe
             headers.append(NOTE, value);
         }
     }
+    if meta.replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    write_limits(headers, ctx);
 }
 
 pub(super) fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {

@@ -34,6 +34,7 @@
 mod body;
 mod envelope;
 mod facts;
+mod limits;
 mod read;
 mod service;
 mod sse_body;

@@ -13,7 +13,8 @@ use tower_service::Service;
 
 use super::{
     AnswerBody, error_response,
-    facts::write_facts,
+    facts::{REQUEST_ID, insert, write_facts},
+    limits::write_limits,
     read::read_body,
     sse_body::{Answering, SseBody},
     validate::validate,
@@ -224,7 +225,9 @@ impl Options {
             Either::Right(((), call)) => {
                 let events = SseBody::waiting(call, ctx.clone(), wants_usage, self.ping);
                 let mut response = respond("text/event-stream", AnswerBody::sse(events));
-                super::facts::insert(response.headers_mut(), &super::facts::REQUEST_ID, &ctx.id);
+                let headers = response.headers_mut();
+                insert(headers, &REQUEST_ID, &ctx.id);
+                write_limits(headers, &ctx);
                 Ok(response)
             }
         }

@@ -3,10 +3,12 @@
 pub mod breaker;
 pub mod budget;
 pub mod cache;
+pub mod commit;
 pub mod cost;
 pub mod cross_check;
 pub mod drain;
 pub mod escalate;
+pub mod idempotency;
 pub mod in_flight;
 pub mod rate;
 pub mod retry;

@@ -94,6 +94,13 @@ impl Collected {
         self
     }
 
+    /// Roughly the memory it takes, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let payloads = self.data.iter().chain(&self.end.usage_chunk);
+        payloads.map(|p| p.len() + size_of::<Bytes>()).sum()
+    }
+
     /// A body that gives this answer again.
     #[must_use]
     pub fn into_body(self) -> ModelBody {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Builder;
 
+use super::{RateFacts, RateLimits};
 use crate::catalog::{DeploymentId, Money, Tier};
 
 /// How much an answer matters.
@@ -27,15 +28,6 @@ pub enum Quality {
     High,
     /// Cross-checked, and starting one tier up.
     Critical,
-}
-
-/// A caller's own limits per minute; `None` is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RateLimits {
-    /// Requests per minute.
-    pub requests: Option<u64>,
-    /// Tokens per minute.
-    pub tokens: Option<u64>,
 }
 
 /// What a call does that its accounts cannot pay for.
@@ -68,8 +60,12 @@ pub struct Call {
     pub accounts: Arc<[Arc<str>]>,
     /// What happens when they cannot.
     pub on_exhaust: OnExhaust,
-    /// How often the caller may ask.
+    /// How often the key may ask.
     pub limits: RateLimits,
+    /// How often the end user may ask.
+    pub user_limits: RateLimits,
+    /// The client's name for this call: calls of one key with the same name are one call.
+    pub idempotency: Option<Arc<str>>,
     /// No attempt starts, and no frame is waited for, beyond this point.
     pub deadline: Option<Instant>,
     /// How many attempts the call may have, over retries, fallbacks, climbs and reviewers together.
@@ -90,6 +86,8 @@ impl Call {
             accounts: Arc::new([]),
             on_exhaust: OnExhaust::default(),
             limits: RateLimits::default(),
+            user_limits: RateLimits::default(),
+            idempotency: None,
             deadline: None,
             max_attempts: 4,
         }
@@ -126,6 +124,7 @@ struct Shared {
     /// Counts on when attempts are given back, so that no two ever share a number.
     numbers: AtomicU32,
     spent: AtomicI64,
+    rates: Mutex<RateFacts>,
     trail: Mutex<Vec<Step>>,
 }
 
@@ -150,6 +149,7 @@ impl CallContext {
             attempts: AtomicU32::new(0),
             numbers: AtomicU32::new(0),
             spent: AtomicI64::new(0),
+            rates: Mutex::default(),
             trail: Mutex::default(),
         }))
     }
@@ -207,6 +207,17 @@ impl CallContext {
     #[must_use]
     pub fn spent(&self) -> Money {
         Money::from_nanos(self.0.spent.load(Ordering::Relaxed))
+    }
+
+    /// How the caller's limits stand; nothing for one without limits.
+    #[must_use]
+    pub fn rates(&self) -> RateFacts {
+        *self.0.rates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how the caller's limits stand.
+    pub fn set_rates(&self, facts: RateFacts) {
+        *self.0.rates.lock().unwrap_or_else(PoisonError::into_inner) = facts;
     }
 
     /// Writes a step down.

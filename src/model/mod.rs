@@ -5,10 +5,12 @@
 
 mod body;
 mod bound;
+mod charge;
 pub mod chat;
 mod collect;
 mod context;
 mod frame;
+mod limits;
 mod request;
 mod response;
 mod service;
@@ -17,9 +19,11 @@ mod usage;
 
 pub use body::ModelBody;
 pub use bound::TokenBound;
+pub use charge::{Charge, CostSource, Ending, Violation};
 pub use collect::Collected;
-pub use context::{Call, CallContext, OnExhaust, Quality, RateLimits, Step};
+pub use context::{Call, CallContext, OnExhaust, Quality, Step};
 pub use frame::{End, FinishReason, Frame};
+pub use limits::{LimitFacts, RateFacts, RateLimits};
 pub use request::{CacheUse, ModelRequest, Operation, RouteHint};
 pub use response::{Agreement, CacheStatus, ModelResponse, ResponseMeta, Verdict};
 pub use service::{BoxModelService, ModelService};

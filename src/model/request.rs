@@ -24,6 +24,12 @@ impl Operation {
     /// All of them, in the order in which they are declared.
     pub const ALL: [Self; 2] = [Self::Chat, Self::Embeddings];
 
+    /// The operation of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|op| op.as_str() == name)
+    }
+
     /// The name in metrics and ledgers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -23,6 +23,8 @@ pub struct ResponseMeta {
     pub cache: CacheStatus,
     /// Whether a fallback answered instead of what was asked for.
     pub fallback: bool,
+    /// Whether this is the answer to an earlier call of the same name.
+    pub replayed: bool,
     /// What the other voices said, if the answer was cross-checked.
     pub verdict: Option<Verdict>,
     /// Things the client should know, such as a climb that the budget did not allow.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     catalog::{Deployment, DeploymentId},
     error::{Error, ErrorKind, Retry},
-    model::{BoxModelService, ModelRequest, ModelResponse, Step},
+    model::{BoxModelService, ModelRequest, ModelResponse, OnExhaust, Step},
 };
 
 /// Asks deployments in order until one answers. See the [module](super).
@@ -73,7 +73,9 @@ impl Route {
                     response.meta.fallback |= candidate.fallback;
                     return Ok(response);
                 }
-                Err(error) if error.retry() == Retry::Never => return Err(error),
+                Err(error) if error.retry() == Retry::Never || stops(&request, &error) => {
+                    return Err(error);
+                }
                 Err(error) => failures.add(error),
             }
             if !request.ctx.may_try() {
@@ -110,6 +112,11 @@ impl Route {
         }
         result
     }
+}
+
+/// What the accounts cannot pay for is not asked of somebody cheaper where they say so.
+fn stops(request: &ModelRequest, error: &Error) -> bool {
+    error.kind() == ErrorKind::Budget && request.ctx.on_exhaust == OnExhaust::Refuse
 }
 
 fn nobody(decision: &Decision) -> Error {

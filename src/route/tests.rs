@@ -8,7 +8,9 @@ use super::*;
 use crate::{
     catalog::{Capability, Deployment, Targets, Tier},
     error::{Error, ErrorKind},
-    model::{Call, CallContext, ModelRequest, ModelResponse, Operation, Quality, RouteHint},
+    model::{
+        Call, CallContext, ModelRequest, ModelResponse, OnExhaust, Operation, Quality, RouteHint,
+    },
     testing::{Reply, Scripted, ask, chat},
 };
 
@@ -151,6 +153,27 @@ async fn a_budget_that_does_not_reach_goes_down_a_tier() {
         "free"
     );
     assert_eq!(world.calls(), [1, 1]);
+}
+
+#[tokio::test]
+async fn a_budget_that_is_to_refuse_goes_nowhere_else() {
+    let broke = Reply::error(Error::new(ErrorKind::Budget, "no room"));
+    let world = World(vec![
+        at("free", Tier::L0, Reply::text("a")),
+        at("dear", Tier::L1, broke),
+    ]);
+    let call = Call {
+        quality: Quality::Critical,
+        on_exhaust: OnExhaust::Refuse,
+        ..Call::new("t")
+    };
+    let request = ModelRequest {
+        ctx: CallContext::new(call),
+        ..ask("hi")
+    };
+    let error = world.call(request).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Budget);
+    assert_eq!(world.calls(), [0, 1]);
 }
 
 #[tokio::test]

@@ -20,20 +20,7 @@ impl CacheEntry {
     #[must_use]
     pub fn weight(&self) -> usize {
         const FIXED: usize = 256;
-        let data: usize = self
-            .answer
-            .data
-            .iter()
-            .map(|d| d.len() + size_of::<bytes::Bytes>())
-            .sum();
-        FIXED
-            + data
-            + self
-                .answer
-                .end
-                .usage_chunk
-                .as_ref()
-                .map_or(0, bytes::Bytes::len)
+        FIXED + self.answer.weight()
     }
 }
 

@@ -1,12 +1,13 @@
-use std::{sync::Arc, time::SystemTime};
-
-use serde::Serialize;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use super::StoreFuture;
 use crate::{
-    catalog::{DeploymentId, Money, Tier},
+    catalog::{Deployment, DeploymentId, Money, Tier},
     error::ErrorKind,
-    model::{Operation, Usage},
+    model::{CostSource, ModelRequest, Operation, Usage},
 };
 
 /// One attempt, or one cache hit.
@@ -18,6 +19,8 @@ pub struct LedgerRow {
     pub attempt: u32,
     /// Whose call it was.
     pub tenant: Arc<str>,
+    /// Who pays, all of them; see [`Budgets`](super::Budgets) for their names.
+    pub accounts: Arc<[Arc<str>]>,
     /// The API key's id.
     pub key: Option<Arc<str>>,
     /// The end user, as the client names them.
@@ -42,14 +45,47 @@ pub struct LedgerRow {
     pub price_version: Option<Arc<str>>,
     /// Whether the provider told tokens that cannot be, which were clamped to the bound of the request.
     pub clamped: bool,
-    /// Who pays, all of them the whole cost.
-    pub accounts: Arc<[Arc<str>]>,
     /// When the attempt began.
     pub started: SystemTime,
     /// Milliseconds until the first frame; `None` if there was none.
     pub first_frame_ms: Option<u32>,
     /// Milliseconds until the end.
     pub total_ms: u32,
+}
+
+impl LedgerRow {
+    /// The row of a call that was answered after `waited` with what `deployment` had answered before: no attempt, and no cost.
+    #[must_use]
+    pub fn without_attempt(
+        request: &ModelRequest,
+        deployment: &Deployment,
+        waited: Duration,
+    ) -> Self {
+        let ctx = &request.ctx;
+        let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
+        let now = SystemTime::now();
+        Self {
+            request: ctx.id.clone(),
+            attempt: 0,
+            tenant: ctx.tenant.clone(),
+            accounts: ctx.accounts.clone(),
+            key: ctx.key.clone(),
+            user: ctx.user.clone(),
+            conversation: ctx.conversation.clone(),
+            op: request.op,
+            deployment: deployment.id.clone(),
+            tier: deployment.tier,
+            status: RowStatus::CacheHit,
+            usage: None,
+            cost: Money::ZERO,
+            source: CostSource::Nothing,
+            price_version: None,
+            clamped: false,
+            started: now.checked_sub(waited).unwrap_or(now),
+            first_frame_ms: Some(waited_ms),
+            total_ms: waited_ms,
+        }
+    }
 }
 
 /// How an attempt ended.
@@ -63,7 +99,9 @@ pub enum RowStatus {
     Truncated,
     /// The client left, or a layer above gave up.
     Cancelled,
-    /// No attempt: the cache had the answer.
+    /// The gateway was killed before the end.
+    Interrupted,
+    /// No attempt: the cache had the answer, or an earlier call of the same name.
     CacheHit,
 }
 
@@ -76,74 +114,119 @@ impl RowStatus {
             Self::Failed(kind) => kind.as_str(),
             Self::Truncated => "truncated",
             Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
             Self::CacheHit => "cache_hit",
         }
     }
-}
 
-/// How a cost is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CostSource {
-    /// Reported tokens times the price list.
-    Computed,
-    /// Tokens estimated from the bytes, times the price list.
-    Estimated,
-    /// The attempt may have cost something, but nothing tells how much.
-    Unknown,
-    /// It cost nothing: not sent, refused without an answer, or served from the cache.
-    Nothing,
-}
-
-impl CostSource {
-    /// The name in the ledger.
+    /// The status of this name.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Computed => "computed",
-            Self::Estimated => "estimated",
-            Self::Unknown => "unknown",
-            Self::Nothing => "nothing",
-        }
+    pub fn of_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "ok" => Self::Ok,
+            "truncated" => Self::Truncated,
+            "cancelled" => Self::Cancelled,
+            "interrupted" => Self::Interrupted,
+            "cache_hit" => Self::CacheHit,
+            other => Self::Failed(ErrorKind::of_name(other)?),
+        })
     }
 }
 
-/// Whose spending to sum up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spent<'a> {
-    /// That of one key.
-    Key(&'a str),
-    /// That of one tenant.
-    Tenant(&'a str),
-    /// All of it.
-    All,
+/// What a row of a ledger has lived through before a client hears of the end of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// The end of this process, however it ends.
+    Crash,
+    /// The end of the machine's power.
+    PowerLoss,
 }
+
+/// An attempt that was written down before it began. Its row ends it.
+#[derive(Debug, PartialEq, Eq, Default)]
+#[must_use = "an attempt that was begun is ended by its row"]
+pub struct Intent(pub(crate) Option<u32>);
 
 /// Keeps the rows.
 pub trait Ledger: Send + Sync {
-    /// Takes a row. Called from a tap: it must not block, and what it has taken it writes.
-    fn record(&self, row: LedgerRow);
+    /// Writes down that an attempt begins, with the row that it will have left should this process die before it ends. Called on
+    /// the path of a call: it must not wait for a disk. Ledgers that end with their process need not do anything.
+    fn begin(&self, row: &LedgerRow) -> Intent {
+        let _ = row;
+        Intent::default()
+    }
 
-    /// Whether another attempt may begin; `false` while the writer is too far behind, so that memory stays bounded.
+    /// Takes the row of an attempt that was begun. Called from a tap: it must not wait, and what it has taken it writes.
+    fn end(&self, intent: Intent, row: LedgerRow);
+
+    /// Takes a row that nothing announced.
+    fn record(&self, row: LedgerRow) {
+        self.end(Intent::default(), row);
+    }
+
+    /// Whether another attempt may begin; `false` while what is taken cannot be written, so that memory stays bounded.
     fn has_room(&self) -> bool {
         true
     }
 
-    /// Returns once every row taken so far is written. It waits as long as that takes: give it a time limit of your own.
+    /// Waits until every row taken so far survives `what`; `None` if there is nothing to wait for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if rows cannot be written.
+    fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        let _ = what;
+        None
+    }
+
+    /// Returns once every row taken so far is where [`spent`](Ledger::spent) finds it. It waits as long as that takes: give it a
+    /// time limit of your own.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] if the writer is gone and rows were lost with it.
     fn flush(&self) -> StoreFuture<'_, ()>;
 
-    /// The sum of the costs of attempts that began at `since` or later, among the rows written so far.
-    fn spent<'a>(&'a self, whose: Spent<'a>, since: SystemTime) -> StoreFuture<'a, Money>;
+    /// What `account` paid for attempts that began at `since` or later, among the rows that are flushed. Exact for a `since` at a
+    /// full quarter of an hour, which is where the days of every time zone begin.
+    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money>;
 }
 
-/// Where the rows of a ledger end up. Writing a row again changes nothing.
-pub trait LedgerSink: Send + Sync {
-    /// Writes rows, all or none of them.
-    fn write<'a>(&'a self, rows: &'a [LedgerRow]) -> StoreFuture<'a, ()>;
+/// A row at its place in the journal of one gateway.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Counts from 1, without a gap.
+    pub seq: u64,
+    /// Sums up this row and all before it.
+    pub chain: Chain,
+    /// The row.
+    pub row: LedgerRow,
+}
 
-    /// The sum of the costs of attempts that began at `since` or later.
-    fn spent<'a>(&'a self, whose: Spent<'a>, since: SystemTime) -> StoreFuture<'a, Money>;
+/// A keyed hash over a row and the chain before it: a row that is altered, or missing, breaks it.
+pub type Chain = [u8; 16];
+
+/// Where the rows of a journal end up.
+pub trait LedgerSink: Send + Sync {
+    /// Writes entries, all or none of them, in their order. What was written before is written again without effect.
+    ///
+    /// # Errors
+    /// If it cannot be done now; it is tried again.
+    fn write<'a>(&'a self, entries: &'a [Entry]) -> StoreFuture<'a, ()>;
+
+    /// The last entry that was written: its number, and the chain up to it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn last(&self) -> StoreFuture<'_, Option<(u64, Chain)>>;
+
+    /// As [`Ledger::spent`].
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money>;
+}
+
+/// The quarter of an hour in which `time` lies, counted from 1970.
+pub(crate) fn quarter(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs() / 900).unwrap_or(i64::MAX)
 }

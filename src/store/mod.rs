@@ -5,8 +5,9 @@
 //!
 //! | trait | what it holds | implementations |
 //! |---|---|---|
-//! | [`CacheStore`] | answers, for a time | [`memory::MemoryCache`] |
-//! | [`RateStore`] | what is used of rate limits | [`memory::MemoryRates`] |
+//! | [`CacheStore`] | answers, for a time | [`memory::MemoryCache`], `redis::RedisCache` |
+//! | [`RateStore`] | what is used of rate limits | [`memory::MemoryRates`], `redis::RedisRates` |
+//! | [`IdempotencyStore`] | calls that clients may repeat | [`memory::MemoryIdempotency`], `redis::RedisIdempotency` |
 //! | [`Budgets`] | what accounts may spend | [`memory::MemoryBudgets`] |
 //! | [`Ledger`] | every attempt and cache hit, in money | [`memory::MemoryLedger`], `sqlite::SqliteStore` |
 //! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteKeys` |
@@ -15,14 +16,21 @@ mod budgets;
 mod cache;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod columns;
+mod idempotency;
+#[cfg(feature = "journal")]
+pub mod journal;
 mod keys;
 #[cfg(feature = "postgres")]
 mod lease;
 mod ledger;
+#[cfg(any(feature = "journal", feature = "sqlite"))]
+mod lock;
 pub mod memory;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod rates;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod schema;
 #[cfg(feature = "sqlite")]
@@ -31,10 +39,15 @@ mod window;
 
 pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
+pub use idempotency::{
+    Begun, Claim, IdempotencyKey, IdempotencyStore, KeptCall, KeptOutcome, Question,
+};
 pub use keys::{KeyRecord, KeyStore, OnStoreDown, Role, Secret};
-pub use ledger::{CostSource, Ledger, LedgerRow, LedgerSink, RowStatus, Spent};
-pub use rates::{Quota, RateDecision, RateStore};
+pub use ledger::{Chain, Durability, Entry, Intent, Ledger, LedgerRow, LedgerSink, RowStatus};
+pub use rates::{Alone, Quota, RateDecision, RateStore, Standing, Standings, Take};
 pub use window::{Window, Zone};
+
+pub use crate::model::CostSource;
 
 /// A boxed future, so that the store traits stay object-safe.
 pub type StoreFuture<'a, T> = futures_util::future::BoxFuture<'a, Result<T, crate::error::Error>>;

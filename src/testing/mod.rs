@@ -3,7 +3,10 @@
 //! [`Scripted`] is a leaf service that answers from a script and writes down what a real provider would have charged, so that a
 //! ledger can be checked against the truth. [`Upstream`] puts such providers on a real socket. [`servers`] are real ones.
 
+mod idempotency;
 mod layer_contract;
+pub mod ledger_contract;
+mod rates;
 mod scripted;
 pub mod servers;
 pub mod store_contract;

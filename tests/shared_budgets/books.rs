@@ -4,7 +4,7 @@ use rungs::{
     Error, ErrorKind,
     catalog::Money,
     store::{
-        Balance, Budgets, Hold, LedgerSink, Spent, StoreFuture,
+        Balance, Budgets, CostSource, Hold, Intent, Ledger, LedgerRow, LedgerSink, StoreFuture,
         postgres::{LeasedBudgets, PostgresLedger},
     },
 };
@@ -24,7 +24,7 @@ impl Budgets for CheckThenAdd {
     fn wait<'a>(&'a self, _: &'a [Arc<str>], amount: Money) -> Option<StoreFuture<'a, Hold>> {
         Some(Box::pin(async move {
             let at = std::time::SystemTime::now();
-            let spent = self.ledger.spent(Spent::All, std::time::UNIX_EPOCH).await?;
+            let spent = self.ledger.spent("global", std::time::UNIX_EPOCH).await?;
             match spent + amount <= self.limit {
                 true => Ok(Hold {
                     amount,
@@ -70,5 +70,33 @@ impl Budgets for ReleaseOnCut {
 
     fn balance(&self, account: &str) -> Option<Balance> {
         self.0.balance(account)
+    }
+}
+
+/// Wrong, with the book above: a row that nothing explains says that nothing was spent.
+pub(crate) struct Forgiving(pub(crate) Arc<dyn Ledger>);
+
+impl Ledger for Forgiving {
+    fn begin(&self, row: &LedgerRow) -> Intent {
+        self.0.begin(row)
+    }
+
+    fn end(&self, intent: Intent, mut row: LedgerRow) {
+        if row.source == CostSource::Unknown {
+            row.cost = Money::ZERO;
+        }
+        self.0.end(intent, row);
+    }
+
+    fn flush(&self) -> StoreFuture<'_, ()> {
+        self.0.flush()
+    }
+
+    fn spent<'a>(
+        &'a self,
+        account: &'a str,
+        since: std::time::SystemTime,
+    ) -> StoreFuture<'a, Money> {
+        self.0.spent(account, since)
     }
 }

@@ -2,13 +2,12 @@
 //!
 //! Each process is this very test program, started again with its part in the environment. `cargo xtask budget --runs N` makes the
 //! random runs more.
-#![cfg(all(feature = "testing", feature = "postgres"))]
+#![cfg(all(feature = "testing", feature = "postgres", feature = "journal"))]
 
 mod books;
 mod check;
 mod part;
 mod process;
-mod spool;
 mod upstream;
 mod world;
 

@@ -29,7 +29,7 @@ pub(crate) fn deployment() -> Deployment {
 /// The most that a call can cost.
 pub(crate) fn worst_case() -> i64 {
     let bound = TokenBound::of(&ask_stream("q"), &deployment()).expect("a bound");
-    bound.cost(&deployment()).nanos()
+    bound.cost(&deployment()).expect("a price").nanos()
 }
 
 /// A provider that bills as soon as it is asked, whatever becomes of its answer, and whose bills survive its clients.
@@ -57,14 +57,13 @@ impl Upstream {
         let wait = Duration::from_micros(random.u64(0..6_000));
         if self.calls == Calls::AtOnce {
             self.charge(usage);
-            return Reply::text("a").usage(usage).after(Duration::from_secs(2));
+            return Reply::text("a").usage(usage).after(Duration::from_secs(4));
         }
         let cut = Error::new(ErrorKind::Cut, "the stream stopped");
         match random.u8(0..10) {
             0 => {
                 let error = Error::new(ErrorKind::Upstream, "no");
-                return Reply::error(error.upstream_status(http::StatusCode::BAD_GATEWAY))
-                    .after(wait);
+                Reply::error(error.upstream_status(http::StatusCode::BAD_GATEWAY)).after(wait)
             }
             1 => {
                 self.charge(usage);

@@ -135,6 +135,32 @@ fn a_late_settlement_belongs_to_the_window_of_its_hold() {
 }
 
 #[test]
+fn a_budget_that_comes_later_knows_what_is_under_way_in_its_window() {
+    let (book, clock) = book_at(SATURDAY_NIGHT);
+    let account: [Arc<str>; 1] = ["key:k".into()];
+    book.set(account[0].clone(), vec![budget("1/total")]);
+    let old = book.hold(&account, nanos(3)).expect("there is room");
+    clock.store(SATURDAY_NIGHT + 120, Ordering::SeqCst);
+    let new = book.hold(&account, nanos(5)).expect("there is room");
+    let twice = [account[0].clone(), account[0].clone()];
+    let both = book.hold(&twice, nanos(2)).expect("there is room");
+    let budgets = ["1/total", "1/day", "1/week", "1/day Pacific/Niue"].map(budget);
+    book.set(account[0].clone(), budgets.into());
+    let stands = || {
+        let balances = book.balances(&account[0]);
+        let both = |b: &Balance| (b.posted.nanos(), b.reserved.nanos());
+        balances.iter().map(both).collect::<Vec<_>>()
+    };
+    // By UTC a day has begun in between; on Niue, eleven hours behind, it has not.
+    assert_eq!(stands(), [(0, 12), (0, 9), (0, 12), (0, 12)]);
+    book.settle(&account, old, nanos(4));
+    assert_eq!(stands(), [(4, 9), (0, 9), (4, 9), (4, 9)]);
+    book.settle(&account, new, nanos(1));
+    book.settle(&twice, both, nanos(1));
+    assert_eq!(stands(), [(7, 0), (3, 0), (7, 0), (7, 0)]);
+}
+
+#[test]
 fn a_clock_that_is_set_back_gives_no_budget_anew() {
     let (book, clock) = book_at(SATURDAY_NIGHT + 60);
     let account: [Arc<str>; 1] = ["key:k".into()];
@@ -311,7 +337,10 @@ proptest! {
         let names: Vec<Arc<str>> = ["key:a", "key:b", "tenant:t", "user:free"].map(Into::into).into();
         let limits = [
             vec![budget("0.000000100/day"), budget("0.000000300/month")],
-            vec![budget("0.000000150/week")],
+            vec![
+                budget("0.000000150/week@thu Asia/Kathmandu"),
+                budget("0.000000250/month@31 Pacific/Kiritimati"),
+            ],
             vec![budget("0.000000500/total"), budget("0.000000120/day")],
             vec![],
         ];

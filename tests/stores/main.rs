@@ -2,8 +2,14 @@
 #![cfg(feature = "testing")]
 
 mod budgets;
+#[cfg(feature = "sqlite")]
+mod dir;
+#[cfg(all(feature = "journal", feature = "sqlite"))]
+mod journal;
 mod memory;
 mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 mod servers;
 #[cfg(feature = "sqlite")]
 mod sqlite;

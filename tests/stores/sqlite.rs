@@ -1,67 +1,36 @@
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use rungs::{
     ErrorKind,
     catalog::Money,
     store::{
-        KeyStore, Ledger, LedgerRow, RowStatus, Spent,
+        Entry, KeyStore, LedgerRow, LedgerSink, RowStatus,
         sqlite::{SqliteKeys, SqliteStore},
     },
-    testing::store_contract::{self as contract, key, row},
+    testing::{
+        ledger_contract::{self, row},
+        store_contract::{self as contract, key},
+    },
 };
-use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
+use sqlx::Row;
 
-/// A directory of one test.
-struct Dir(PathBuf);
+use crate::dir::Dir;
 
-impl Dir {
-    fn new(test: &str) -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).expect("a directory");
-        Self(dir)
-    }
-
-    fn url(&self) -> String {
-        format!("sqlite:{}", self.file().display())
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("rungs.db")
-    }
-
-    async fn open(&self) -> SqliteStore {
-        SqliteStore::open(&self.url()).await.expect("it opens")
-    }
-
-    /// Another program's connection.
-    async fn raw(&self) -> SqliteConnection {
-        SqliteConnection::connect(&self.url())
-            .await
-            .expect("it opens")
-    }
-
-    async fn number(&self, sql: &str) -> i64 {
-        let mut raw = self.raw().await;
-        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut raw).await;
-        row.expect("a row").get(0)
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// The first rows of a journal.
+fn entries(rows: impl IntoIterator<Item = LedgerRow>) -> Vec<Entry> {
+    let numbered = (1..).zip(rows);
+    let entry = |(seq, row)| Entry {
+        seq,
+        chain: [7; 16],
+        row,
+    };
+    numbered.map(entry).collect()
 }
 
 #[tokio::test]
-async fn the_ledger_keeps_its_contract() {
-    let dir = Dir::new("ledger_contract");
-    contract::ledger(&dir.open().await).await;
+async fn the_sink_keeps_its_contract() {
+    let dir = Dir::new("sink_contract");
+    ledger_contract::ledger_sink(&dir.open().await).await;
 }
 
 #[tokio::test]
@@ -71,56 +40,26 @@ async fn keys_keep_their_contract() {
 }
 
 #[tokio::test]
-async fn fifty_thousand_rows_are_written_once_each_and_found_again() {
-    const THREADS: u32 = 8;
-    const ROWS: u32 = 6_250;
-    let dir = Dir::new("many_rows");
-    let store = Arc::new(dir.open().await);
-    let threads = (0..THREADS).map(|thread| {
-        let store = store.clone();
-        std::thread::spawn(move || {
-            for n in 0..ROWS {
-                let request = format!("req_{thread}_{n}");
-                store.record(row(&request, 1, i64::from(n), Duration::ZERO));
-            }
-        })
-    });
-    for thread in threads.collect::<Vec<_>>() {
-        thread.join().expect("no thread panics");
-    }
-    store.flush().await.expect("all are written");
-    let rows = i64::from(THREADS * ROWS);
-    let cost = i64::from(THREADS) * i64::from(ROWS) * i64::from(ROWS - 1) / 2;
-    assert_eq!(dir.number("SELECT COUNT(*) FROM llm_calls").await, rows);
-    store.record(row("req_last", 1, 1, Duration::ZERO));
-    store.close().await.expect("closing writes what is left");
-
-    let store = dir.open().await;
-    let spent = store.spent(Spent::Key("k_1"), SystemTime::UNIX_EPOCH).await;
-    assert_eq!(spent.expect("a sum"), Money::from_nanos(cost + 1));
-    store.close().await.expect("it closes");
-    assert_eq!(dir.number("SELECT COUNT(*) FROM llm_calls").await, rows + 1);
-    let bytes = i64::try_from(dir.file().metadata().expect("a file").len()).expect("small");
-    assert!(bytes / rows <= 400, "{} bytes a row", bytes / rows);
-}
-
-#[tokio::test]
 async fn every_column_says_what_the_row_said() {
     let dir = Dir::new("columns");
     let store = dir.open().await;
-    store.record(LedgerRow {
+    let first = LedgerRow {
         user: Some("ann".into()),
         conversation: Some("conv".into()),
+        price_version: Some("2026-11".into()),
         ..row("req_1", 2, 42, Duration::ZERO)
-    });
-    store.record(LedgerRow {
+    };
+    let second = LedgerRow {
         usage: None,
         key: None,
+        price_version: None,
         status: RowStatus::Failed(ErrorKind::RateLimited),
+        clamped: true,
         first_frame_ms: None,
         ..row("req_2", 1, 0, Duration::ZERO)
-    });
-    store.flush().await.expect("written");
+    };
+    let entries = entries([first, second]);
+    store.write(&entries).await.expect("written");
     let mut raw = dir.raw().await;
     let rows = sqlx::query("SELECT * FROM llm_calls ORDER BY request_id")
         .fetch_all(&mut raw)
@@ -134,15 +73,19 @@ async fn every_column_says_what_the_row_said() {
         ("key_id", "k_1"),
         ("user_id", "ann"),
         ("conversation_id", "conv"),
+        ("accounts", r#"["global","key:k_1"]"#),
         ("op", "chat"),
         ("deployment", "openai/gpt-4o-mini"),
         ("status", "ok"),
         ("cost_source", "computed"),
+        ("price_version", "2026-11"),
     ] {
         assert_eq!(text(0, column).as_deref(), Some(value), "{column}");
     }
     for (column, value) in [
+        ("seq", 1),
         ("attempt", 2),
+        ("clamped", 0),
         ("tier", 1),
         ("input_tokens", 1_000),
         ("cache_read_tokens", 0),
@@ -151,6 +94,7 @@ async fn every_column_says_what_the_row_said() {
         ("output_tokens", 200),
         ("reasoning_tokens", 0),
         ("cost_nanos", 42),
+        ("clamped", 0),
         ("first_frame_ms", 210),
         ("total_ms", 1_300),
     ] {
@@ -158,6 +102,8 @@ async fn every_column_says_what_the_row_said() {
     }
     assert_eq!(text(1, "status").as_deref(), Some("rate_limit_exceeded"));
     assert_eq!(text(1, "key_id"), None);
+    assert_eq!(text(1, "price_version"), None);
+    assert_eq!(number(1, "clamped"), Some(1));
     for column in [
         "input_tokens",
         "output_tokens",
@@ -166,19 +112,6 @@ async fn every_column_says_what_the_row_said() {
     ] {
         assert_eq!(number(1, column), None, "{column} was not reported");
     }
-}
-
-#[tokio::test]
-async fn a_row_is_written_once_but_a_request_id_may_come_again() {
-    let dir = Dir::new("twice");
-    let store = dir.open().await;
-    let first = row("req_1", 1, 5, Duration::from_secs(10));
-    store.record(first.clone());
-    store.flush().await.expect("written");
-    store.record(first.clone());
-    store.record(row("req_1", 1, 5, Duration::ZERO));
-    store.flush().await.expect("written");
-    assert_eq!(dir.number("SELECT COUNT(*) FROM llm_calls").await, 2);
 }
 
 #[tokio::test]
@@ -195,23 +128,18 @@ async fn a_second_owner_is_refused_until_the_first_is_done() {
         let error = SqliteStore::open(&url).await.expect_err("the same file");
         assert!(error.message().contains("in use by another"), "{error}");
     }
-    first.record(row("req_1", 1, 5, Duration::ZERO));
+    let rows = entries([row("req_1", 1, 5, Duration::ZERO)]);
+    first.write(&rows).await.expect("written");
     first.close().await.expect("it closes");
     first.close().await.expect("closing twice is no failure");
-    assert!(!first.has_room(), "a closed store admits nothing");
+    let error = first.write(&rows).await.expect_err("it is closed");
+    assert!(error.message().contains("closed"), "{error}");
 
     let second = dir.open().await;
-    second.record(row("req_2", 1, 5, Duration::ZERO));
+    let spent = second.spent("global", SystemTime::UNIX_EPOCH).await;
+    assert_eq!(spent.expect("a sum"), Money::from_nanos(5));
     drop(second);
-    // Without close() the writer ends on its own, having written everything.
-    let third = loop {
-        match SqliteStore::open(&dir.url()).await {
-            Ok(store) => break store,
-            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-        }
-    };
-    let spent = third.spent(Spent::All, SystemTime::UNIX_EPOCH).await;
-    assert_eq!(spent.expect("a sum"), Money::from_nanos(10));
+    dir.open().await;
 }
 
 #[tokio::test]
@@ -272,67 +200,26 @@ async fn a_url_or_file_that_will_not_do_is_named() {
 }
 
 #[tokio::test]
-async fn rows_wait_while_the_file_cannot_be_written_and_are_written_later() {
-    let dir = Dir::new("trouble");
-    let store = dir.open().await;
-    let mut raw = dir.raw().await;
-    let away = "ALTER TABLE llm_calls RENAME TO elsewhere";
-    let back = "ALTER TABLE elsewhere RENAME TO llm_calls";
-    sqlx::query(away).execute(&mut raw).await.expect("renamed");
-    for n in 0..100 {
-        store.record(row(&format!("req_{n}"), 1, 1, Duration::ZERO));
-    }
-    let waiting = tokio::time::timeout(Duration::from_millis(200), store.flush()).await;
-    assert!(waiting.is_err(), "flush waits");
-    sqlx::query(back).execute(&mut raw).await.expect("renamed");
-    store.flush().await.expect("the writer tries again");
-    assert_eq!(dir.number("SELECT COUNT(*) FROM llm_calls").await, 100);
-
-    sqlx::query(away).execute(&mut raw).await.expect("renamed");
-    store.record(row("req_lost", 1, 1, Duration::ZERO));
-    let error = store.close().await.expect_err("a row is lost");
-    assert!(error.message().starts_with("1 ledger row"), "{error}");
-}
-
-#[tokio::test]
-async fn admission_stops_while_the_writer_is_too_far_behind() {
-    let dir = Dir::new("admission");
-    let store = dir.open().await;
-    let mut raw = dir.raw().await;
-    let lock = sqlx::query("BEGIN IMMEDIATE").execute(&mut raw).await;
-    lock.expect("the file is locked");
-    let one = row("req", 1, 1, Duration::ZERO);
-    for attempt in 0..50_000 {
-        assert!(store.has_room());
-        store.record(LedgerRow {
-            attempt,
-            ..one.clone()
-        });
-    }
-    assert!(!store.has_room());
-    sqlx::query("ROLLBACK")
-        .execute(&mut raw)
-        .await
-        .expect("unlocked");
-    store.flush().await.expect("written");
-    assert!(store.has_room());
-    assert_eq!(dir.number("SELECT COUNT(*) FROM llm_calls").await, 50_000);
-}
-
-#[tokio::test]
 async fn keys_survive_and_do_not_wait_for_a_busy_ledger() {
     let dir = Dir::new("keys_survive");
     let store = dir.open().await;
     let (inside, beside) = (store.keys(), SqliteKeys::open(&dir.url()).await);
     let beside = beside.expect("the keys of a database in use");
-    for n in 0..20_000 {
-        store.record(row(&format!("req_{n}"), 1, 1, Duration::ZERO));
-        if n % 1_000 == 0 {
+    let rows = (0..20_000).map(|n| row(&format!("req_{n}"), 1, 1, Duration::ZERO));
+    let rows = entries(rows);
+    let busy = async {
+        for batch in rows.chunks(1_000) {
+            store.write(batch).await.expect("written");
+        }
+    };
+    let keys = async {
+        for n in (0..20_000).step_by(1_000) {
             let keys = if n % 2_000 == 0 { &inside } else { &beside };
             let inserted = keys.insert(&key(&format!("k_{n}"), n)).await;
             inserted.expect("never locked out");
         }
-    }
+    };
+    tokio::join!(busy, keys);
     assert!(
         inside.revoke("k_3000").await.expect("a key"),
         "both see all"

@@ -4,67 +4,66 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use rungs::{Error, ErrorKind, store::KeyStore};
+use rungs::{
+    Error, ErrorKind,
+    catalog::Tier,
+    store::{KeyRecord, KeyStore},
+};
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
-use super::{Pepper, Principal, pepper::random_bytes};
-use crate::config::Key;
+use super::{Pepper, Principal, credential::id_of};
+use crate::{config::Config, keys::Family};
 
-/// How long a key that was found is trusted without asking the store again; a revocation takes this long at most.
+/// How long a key that was found is trusted without asking the store again. What another process changes takes this long at most;
+/// what this one changes is seen at once.
 const TRUST: Duration = Duration::from_secs(30);
 
 /// The most credentials that are remembered at once.
 const REMEMBERED: usize = 10_000;
 
-/// What keys of ours begin with.
-const PREFIX: &str = "sk-rungs-";
-
 /// Finds out who stands behind a credential.
 pub(crate) struct Keyring {
     pepper: Pepper,
     store: Arc<dyn KeyStore>,
+    /// How high a key reaches that has no ceiling of its own.
+    max_tier: Tier,
     /// By the hash of the whole credential: equal beginnings never share an identity.
     configured: HashMap<[u8; 32], Arc<Principal>>,
     found: RwLock<Found>,
 }
 
-/// Keys of the store, and when they were looked up, by hash.
-type Found = HashMap<[u8; 32], (Instant, Arc<Principal>)>;
-
-/// A key that was just made. The secret is not kept anywhere.
-pub(crate) struct NewKey {
-    /// The whole credential, for its user.
-    pub(crate) credential: String,
-    /// The public part.
-    pub(crate) id: String,
-    /// What is kept.
-    pub(crate) hash: [u8; 32],
+/// Keys of the store that were looked up lately.
+#[derive(Default)]
+struct Found {
+    /// When, by the hash of the whole credential.
+    keys: HashMap<[u8; 32], (Instant, Arc<Principal>)>,
+    /// Counts how often all were forgotten.
+    changes: u64,
 }
 
+/// How many changes there were when a look-up began: what it found is of no use if there was one since.
+#[derive(Clone, Copy)]
+pub(crate) struct Before(u64);
+
 impl Keyring {
-    pub(crate) fn new(pepper: Pepper, store: Arc<dyn KeyStore>, configured: &[Key]) -> Self {
-        let configured = configured.iter().map(|key| {
-            let hash = pepper.hash(key.secret.expose_secret());
-            (hash, Arc::new(Principal::of_config(key)))
+    pub(crate) fn new(pepper: Pepper, store: Arc<dyn KeyStore>, config: &Config) -> Self {
+        let users = config
+            .keys
+            .iter()
+            .map(|key| (&key.secret, Principal::of_config(key)));
+        let admin = config.admin.iter().map(|key| (key, Principal::admin()));
+        let configured = users.chain(admin).map(|(secret, principal)| {
+            let hash = pepper.hash(secret.expose_secret());
+            (hash, Arc::new(principal))
         });
         Self {
             configured: configured.collect(),
             found: RwLock::default(),
+            max_tier: config.routing.max_tier,
             pepper,
             store,
         }
-    }
-
-    /// Makes a key of 256 random bits; the caller stores it.
-    pub(crate) fn make(pepper: &Pepper) -> anyhow::Result<NewKey> {
-        let id = hex(&random_bytes()?[..6]);
-        let credential = format!("{PREFIX}{id}-{}", hex(&random_bytes()?));
-        Ok(NewKey {
-            hash: pepper.hash(&credential),
-            credential,
-            id,
-        })
     }
 
     /// The principal behind a credential that was seen lately, without asking the store.
@@ -74,8 +73,14 @@ impl Keyring {
             return Some(Arc::clone(principal));
         }
         let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
-        let (since, principal) = found.get(&hash)?;
-        (since.elapsed() < TRUST).then(|| Arc::clone(principal))
+        let (since, principal) = found.keys.get(&hash)?;
+        (since.elapsed() < TRUST && !principal.has_ended()).then(|| Arc::clone(principal))
+    }
+
+    /// To be asked before [`look_up`](Self::look_up), for [`remember`](Self::remember).
+    pub(crate) fn before(&self) -> Before {
+        let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
+        Before(found.changes)
     }
 
     /// The principal behind a credential, read from the store.
@@ -83,40 +88,45 @@ impl Keyring {
         let unknown = || {
             Error::new(
                 ErrorKind::Unauthorized,
-                "the API key is not known, or was revoked",
+                "the API key is not known, has expired, or was revoked",
             )
         };
-        let (id, _) = credential
-            .strip_prefix(PREFIX)
-            .and_then(|rest| rest.split_once('-'))
-            .ok_or_else(unknown)?;
-        // Not being able to check is our trouble, not the caller's.
-        let record = self.store.get(id).await.map_err(|e| {
-            Error::new(
-                ErrorKind::Unavailable,
-                "the API key cannot be checked right now",
-            )
-            .with_source(e)
-        })?;
+        let id = id_of(credential).ok_or_else(unknown)?;
+        let record = self.store.get(id).await.map_err(unchecked)?;
         let record = record.ok_or_else(unknown)?;
+        let now = SystemTime::now();
         let hash = self.pepper.hash(credential);
-        let same: bool = record.hash.ct_eq(&hash).into();
-        if !same || record.revoked.is_some_and(|at| at <= SystemTime::now()) {
+        let until = opens(&record, &hash, now).ok_or_else(unknown)?;
+        let family = Family::of(record, &*self.store).await.map_err(unchecked)?;
+        if family.has_ended(now) {
             return Err(unknown());
         }
-        Ok(Arc::new(Principal::of_record(&record)))
+        let principal = Principal::of_family(&family, self.max_tier, until);
+        Ok(Arc::new(principal))
     }
 
-    /// Trusts a credential that was looked up for a while.
-    pub(crate) fn remember(&self, credential: &str, principal: &Arc<Principal>) {
+    /// Trusts a credential that was looked up for a while, unless keys have changed meanwhile.
+    pub(crate) fn remember(&self, credential: &str, principal: &Arc<Principal>, before: Before) {
         let hash = self.pepper.hash(credential);
         let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
-        if found.len() >= REMEMBERED {
-            found.retain(|_, (since, _)| since.elapsed() < TRUST);
+        if found.changes != before.0 {
+            return;
         }
-        if found.len() < REMEMBERED {
-            found.insert(hash, (Instant::now(), Arc::clone(principal)));
+        if found.keys.len() >= REMEMBERED {
+            found.keys.retain(|_, (since, _)| since.elapsed() < TRUST);
         }
+        if found.keys.len() < REMEMBERED {
+            found
+                .keys
+                .insert(hash, (Instant::now(), Arc::clone(principal)));
+        }
+    }
+
+    /// Looks every key up again: one has changed, and others may stand below it.
+    pub(crate) fn forget(&self) {
+        let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
+        found.keys.clear();
+        found.changes += 1;
     }
 
     /// All principals of the configuration.
@@ -125,12 +135,19 @@ impl Keyring {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+/// Until when this secret opens (`Some(None)`: as long as its key does); `None` if it opens nothing.
+fn opens(key: &KeyRecord, hash: &[u8; 32], now: SystemTime) -> Option<Option<SystemTime>> {
+    let is = |secret: &[u8; 32]| bool::from(secret.ct_eq(hash));
+    let old = key.previous.as_ref();
+    let old = old.filter(|old| is(&old.hash) && old.until > now);
+    match (is(&key.hash), old) {
+        (true, _) => Some(None),
+        (false, old) => old.map(|old| Some(old.until)),
+    }
+}
+
+/// Not being able to check is our trouble, not the caller's.
+fn unchecked(error: Error) -> Error {
+    let message = "the API key cannot be checked right now";
+    Error::new(ErrorKind::Unavailable, message).with_source(error)
 }

@@ -1,12 +1,14 @@
 //! Who calls: keys, the pepper they are hashed with, and the principals they stand for.
 
+mod credential;
 mod keyring;
 mod pepper;
 mod principal;
 
+pub(crate) use credential::Credential;
 pub(crate) use keyring::Keyring;
 pub(crate) use pepper::Pepper;
-pub(crate) use principal::{GLOBAL, Principal, account};
+pub(crate) use principal::Principal;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The secret that keys are hashed with. It lives beside the database, not in it: a stolen dump is no list of keys.
+//! The secret that keys are hashed, and ledger rows sealed, with. It lives beside the database, not in it: a stolen dump is no list of keys.
 
 use std::{
     fs,
@@ -11,12 +11,14 @@ use anyhow::{Context, bail};
 /// The hashing secret of one gateway.
 #[derive(Clone)]
 pub(crate) struct Pepper {
-    /// Derived for this purpose from the secret that is kept.
+    /// Each derived for its purpose from the secret that is kept.
     key: [u8; 32],
+    seal: [u8; 32],
 }
 
-/// Separates these hashes from any other use of the secret.
-const PURPOSE: &str = "rungs 2026 api key hash v1";
+/// Separate the uses of the secret from each other.
+const HASHES: &str = "rungs 2026 api key hash v1";
+const SEALS: &str = "rungs 2026 ledger seal v1";
 
 impl Pepper {
     /// A secret for this process alone.
@@ -45,8 +47,14 @@ impl Pepper {
 
     fn from_secret(secret: &[u8]) -> Self {
         Self {
-            key: blake3::derive_key(PURPOSE, secret),
+            key: blake3::derive_key(HASHES, secret),
+            seal: blake3::derive_key(SEALS, secret),
         }
+    }
+
+    /// What the rows of the ledger are sealed with.
+    pub(crate) fn seal(&self) -> &[u8; 32] {
+        &self.seal
     }
 
     /// The keyed hash of a credential.

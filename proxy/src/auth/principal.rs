@@ -1,94 +1,140 @@
-use std::sync::{Arc, LazyLock};
-
-use rungs::{
-    catalog::Tier,
-    store::{Budget, KeyRecord},
+use std::{
+    sync::{Arc, LazyLock},
+    time::SystemTime,
 };
 
-use crate::config::Key;
+use rungs::{
+    Error,
+    catalog::Tier,
+    model::OnExhaust,
+    store::{Budget, Role},
+};
+
+use crate::{
+    accounts::{self, Accounts, GLOBAL},
+    config::Key,
+    keys::{Family, Rights, Scopes},
+};
 
 /// Whoever stands behind a request, and what they may do.
 #[derive(Debug, Clone)]
 pub(crate) struct Principal {
+    /// What they are here for.
+    pub(crate) role: Role,
     /// The key's id; none on an open loopback.
     pub(crate) key: Option<Arc<str>>,
     /// Whose data they reach.
     pub(crate) tenant: Arc<str>,
-    /// Models they may ask for; empty means all.
-    pub(crate) models: Vec<String>,
-    /// The highest tier they may ask for, where it differs from the configured one.
-    pub(crate) max_tier: Option<Tier>,
-    /// What they may spend.
-    pub(crate) budgets: Vec<Budget>,
-    /// Requests per minute.
-    pub(crate) rpm: Option<u64>,
-    /// Tokens per minute.
-    pub(crate) tpm: Option<u64>,
+    /// What they may do.
+    pub(crate) rights: Rights,
+    /// What a call does that their budgets cannot pay for.
+    pub(crate) on_exhaust: OnExhaust,
     /// The accounts that pay for their calls.
     pub(crate) accounts: Arc<[Arc<str>]>,
+    /// The budgets of the accounts that are their own.
+    budgets: Vec<(Arc<str>, Vec<Budget>)>,
 }
-
-/// The account that pays for everything.
-pub(crate) const GLOBAL: &str = "global";
 
 impl Principal {
     /// Any program on this computer.
     pub(crate) fn local() -> Arc<Self> {
-        static LOCAL: LazyLock<Arc<Principal>> =
-            LazyLock::new(|| Arc::new(Principal::anybody("local")));
+        static LOCAL: LazyLock<Arc<Principal>> = LazyLock::new(|| Arc::new(Principal::anybody()));
         Arc::clone(&LOCAL)
     }
 
-    fn anybody(tenant: &str) -> Self {
+    fn anybody() -> Self {
         Self {
+            role: Role::User,
             key: None,
-            tenant: tenant.into(),
-            models: Vec::new(),
-            max_tier: None,
-            budgets: Vec::new(),
-            rpm: None,
-            tpm: None,
+            tenant: "local".into(),
+            rights: Rights {
+                models: None,
+                max_tier: None,
+                routes: Scopes::ALL,
+                rpm: None,
+                tpm: None,
+                ends: None,
+            },
+            on_exhaust: OnExhaust::default(),
             accounts: Arc::new([GLOBAL.into()]),
+            budgets: Vec::new(),
         }
     }
 
+    /// Whoever has the configuration's admin key.
+    pub(crate) fn admin() -> Self {
+        Self {
+            role: Role::Admin,
+            key: Some("admin".into()),
+            ..Self::anybody()
+        }
+    }
+
+    /// Whoever has a key of the configuration.
     pub(crate) fn of_config(key: &Key) -> Self {
+        let account = accounts::of_key(&key.name);
+        let projects = key.project.iter().map(|name| accounts::of_project(name));
+        let accounts = [GLOBAL.into(), account.clone()];
         Self {
-            models: key.models.clone(),
-            max_tier: key.max_tier,
-            budgets: key.budgets.clone(),
-            rpm: key.rpm,
-            tpm: key.tpm,
-            ..Self::named(&key.name, &key.tenant)
+            role: Role::User,
+            key: Some(key.name.clone()),
+            tenant: key.tenant.clone(),
+            rights: Rights {
+                models: (!key.models.is_empty()).then(|| key.models.clone()),
+                max_tier: key.max_tier,
+                routes: key.routes,
+                rpm: key.rpm,
+                tpm: key.tpm,
+                ends: None,
+            },
+            on_exhaust: key.on_exhaust,
+            accounts: accounts.into_iter().chain(projects).collect(),
+            budgets: vec![(account, key.budgets.clone())],
         }
     }
 
-    pub(crate) fn of_record(key: &KeyRecord) -> Self {
+    /// Whoever has a key of the store, come in with a secret that opens until `until`.
+    pub(super) fn of_family(family: &Family, max_tier: Tier, until: Option<SystemTime>) -> Self {
+        let key = family.key();
+        let mut rights = family.rights(max_tier);
+        rights.ends = rights.ends.into_iter().chain(until).min();
+        let budgets: Vec<_> = family
+            .accounts()
+            .map(|(account, budgets)| (account, budgets.to_vec()))
+            .collect();
+        let projects = family.projects().into_iter().map(accounts::of_project);
+        let own = budgets.iter().map(|(account, _)| account.clone());
         Self {
-            models: key.models.clone(),
-            max_tier: key.max_tier,
-            budgets: key.budgets.clone(),
-            rpm: key.rpm,
-            tpm: key.tpm,
-            ..Self::named(&key.id, &key.tenant)
-        }
-    }
-
-    fn named(id: &str, tenant: &str) -> Self {
-        Self {
-            key: Some(id.into()),
-            accounts: Arc::new([GLOBAL.into(), account(id)]),
-            ..Self::anybody(tenant)
+            role: key.role,
+            key: Some(key.id.as_str().into()),
+            tenant: key.tenant.as_str().into(),
+            rights,
+            on_exhaust: key.on_exhaust,
+            accounts: [GLOBAL.into()]
+                .into_iter()
+                .chain(own)
+                .chain(projects)
+                .collect(),
+            budgets,
         }
     }
 
     /// Whether they may ask for `model`.
     pub(crate) fn may_ask(&self, model: &str) -> bool {
-        self.models.is_empty() || self.models.iter().any(|allowed| allowed == model)
+        let models = self.rights.models.as_ref();
+        models.is_none_or(|models| models.iter().any(|allowed| allowed == model))
     }
-}
 
-/// The account of a key.
-pub(crate) fn account(key: &str) -> Arc<str> {
-    format!("key:{key}").into()
+    /// Whether their time is over.
+    pub(super) fn has_ended(&self) -> bool {
+        self.rights.ends.is_some_and(|end| end <= SystemTime::now())
+    }
+
+    /// Opens the accounts that are theirs.
+    pub(crate) async fn open_accounts(&self, accounts: &Accounts) -> Result<(), Error> {
+        for (account, budgets) in &self.budgets {
+            accounts.open(account, budgets).await?;
+        }
+        Ok(())
+    }
 }

@@ -1,63 +1,198 @@
-use std::sync::Arc;
+use std::{io, sync::Arc, time::Duration};
 
+use proptest::prelude::*;
 use rungs::{
     ErrorKind,
-    store::{KeyRecord, KeyStore, memory::MemoryKeys},
+    store::{KeyStore, memory::MemoryKeys},
+};
+use serde_json::json;
+
+use super::*;
+use crate::{
+    config::{Config, Source, Vars, World},
+    keys::{Issued, Registry, Rules},
 };
 
-use super::{keyring::NewKey, *};
-
-async fn ring() -> (Keyring, Arc<MemoryKeys>, NewKey) {
-    let pepper = Pepper::random().unwrap();
-    let store = Arc::new(MemoryKeys::new());
-    let key = Keyring::make(&pepper).unwrap();
-    let record = KeyRecord {
-        id: key.id.clone(),
-        hash: key.hash,
-        previous: None,
-        expires: None,
-        ..rungs::testing::store_contract::key(&key.id, 0)
-    };
-    store.insert(&record).await.unwrap();
-    (Keyring::new(pepper, store.clone(), &[]), store, key)
+struct Ring {
+    ring: Keyring,
+    store: Arc<MemoryKeys>,
+    registry: Registry,
 }
 
-#[tokio::test]
-async fn a_key_is_known_by_the_whole_of_it() {
-    let (ring, _, key) = ring().await;
-    assert!(ring.known(&key.credential).is_none());
-    let principal = ring.look_up(&key.credential).await.unwrap();
-    assert_eq!(principal.key.as_deref(), Some(&*key.id));
-    assert!(ring.known(&key.credential).is_none());
-    ring.remember(&key.credential, &principal);
-    assert!(ring.known(&key.credential).is_some());
-    // T2: an equal beginning is not an equal key.
-    let mut other = key.credential.clone();
-    other.pop();
-    other.push(if key.credential.ends_with('0') {
-        '1'
-    } else {
-        '0'
-    });
-    for wrong in [
-        &*other,
-        "",
-        "sk-rungs-",
-        &key.id,
-        "sk-rungs-x'; DROP TABLE keys; -- -y",
-    ] {
-        assert_eq!(
-            ring.look_up(wrong).await.unwrap_err().kind(),
-            ErrorKind::Unauthorized
-        );
+impl Ring {
+    fn new(config: &str) -> Self {
+        let world = World {
+            vars: &Vars::new(),
+            read: &|_| Err(io::ErrorKind::NotFound.into()),
+            ollama: &|_| None,
+        };
+        let config = Config::load(Some(&Source::new("rungs.toml", config)), &world).unwrap();
+        let (pepper, store) = (Pepper::random().unwrap(), Arc::new(MemoryKeys::new()));
+        Self {
+            ring: Keyring::new(pepper.clone(), store.clone(), &config),
+            registry: Registry::new(store.clone(), pepper, Rules::of(&config)),
+            store,
+        }
+    }
+
+    async fn make(&self, body: serde_json::Value) -> Issued {
+        let new = serde_json::from_value(body).unwrap();
+        self.registry.create(new).await.unwrap()
+    }
+
+    /// Looks a credential up and remembers it, as the gateway does.
+    async fn enter(&self, credential: &str) -> Result<Arc<Principal>, rungs::Error> {
+        let before = self.ring.before();
+        let principal = self.ring.look_up(credential).await?;
+        self.ring.remember(credential, &principal, before);
+        Ok(principal)
     }
 }
 
 #[tokio::test]
-async fn a_revoked_key_is_not_found_again() {
-    let (ring, store, key) = ring().await;
-    assert!(store.revoke(&key.id).await.unwrap());
-    assert!(ring.look_up(&key.credential).await.is_err());
+async fn a_key_is_known_by_the_whole_of_it() {
+    let ring = Ring::new("");
+    let made = ring.make(json!({ "name": "n" })).await;
+    assert!(ring.ring.known(&made.credential).is_none());
+    let principal = ring.enter(&made.credential).await.unwrap();
+    assert_eq!(principal.key.as_deref(), Some(&*made.key.id));
+    assert!(ring.ring.known(&made.credential).is_some());
+    for wrong in [
+        "",
+        "sk-rungs-",
+        &made.key.id,
+        "sk-rungs-x'; DROP TABLE keys; -- -y",
+    ] {
+        let error = ring.ring.look_up(wrong).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unauthorized);
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_not_found_again_nor_one_below_it() {
+    let ring = Ring::new("");
+    let parent = ring.make(json!({ "name": "parent" })).await;
+    let child = ring
+        .make(json!({ "name": "child", "parent": parent.key.id }))
+        .await;
+    assert!(ring.enter(&child.credential).await.is_ok());
+    assert!(ring.store.revoke(&parent.key.id).await.unwrap());
+    for gone in [&parent, &child] {
+        assert!(ring.ring.look_up(&gone.credential).await.is_err());
+    }
+    // Another process did that; when this one hears of it, it is seen at once.
+    assert!(ring.ring.known(&child.credential).is_some());
+    ring.ring.forget();
+    assert!(ring.ring.known(&child.credential).is_none());
+}
+
+#[tokio::test]
+async fn what_was_looked_up_before_a_change_is_not_remembered_after_it() {
+    let ring = Ring::new("");
+    let made = ring.make(json!({ "name": "n" })).await;
+    let before = ring.ring.before();
+    let principal = ring.ring.look_up(&made.credential).await.unwrap();
+    ring.ring.forget();
+    ring.ring.remember(&made.credential, &principal, before);
+    assert!(ring.ring.known(&made.credential).is_none());
+}
+
+#[tokio::test]
+async fn a_key_ends_while_it_is_remembered() {
+    let ring = Ring::new("");
+    let made = ring.make(json!({ "name": "n", "expires": "1s" })).await;
+    let other = ring.make(json!({ "name": "other" })).await;
+    let grace = Duration::from_secs(1);
+    let rotated = ring.registry.rotate(&other.key.id, grace).await.unwrap();
+    let all = [&made.credential, &other.credential, &rotated.credential];
+    for credential in all {
+        assert!(ring.enter(credential).await.is_ok());
+        assert!(ring.ring.known(credential).is_some());
+    }
+    // The clock of keys is that of the wall.
+    std::thread::sleep(Duration::from_millis(1_050));
+    let known = all.map(|credential| ring.ring.known(credential).is_some());
+    assert_eq!(known, [false, false, true]);
+    assert!(ring.ring.look_up(&made.credential).await.is_err());
+    assert!(ring.ring.look_up(&other.credential).await.is_err());
+}
+
+#[tokio::test]
+async fn a_key_below_another_may_do_what_both_may_and_all_pay() {
+    let ring = Ring::new(
+        "[[project]]\nname = \"web\"\nbudget = \"9/day\"\n[[project]]\nname = \"app\"\nbudget = \"9/day\"",
+    );
+    let top = ring
+        .make(json!({ "name": "top", "models": ["a", "b"], "rpm": 10, "project": "web", "max_tier": "L1" }))
+        .await;
+    let middle = ring
+        .make(json!({ "name": "middle", "parent": top.key.id, "routes": ["chat", "models"], "project": "app" }))
+        .await;
+    let child = ring
+        .make(json!({ "name": "child", "parent": middle.key.id, "models": ["b"], "routes": ["chat"], "project": "web", "tpm": 5 }))
+        .await;
+    let who = ring.ring.look_up(&child.credential).await.unwrap();
+    assert!(who.may_ask("b") && !who.may_ask("a") && !who.may_ask("c"));
+    assert_eq!((who.rights.rpm, who.rights.tpm), (Some(10), Some(5)));
+    assert_eq!(who.rights.max_tier, Some(rungs::catalog::Tier::L1));
+    let keys = [&child, &middle, &top].map(|made| format!("key:{}", made.key.id));
+    let mut accounts: Vec<&str> = keys.iter().map(|key| &**key).collect();
+    accounts.insert(0, "global");
+    accounts.extend(["project:app", "project:web"]);
+    assert_eq!(
+        who.accounts.iter().map(|a| &**a).collect::<Vec<_>>(),
+        accounts
+    );
+
+    // What is taken from the topmost is taken from all.
+    let terms = serde_json::from_value(json!({ "models": ["a"] })).unwrap();
+    ring.registry.patch(&top.key.id, &terms).await.unwrap();
+    let who = ring.ring.look_up(&child.credential).await.unwrap();
+    assert!(
+        !who.may_ask("b") && !who.may_ask("a"),
+        "nothing is not everything"
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    /// T2: two credentials with an equal beginning never share an identity.
+    #[test]
+    fn t2_equal_beginnings_are_not_equal_keys(
+        beginning in "[a-z0-9]{16,64}-",
+        ends in prop::collection::hash_set("[A-Za-z0-9]{8}", 2..6),
+        cut in any::<prop::sample::Index>(),
+        tail in "[ -~]{0,40}",
+    ) {
+        let keys: Vec<(String, String)> = ends
+            .iter()
+            .map(|end| (format!("k{end}"), format!("{beginning}zq4-Hn81-vw7x-{end}")))
+            .collect();
+        let file: String = keys
+            .iter()
+            .map(|(name, key)| format!("[[key]]\nname = \"{name}\"\nkey = \"{key}\"\n"))
+            .collect();
+        let ring = Ring::new(&file);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let made = runtime.block_on(async {
+            let made = ring.make(json!({ "name": "n" })).await;
+            ring.enter(&made.credential).await.unwrap();
+            made
+        });
+        let stored = (made.key.id.clone(), made.credential.clone());
+        for (name, key) in keys.iter().chain([&stored]) {
+            let who = ring.ring.known(key).unwrap();
+            prop_assert_eq!(who.key.as_deref(), Some(&**name));
+            // Any beginning of it, with any end: somebody else, or nobody.
+            let other = format!("{}{tail}", &key[..cut.index(key.len())]);
+            if other != *key {
+                let known = ring.ring.known(&other);
+                prop_assert!(known.is_none_or(|who| who.key.as_deref() != Some(name)));
+                let found = runtime.block_on(ring.ring.look_up(&other));
+                prop_assert!(found.is_err(), "{}", other);
+            }
+        }
+    }
 }
 
 #[test]

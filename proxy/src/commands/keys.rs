@@ -1,19 +1,17 @@
-//! `rungs keys`: make, list and take back API keys.
+//! `rungs keys`: the verbs of [`keys`](crate::keys), on the command line.
 
-use std::{process::ExitCode, time::SystemTime};
+use std::{process::ExitCode, sync::Arc};
 
-use anyhow::{Context, bail};
-use rungs::{
-    model::OnExhaust,
-    store::{KeyRecord, KeyStore, OnStoreDown, Role, sqlite::SqliteKeys},
-};
-use serde_json::{Value, json};
+use anyhow::bail;
+use rungs::store::sqlite::SqliteKeys;
+use serde_json::json;
 
 use super::{serve::runtime, world};
 use crate::{
-    auth::{Keyring, Pepper},
+    auth::Pepper,
     cli::{CreateKeyArgs, KeysArgs, KeysVerb},
     config::StoreUrl,
+    keys::{Books, BudgetTexts, Issued, KeyView, NewKey, Registry, Rules, Terms},
 };
 
 /// Works on the configured store, also while a gateway runs on it.
@@ -25,98 +23,74 @@ pub(crate) fn run(args: &KeysArgs) -> anyhow::Result<ExitCode> {
         );
     };
     runtime()?.block_on(async {
-        let store = SqliteKeys::open(&format!("sqlite:{}", path.display())).await?;
+        let file = SqliteKeys::open(&format!("sqlite:{}", path.display())).await?;
+        let pepper = Pepper::beside(path)?;
+        let registry = Registry::new(Arc::new(file.clone()), pepper, Rules::of(&config));
+        let books = Books::File(&file);
         match &args.verb {
-            KeysVerb::Create(wanted) => create(&store, &Pepper::beside(path)?, wanted).await,
-            KeysVerb::List { json } => list(&store, *json).await,
-            KeysVerb::Revoke { id } => revoke(&store, id).await,
+            KeysVerb::Create(wanted) => {
+                show_once(&registry.create(wanted.to_new_key()?).await?, wanted.json);
+            }
+            KeysVerb::Rotate { id, grace, json } => {
+                show_once(&registry.rotate(id, grace.0).await?, *json);
+            }
+            KeysVerb::Show { id } => {
+                let view = KeyView::of(registry.show(id).await?, &books).await?;
+                println!("{}", serde_json::to_string_pretty(&view)?);
+            }
+            KeysVerb::List { json } => {
+                let mut views = Vec::new();
+                for key in registry.list().await? {
+                    views.push(KeyView::of(key, &books).await?);
+                }
+                match json {
+                    true => println!("{}", serde_json::to_string_pretty(&views)?),
+                    false => views.iter().for_each(|view| println!("{}", view.line())),
+                }
+            }
+            KeysVerb::Revoke { id } => {
+                registry
+                    .revoke(id)
+                    .await
+                    .map_err(|e| anyhow::anyhow!("key `{id}`: {e}"))?;
+                println!("revoked {id}");
+            }
         }
+        Ok(ExitCode::SUCCESS)
     })
 }
 
-async fn create(
-    store: &dyn KeyStore,
-    pepper: &Pepper,
-    wanted: &CreateKeyArgs,
-) -> anyhow::Result<ExitCode> {
-    let key = Keyring::make(pepper)?;
-    let record = KeyRecord {
-        id: key.id.clone(),
-        name: wanted.name.clone(),
-        role: Role::User,
-        hash: key.hash,
-        previous: None,
-        parent: None,
-        project: None,
-        routes: Vec::new(),
-        warn_at: None,
-        on_exhaust: OnExhaust::default(),
-        on_store_down: OnStoreDown::default(),
-        expires: None,
-        version: 0,
-        tenant: wanted.tenant.clone(),
-        models: wanted.models.clone(),
-        max_tier: wanted.max_tier,
-        budgets: wanted.budgets.clone(),
-        rpm: wanted.rpm,
-        tpm: wanted.tpm,
-        created: SystemTime::now(),
-        revoked: None,
-    };
-    store
-        .insert(&record)
-        .await
-        .context("cannot store the key")?;
-    if wanted.json {
-        println!("{}", json!({ "id": key.id, "key": key.credential }));
-    } else {
-        println!("{}", key.credential);
-        eprintln!("This is key `{}`. It is not shown again.", key.id);
+impl CreateKeyArgs {
+    fn to_new_key(&self) -> anyhow::Result<NewKey> {
+        Ok(NewKey {
+            tenant: self.tenant.clone(),
+            parent: self.parent.clone(),
+            role: self.role,
+            terms: Terms {
+                name: Some(self.name.clone()),
+                project: Some(self.project.clone()),
+                models: Some(self.models.clone()),
+                max_tier: Some(self.max_tier),
+                routes: Some(self.routes.clone()),
+                budgets: Some(BudgetTexts::try_from(self.budgets.clone())?),
+                tz: self.tz.clone(),
+                warn_at: Some(self.warn_at),
+                on_exhaust: self.on_exhaust,
+                on_store_down: self.on_store_down,
+                rpm: Some(self.rpm),
+                tpm: Some(self.tpm),
+                expires: Some(self.expires),
+            },
+        })
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-async fn list(store: &dyn KeyStore, as_json: bool) -> anyhow::Result<ExitCode> {
-    let keys = store.list().await?;
+fn show_once(issued: &Issued, as_json: bool) {
+    let (id, credential) = (&issued.key.id, &issued.credential);
     if as_json {
-        let keys: Vec<Value> = keys.iter().map(key_value).collect();
-        println!("{:#}", Value::Array(keys));
-        return Ok(ExitCode::SUCCESS);
+        println!("{}", json!({ "id": id, "key": credential }));
+    } else {
+        println!("{credential}");
+        eprintln!("This is key `{id}`. It is not shown again.");
     }
-    for key in &keys {
-        let budgets: Vec<_> = key.budgets.iter().map(ToString::to_string).collect();
-        let budget = match budgets.is_empty() {
-            true => "no budget".to_owned(),
-            false => budgets.join(" "),
-        };
-        let state = if key.revoked.is_some() {
-            "  revoked"
-        } else {
-            ""
-        };
-        println!("{}  {}  {}  {budget}{state}", key.id, key.name, key.tenant);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-fn key_value(key: &KeyRecord) -> Value {
-    json!({
-        "id": key.id,
-        "name": key.name,
-        "tenant": key.tenant,
-        "models": key.models,
-        "max_tier": key.max_tier,
-        "budgets": key.budgets,
-        "rpm": key.rpm,
-        "tpm": key.tpm,
-        "revoked": key.revoked.is_some(),
-    })
-}
-
-async fn revoke(store: &dyn KeyStore, id: &str) -> anyhow::Result<ExitCode> {
-    if !store.revoke(id).await? {
-        bail!("there is no key `{id}` to take back");
-    }
-    println!("revoked {id}");
-    Ok(ExitCode::SUCCESS)
 }

@@ -70,13 +70,7 @@ pub(super) fn underlay(
     listen(&mut under, world);
     cors(&mut under, world, warnings);
     tiers(&mut under, world);
-    for variable in ["REDIS_HOST", "REDIS_URL"] {
-        if world.var(variable).is_some() {
-            warnings.push(format!(
-                "{variable} is ignored: redis is not in this build; counters and cache live in this process"
-            ));
-        }
-    }
+    redis(&mut under, world);
 }
 
 struct Under<'t, 'f, 's> {
@@ -119,6 +113,44 @@ fn listen(under: &mut Under<'_, '_, '_>, world: &World<'_>) {
         format!("{host}:{port}")
     };
     under.put("server.listen", variable, address);
+}
+
+/// `REDIS_URL`, or the parts of one.
+fn redis(under: &mut Under<'_, '_, '_>, world: &World<'_>) {
+    if let Some(url) = world.var("REDIS_URL") {
+        under.put("store.redis", "REDIS_URL", url);
+        return;
+    }
+    let Some(host) = world.var("REDIS_HOST") else {
+        return;
+    };
+    let part = |variable, default| world.var(variable).unwrap_or(default);
+    let (port, db) = (part("REDIS_PORT", "6379"), part("REDIS_DB", "0"));
+    let login = match world.var("REDIS_PASSWORD") {
+        Some(password) => format!(":{}@", percent_encoded(password)),
+        None => String::new(),
+    };
+    let host = match host.contains(':') && !host.starts_with('[') {
+        true => format!("[{host}]"),
+        false => host.to_owned(),
+    };
+    under.put(
+        "store.redis",
+        "REDIS_HOST",
+        format!("redis://{login}{host}:{port}/{db}"),
+    );
+}
+
+/// A password as a URL spells it.
+fn percent_encoded(password: &str) -> String {
+    let mut text = String::new();
+    for byte in password.bytes() {
+        match byte.is_ascii_alphanumeric() {
+            true => text.push(char::from(byte)),
+            false => text.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    text
 }
 
 fn cors(under: &mut Under<'_, '_, '_>, world: &World<'_>, warnings: &mut Vec<String>) {

@@ -1,14 +1,20 @@
 use std::sync::Arc;
 
-use rungs::{catalog::Tier, store::Budget};
+use rungs::{
+    catalog::Tier,
+    model::OnExhaust,
+    store::{Budget, Zone},
+};
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::{
     World,
     error::Faults,
+    money::check_budgets,
     secret::{SecretSpec, is_strong},
 };
+use crate::keys::{BudgetTexts, Scope, Scopes};
 
 /// `[[key]]` as written.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,8 +27,15 @@ pub(crate) struct KeySpec {
     #[serde(default)]
     pub(super) models: Vec<String>,
     max_tier: Option<Tier>,
-    #[serde(default, rename = "budget", deserialize_with = "one_or_more")]
-    budgets: Vec<Budget>,
+    #[serde(default, rename = "budget")]
+    budgets: BudgetTexts,
+    tz: Option<Zone>,
+    #[serde(default)]
+    pub(super) project: Option<String>,
+    #[serde(default)]
+    routes: Vec<Scope>,
+    #[serde(default)]
+    on_exhaust: OnExhaust,
     rpm: Option<u64>,
     tpm: Option<u64>,
 }
@@ -42,6 +55,12 @@ pub(crate) struct Key {
     pub(crate) max_tier: Option<Tier>,
     /// Its budgets, all in force at once.
     pub(crate) budgets: Vec<Budget>,
+    /// The project that pays as well.
+    pub(crate) project: Option<Arc<str>>,
+    /// Routes it may call.
+    pub(crate) routes: Scopes,
+    /// What a call does that its budgets cannot pay for.
+    pub(crate) on_exhaust: OnExhaust,
     /// Requests per minute.
     pub(crate) rpm: Option<u64>,
     /// Tokens per minute.
@@ -49,10 +68,12 @@ pub(crate) struct Key {
 }
 
 impl KeySpec {
-    /// Checks everything and fetches the secret; `path` is where it is written.
+    /// Checks everything and fetches the secret; `path` is where it is written, `zone` where its budgets have
+    /// their midnight if it does not say.
     pub(super) fn resolve(
         &self,
         path: &str,
+        zone: &Zone,
         world: &World<'_>,
         faults: &mut Faults<'_>,
     ) -> Option<Key> {
@@ -61,6 +82,11 @@ impl KeySpec {
                 faults.at(&format!("{path}.{name}"), "is empty");
             }
         }
+        if self.tenant.contains('/') {
+            faults.at(&format!("{path}.tenant"), "has a `/` in it");
+        }
+        let budgets = self.budgets.in_zone(self.tz.as_ref().unwrap_or(zone));
+        check_budgets(&budgets, &format!("{path}.budget"), faults);
         let secret = self
             .key
             .resolve(world)
@@ -73,7 +99,13 @@ impl KeySpec {
             tenant: self.tenant.as_str().into(),
             models: self.models.clone(),
             max_tier: self.max_tier,
-            budgets: self.budgets.clone(),
+            budgets,
+            project: self.project.as_deref().map(Into::into),
+            routes: match &*self.routes {
+                [] => Scopes::ALL,
+                routes => routes.iter().copied().collect(),
+            },
+            on_exhaust: self.on_exhaust,
             rpm: self.rpm,
             tpm: self.tpm,
         })
@@ -82,25 +114,4 @@ impl KeySpec {
 
 fn default_tenant() -> String {
     "default".to_owned()
-}
-
-/// `budget = "1/day"` or `budget = ["1/day", "5/week"]`.
-pub(super) fn one_or_more<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Budget>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(
-        untagged,
-        expecting = "budgets are texts like \"1/day\", one or a list of them"
-    )]
-    enum Texts {
-        One(String),
-        More(Vec<String>),
-    }
-    let texts = match Texts::deserialize(d)? {
-        Texts::One(text) => vec![text],
-        Texts::More(texts) => texts,
-    };
-    let budgets = texts.iter().map(|text| text.parse());
-    budgets
-        .collect::<Result<_, _>>()
-        .map_err(serde::de::Error::custom)
 }

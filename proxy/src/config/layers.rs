@@ -7,9 +7,12 @@ use rungs::{
     },
     model::Quality,
     route::Route,
+    store::{self, redis::RedisConfig},
 };
 
-use super::{Breaker, CrossCheck, OnStream, Retry, Routing, Timeouts, Unpriced};
+use super::{
+    Alone, Breaker, CrossCheck, Eviction, OnStream, Retry, Routing, Store, Timeouts, Unpriced,
+};
 
 impl Breaker {
     /// As the breaker layer wants it.
@@ -43,6 +46,25 @@ impl Timeouts {
             first_frame: self.first_frame,
             gap: self.gap,
             total: self.total,
+        }
+    }
+}
+
+impl Store {
+    /// As the store in Redis wants it.
+    pub(crate) fn to_redis(&self) -> RedisConfig {
+        let mut config = RedisConfig::default();
+        config.patience = self.redis_patience;
+        config.may_evict = self.redis_eviction == Eviction::Allow;
+        config
+    }
+}
+
+impl From<Alone> for store::Alone {
+    fn from(alone: Alone) -> Self {
+        match alone {
+            Alone::Share => Self::Share,
+            Alone::Deny => Self::Deny,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! world is in [`World`]. All faults of a file are reported at once, each with its line, its path and, where a name is
 //! wrong, the nearest right one.
 
+mod admin;
 mod builtin;
 mod catalog;
 mod entries;
@@ -11,9 +12,12 @@ mod env;
 mod error;
 mod key;
 mod layers;
+mod limits;
 mod model;
+mod money;
 mod nearest;
 mod price;
+mod price_lists;
 mod provider;
 mod read;
 mod seconds;
@@ -27,24 +31,29 @@ use std::{
     path::Path,
 };
 
-use secrecy::ExposeSecret;
+use rungs::catalog::Deployment;
+use secrecy::{ExposeSecret, SecretString};
 use toml::Table;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use env::Mode;
 pub(crate) use error::{ConfigError, Source};
 pub(crate) use key::Key;
-pub(crate) use model::{AUTO, Model};
+pub(crate) use limits::{Alone, Idempotency, Limits};
+pub(crate) use model::{AUTO, CONFIGURED, Model};
+pub(crate) use money::{BudgetRules, Project, Unpriced};
 pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
 pub(crate) use sections::{
-    Breaker, BudgetRules, Cache, CrossCheck, Limits, Log, LogFormat, OnStream, Retry, Routing,
-    Store, StoreUrl, Timeouts, Unpriced,
+    Breaker, Cache, CrossCheck, Eviction, Log, LogFormat, OnStream, Retry, Routing, Store,
+    StoreUrl, Timeouts,
 };
 pub(crate) use server::{Access, Auth, Server};
 
+use admin::AdminSpec;
 use entries::Entries;
 use error::Faults;
 use key::KeySpec;
+use money::ProjectSpec;
 use nearest::did_you_mean;
 use sections::{CatalogRules, UseBuiltin};
 
@@ -83,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) cache: Cache,
     /// How much at once, and how often.
     pub(crate) limits: Limits,
+    /// Calls that clients may repeat.
+    pub(crate) idempotency: Idempotency,
     /// Time limits.
     pub(crate) timeouts: Timeouts,
     /// Asking the same deployment again.
@@ -101,15 +112,34 @@ pub(crate) struct Config {
     pub(crate) models: Vec<Model>,
     /// Keys of the file; the store may have more.
     pub(crate) keys: Vec<Key>,
+    /// Opens `/admin/v1`.
+    pub(crate) admin: Option<SecretString>,
+    /// Keys that share budgets.
+    pub(crate) projects: Vec<Project>,
     /// What to be when started without a command.
     pub(crate) mode: Mode,
     /// What is not wrong but should be known.
     pub(crate) warnings: Vec<String>,
 }
 
-const SECTIONS: [&str; 14] = [
-    "server", "store", "cache", "limits", "timeouts", "retry", "breaker", "routing", "budget",
-    "log", "catalog", "provider", "model", "key",
+const SECTIONS: [&str; 17] = [
+    "server",
+    "store",
+    "cache",
+    "limits",
+    "idempotency",
+    "timeouts",
+    "retry",
+    "breaker",
+    "routing",
+    "budget",
+    "log",
+    "catalog",
+    "provider",
+    "model",
+    "key",
+    "project",
+    "admin",
 ];
 
 impl Config {
@@ -126,6 +156,8 @@ impl Config {
 
         let rules: CatalogRules = read::section(&mut table, "catalog", faults);
         let key_specs: Vec<KeySpec> = read::list(&mut table, "key", faults);
+        let project_specs: Vec<ProjectSpec> = read::list(&mut table, "project", faults);
+        let admin: AdminSpec = read::section(&mut table, "admin", faults);
         let mut entries = Entries::new(
             read::list(&mut table, "provider", faults),
             read::list(&mut table, "model", faults),
@@ -135,6 +167,7 @@ impl Config {
             store: read::section(&mut table, "store", faults),
             cache: read::section(&mut table, "cache", faults),
             limits: read::section(&mut table, "limits", faults),
+            idempotency: read::section(&mut table, "idempotency", faults),
             timeouts: read::section(&mut table, "timeouts", faults),
             retry: read::section(&mut table, "retry", faults),
             breaker: read::section(&mut table, "breaker", faults),
@@ -145,6 +178,8 @@ impl Config {
             providers: Vec::new(),
             models: Vec::new(),
             keys: Vec::new(),
+            admin: None,
+            projects: Vec::new(),
             warnings,
         };
         read::nothing_left(&table, &SECTIONS, faults);
@@ -160,11 +195,20 @@ impl Config {
             builtin::add(&mut entries, world, faults, &mut config.warnings)?;
         }
         (config.providers, config.models) = entries.resolve(world, faults);
-        config.keys = keys(&key_specs, &entries.names(), world, faults);
+        let zone = &config.budget.tz;
+        config.projects = money::projects(&project_specs, zone, faults);
+        config.keys = keys(&key_specs, &config, &entries.names(), world, faults);
+        config.admin = admin.resolve(&config.keys, world, faults);
         config.check_numbers(faults);
         faults.check()?;
         config.warn();
         Ok(config)
+    }
+
+    /// The model that a deployment was made from.
+    pub(crate) fn model(&self, deployment: &Deployment) -> Option<&Model> {
+        let mut models = self.models.iter();
+        models.find(|model| model.deployment.id == deployment.id)
     }
 
     fn check_numbers(&self, faults: &mut Faults<'_>) {
@@ -182,6 +226,9 @@ impl Config {
         for (path, is_zero) in [
             ("limits.max_attempts", self.limits.max_attempts == 0),
             ("limits.max_in_flight", self.limits.max_in_flight == 0),
+            ("limits.replicas", self.limits.replicas == Some(0)),
+            ("limits.user_rpm", self.limits.user_rpm == Some(0)),
+            ("limits.user_tpm", self.limits.user_tpm == Some(0)),
             ("retry.max_tries", self.retry.max_tries == 0),
             ("breaker.failures", self.breaker.failures == 0),
             ("breaker.window", self.breaker.window == 0),
@@ -225,12 +272,20 @@ impl Config {
             warnings
                 .push("`server.auth` is \"none\": the keys of the file are not asked for".into());
         }
+        if self.store.redis.is_some() && self.limits.replicas.is_none() {
+            warnings.push(
+                "`limits.replicas` is not set: while Redis is away this process takes itself for the only one, and does not \
+                 share its limits; set it to the number of processes"
+                    .into(),
+            );
+        }
         self.warnings = warnings;
     }
 }
 
 fn keys(
     specs: &[KeySpec],
+    config: &Config,
     models: &BTreeSet<&str>,
     world: &World<'_>,
     faults: &mut Faults<'_>,
@@ -247,7 +302,19 @@ fn keys(
                 );
             }
         }
-        let Some(key) = spec.resolve(&path, world, faults) else {
+        if let Some(project) = &spec.project
+            && !config.projects.iter().any(|known| *known.name == **project)
+        {
+            let names = config.projects.iter().map(|project| &*project.name);
+            faults.at(
+                &format!("{path}.project"),
+                format_args!(
+                    "there is no project `{project}`{}",
+                    did_you_mean(project, names)
+                ),
+            );
+        }
+        let Some(key) = spec.resolve(&path, &config.budget.tz, world, faults) else {
             continue;
         };
         if keys.iter().any(|other| other.name == key.name) {

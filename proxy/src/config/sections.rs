@@ -1,22 +1,45 @@
 use std::{path::PathBuf, time::Duration};
 
-use rungs::{
-    catalog::{Money, Tier},
-    store::Budget,
-};
+use rungs::{catalog::Tier, store::redis::RedisUrl};
 use serde::{Deserialize, Deserializer, de};
 
 use super::seconds;
 
-/// `[store]`: where ledger, keys and conversations live.
-#[derive(Debug, Clone, Default, Deserialize)]
+/// `[store]`: where ledger, keys and conversations live, and what processes share.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
     /// The database.
     pub(crate) url: StoreUrl,
-    /// Reserved: a shared hot layer is not in this build.
-    #[serde(rename = "redis", deserialize_with = "no_redis")]
-    _redis: (),
+    /// The hot layer that processes share.
+    #[serde(deserialize_with = "redis_url")]
+    pub(crate) redis: Option<RedisUrl>,
+    /// The longest that a call waits for one of its answers.
+    #[serde(rename = "redis_seconds", deserialize_with = "seconds::some")]
+    pub(crate) redis_patience: Duration,
+    /// Whether it may evict keys.
+    pub(crate) redis_eviction: Eviction,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: StoreUrl::default(),
+            redis: None,
+            redis_patience: Duration::from_millis(25),
+            redis_eviction: Eviction::Refuse,
+        }
+    }
+}
+
+/// What to do with a Redis that evicts keys when it is full, and with them limits and names in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Eviction {
+    /// Do not start.
+    Refuse,
+    /// Use it all the same.
+    Allow,
 }
 
 /// A database.
@@ -45,9 +68,12 @@ impl<'de> Deserialize<'de> for StoreUrl {
             "memory" => Ok(Self::Memory),
             "sqlite" if path == ":memory:" => Ok(Self::Memory),
             "sqlite" if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            "postgres" | "postgresql" | "redis" | "rediss" | "mysql" => Err(de::Error::custom(
-                format!("{scheme} is not in this build; use sqlite:rungs.db or memory:"),
-            )),
+            "redis" | "rediss" => Err(de::Error::custom(format!(
+                "{scheme} keeps no ledger; it goes into `store.redis`"
+            ))),
+            "postgres" | "postgresql" | "mysql" => Err(de::Error::custom(format!(
+                "{scheme} is not in this build; use sqlite:rungs.db or memory:"
+            ))),
             _ => Err(de::Error::custom(
                 "is no store like sqlite:rungs.db or memory:",
             )),
@@ -55,11 +81,9 @@ impl<'de> Deserialize<'de> for StoreUrl {
     }
 }
 
-fn no_redis<'de, D: Deserializer<'de>>(d: D) -> Result<(), D::Error> {
-    de::IgnoredAny::deserialize(d)?;
-    Err(de::Error::custom(
-        "redis is not in this build; remove the line",
-    ))
+fn redis_url<'de, D: Deserializer<'de>>(d: D) -> Result<Option<RedisUrl>, D::Error> {
+    let url = String::deserialize(d)?;
+    url.parse().map(Some).map_err(de::Error::custom)
 }
 
 /// `[cache]`: answers kept in memory.
@@ -81,28 +105,6 @@ impl Default for Cache {
             enabled: true,
             max_bytes: 64 << 20,
             ttl: Duration::from_secs(3600),
-        }
-    }
-}
-
-/// `[limits]`: how much at once, and how often.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Limits {
-    /// Attempts of one call, over retries, fallbacks, climbs and reviewers together.
-    pub(crate) max_attempts: u32,
-    /// Calls at once; more are refused with 503.
-    pub(crate) max_in_flight: usize,
-    /// Answers that are read to their end at once though their client has left.
-    pub(crate) max_drains: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_attempts: 4,
-            max_in_flight: 1024,
-            max_drains: 64,
         }
     }
 }
@@ -250,29 +252,6 @@ impl Default for Routing {
             classifier: true,
         }
     }
-}
-
-/// What a budget says to a model without a price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Unpriced {
-    /// It may not be called: nobody knows what it costs.
-    #[default]
-    Refuse,
-    /// It may be called, and counts nothing.
-    Allow,
-}
-
-/// `[budget]`: money.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct BudgetRules {
-    /// A cap over all keys together.
-    pub(crate) global: Option<Budget>,
-    /// Models without a price.
-    pub(crate) unpriced: Unpriced,
-    /// A call that costs more leaves a warning in the log.
-    pub(crate) alert: Option<Money>,
 }
 
 /// The form of a log line.

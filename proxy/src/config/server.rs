@@ -75,7 +75,7 @@ impl Config {
     ///
     /// Fails, and the gateway must then refuse to start, if it would be open to other computers.
     pub(crate) fn check_bind(&self, has_store_keys: bool) -> Result<Access, ConfigError> {
-        let has_keys = has_store_keys || !self.keys.is_empty();
+        let has_keys = has_store_keys || !self.keys.is_empty() || self.admin.is_some();
         let loopback = self.server.listen.ip().is_loopback();
         match self.server.auth {
             Some(Auth::None) if !loopback => Err(self.refusal(

@@ -13,6 +13,7 @@ use rungs::{
 use tokio::time::Instant;
 
 use crate::{
+    accounts,
     auth::Principal,
     config::AUTO,
     gateway::{Gateway, Live},
@@ -38,6 +39,7 @@ pub(super) struct Wishes {
     pub(super) cache: CacheUse,
     pub(super) user: Option<String>,
     pub(super) conversation: Option<String>,
+    pub(super) idempotency: Option<Arc<str>>,
 }
 
 /// Whether configured fallbacks may answer.
@@ -70,16 +72,23 @@ pub(super) fn admit(
 ) -> Result<Admitted, Error> {
     let targets = resolve(live, principal, model)?;
     let route = hint(live, principal, model, targets, &wishes)?;
+    let accounts = payers(live, principal, wishes.user.as_deref())?;
     let call = Call {
         key: principal.key.clone(),
         user: wishes.user.map(Into::into),
         conversation: wishes.conversation.map(Into::into),
         quality: wishes.quality,
-        accounts: Arc::clone(&principal.accounts),
+        accounts,
+        on_exhaust: principal.on_exhaust,
         limits: RateLimits {
-            requests: principal.rpm,
-            tokens: principal.tpm,
+            requests: principal.rights.rpm,
+            tokens: principal.rights.tpm,
         },
+        user_limits: RateLimits {
+            requests: live.config.limits.user_rpm,
+            tokens: live.config.limits.user_tpm,
+        },
+        idempotency: wishes.idempotency,
         deadline: Some(Instant::now() + live.config.timeouts.total),
         max_attempts: live.config.limits.max_attempts,
         ..Call::new(Arc::clone(&principal.tenant))
@@ -89,6 +98,27 @@ pub(super) fn admit(
         route,
         cache: wishes.cache,
     })
+}
+
+/// The longest name of a user who has an account, in bytes.
+const LONGEST_USER: usize = 256;
+
+/// Who pays: the principal's accounts, and the user's where users have budgets.
+fn payers(
+    live: &Live,
+    principal: &Principal,
+    user: Option<&str>,
+) -> Result<Arc<[Arc<str>]>, Error> {
+    let Some(user) = user.filter(|_| live.users_pay) else {
+        return Ok(Arc::clone(&principal.accounts));
+    };
+    if user.len() > LONGEST_USER {
+        let what = format!("`user` is longer than {LONGEST_USER} bytes");
+        return Err(Error::invalid(what).param("user"));
+    }
+    let user = accounts::of_user(&principal.tenant, user);
+    let own = principal.accounts.iter().cloned();
+    Ok(own.chain([user]).collect())
 }
 
 fn resolve(live: &Live, principal: &Principal, model: &str) -> Result<Targets, Error> {
@@ -119,7 +149,7 @@ fn hint(
     wishes: &Wishes,
 ) -> Result<RouteHint, Error> {
     let routing = &live.config.routing;
-    let ceiling = principal.max_tier.unwrap_or(routing.max_tier);
+    let ceiling = principal.rights.max_tier.unwrap_or(routing.max_tier);
     let too_high = |tier: Tier| {
         Error::new(
             ErrorKind::Forbidden,
@@ -210,6 +240,26 @@ impl Wishes {
             },
             user: None,
             conversation: None,
+            idempotency: idempotency_key(headers)?,
         })
+    }
+}
+
+/// The client's name for the call.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Error> {
+    const NAME: &str = "idempotency-key";
+    const LONGEST: usize = 255;
+    let mut values = headers.get_all(NAME).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Ok(key) if (1..=LONGEST).contains(&key.len()) && values.next().is_none() => {
+            Ok(Some(key.into()))
+        }
+        _ => Err(Error::invalid(format!(
+            "`Idempotency-Key` is one header of 1 to {LONGEST} visible ASCII characters"
+        ))
+        .param(NAME)),
     }
 }

@@ -6,7 +6,7 @@ use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, header};
 use rungs::{Error, ErrorKind};
 
-use super::{OPEN, error::respond};
+use super::{error::respond, grant::Grant};
 use crate::{
     auth::Principal,
     config::Access,
@@ -15,8 +15,6 @@ use crate::{
 
 /// Who a request comes from, as far as can be told without waiting.
 pub(super) enum Caller {
-    /// A probe, which is nobody. It must not depend on a store, not even with a key at hand.
-    Probe,
     /// Somebody.
     Known(Arc<Principal>),
     /// Somebody whose key must be looked up.
@@ -30,9 +28,6 @@ pub(super) enum Caller {
 /// On an open loopback a request needs no key, and one that is not known does no harm: many clients insist on sending something.
 /// A known key is held to what it may do there too.
 pub(super) fn caller(live: &Live, request: &Request) -> Caller {
-    if OPEN.contains(&request.uri().path()) {
-        return Caller::Probe;
-    }
     match credential(request.headers()) {
         Some(credential) => match live.keyring.known(credential) {
             Some(principal) => Caller::Known(principal),
@@ -59,9 +54,22 @@ pub(super) async fn look_up(gateway: &Gateway, credential: &str) -> Result<Arc<P
     }
 }
 
-/// Everything below may rely on a [`Principal`] in the request.
-pub(super) fn let_in(request: &mut Request, principal: Arc<Principal>) {
+/// Everything below may rely on a [`Principal`] in the request, and on what its route grants them.
+pub(super) fn let_in(
+    request: &mut Request,
+    principal: Arc<Principal>,
+    grant: Option<Grant>,
+) -> Result<(), Error> {
+    if let Some(grant) = grant {
+        grant.admits(&principal)?;
+    }
     request.extensions_mut().insert(principal);
+    Ok(())
+}
+
+/// The answer of a route that nobody was given access to.
+pub(super) fn ungranted() -> Response {
+    respond(&Error::new(ErrorKind::Forbidden, "this route is closed"))
 }
 
 /// The answer to who may not come in.

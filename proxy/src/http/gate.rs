@@ -3,30 +3,43 @@
 //! A layer of its own kind and not axum's `from_fn`, because the usual case needs neither waiting nor a box.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use axum::{extract::Request, response::Response};
+use axum::{
+    extract::{MatchedPath, Request},
+    response::Response,
+};
 use futures_util::future::BoxFuture;
 use pin_project::pin_project;
 use tower::{Layer, Service, ServiceExt};
 
 use super::{
-    authenticate::{Caller, caller, let_in, look_up, refusal},
+    authenticate::{Caller, caller, let_in, look_up, refusal, ungranted},
+    grant::Grant,
     guard,
 };
 use crate::gateway::Gateway;
 
+/// Who may call which path.
+pub(super) type Grants = Arc<HashMap<&'static str, Grant>>;
+
 /// Adds [`Gate`] to the routes.
 #[derive(Clone)]
-pub(super) struct GateLayer(pub(super) Gateway);
+pub(super) struct GateLayer {
+    pub(super) gateway: Gateway,
+    pub(super) grants: Grants,
+}
 
 /// The gate before the routes.
 #[derive(Clone)]
 pub(super) struct Gate<S> {
     gateway: Gateway,
+    grants: Grants,
     inner: S,
 }
 
@@ -35,7 +48,8 @@ impl<S> Layer<S> for GateLayer {
 
     fn layer(&self, inner: S) -> Gate<S> {
         Gate {
-            gateway: self.0.clone(),
+            gateway: self.gateway.clone(),
+            grants: self.grants.clone(),
             inner,
         }
     }
@@ -59,23 +73,33 @@ where
         if let Some(response) = guard::refuse(&live, &request) {
             return GateFuture::Refused(Some(response));
         }
+        let path = request.extensions().get::<MatchedPath>();
+        let grant = match path {
+            Some(path) => match self.grants.get(path.as_str()) {
+                Some(grant) => Some(*grant),
+                None => return GateFuture::Refused(Some(ungranted())),
+            },
+            // There is nothing at this path, which is told to those only who may come in at all.
+            None => None,
+        };
+        if grant == Some(Grant::Open) {
+            // A probe must not depend on a store, not even with a key at hand.
+            return GateFuture::Inside(self.inner.call(request));
+        }
         match caller(&live, &request) {
-            Caller::Probe => GateFuture::Inside(self.inner.call(request)),
-            Caller::Known(principal) => {
-                let_in(&mut request, principal);
-                GateFuture::Inside(self.inner.call(request))
-            }
+            Caller::Known(principal) => match let_in(&mut request, principal, grant) {
+                Ok(()) => GateFuture::Inside(self.inner.call(request)),
+                Err(error) => GateFuture::Refused(Some(refusal(&error))),
+            },
             Caller::Refused(error) => GateFuture::Refused(Some(refusal(&error))),
             Caller::LookUp(credential) => {
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
                 let gateway = self.gateway.clone();
                 GateFuture::LookingUp(Box::pin(async move {
-                    match look_up(&gateway, &credential).await {
-                        Ok(principal) => {
-                            let_in(&mut request, principal);
-                            inner.oneshot(request).await
-                        }
+                    let principal = look_up(&gateway, &credential).await;
+                    match principal.and_then(|who| let_in(&mut request, who, grant)) {
+                        Ok(()) => inner.oneshot(request).await,
                         Err(error) => Ok(refusal(&error)),
                     }
                 }))

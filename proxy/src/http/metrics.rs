@@ -59,9 +59,22 @@ fn describe() {
     );
     metrics::describe_counter!("rungs_attempts_total", "Attempts at deployments by status");
     metrics::describe_counter!("rungs_tokens_total", "Tokens by deployment and kind");
+    metrics::describe_gauge!("rungs_redis_up", "Whether Redis answers");
+    metrics::describe_counter!(
+        "rungs_redis_failures_total",
+        "Questions to Redis that were not answered"
+    );
+    metrics::describe_counter!(
+        "rungs_redis_dropped_total",
+        "Things to write to Redis that were too many to wait"
+    );
     metrics::describe_counter!(
         "rungs_cost_nanodollars_total",
         "Cost in nano-dollars (1e-9 USD) by deployment"
+    );
+    metrics::describe_counter!(
+        "rungs_bound_violations_total",
+        "Answers that told more tokens or a higher cost than their request can have, by deployment and kind"
     );
 }
 

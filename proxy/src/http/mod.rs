@@ -1,11 +1,13 @@
 //! The edge ring: one file per route family, and the layers around them.
 
+mod admin;
 mod admission;
 mod authenticate;
 mod body;
 pub(crate) mod decision;
 mod error;
 mod gate;
+mod grant;
 mod guard;
 mod health;
 pub(crate) mod metrics;
@@ -13,14 +15,14 @@ mod models;
 mod openapi;
 mod route;
 
-use std::any::Any;
+use std::{any::Any, sync::Arc};
 
 use axum::{
     Router,
     response::Response,
     routing::{MethodRouter, get, post, post_service},
 };
-use http::{Method, header};
+use http::{HeaderName, Method, header};
 use rungs::{Error, http::OpenAi};
 use tower::ServiceBuilder;
 use tower_http::{
@@ -28,38 +30,61 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
 };
 
-use crate::gateway::Gateway;
+use self::{
+    admin::{budgets, keys},
+    grant::Grant,
+};
+use crate::{gateway::Gateway, keys::Scope};
 
-/// Paths that answer without a key, because probes have none. They tell states, not data.
-pub(crate) const OPEN: [&str; 3] = ["/health", "/live", "/ready"];
+/// A path, who may call it, and what answers there.
+struct Route {
+    path: &'static str,
+    grant: Grant,
+    methods: MethodRouter<Gateway>,
+}
 
 /// Every route there is; `openapi.json` describes each of them.
-fn routes(
-    gateway: &Gateway,
-    recorder: &metrics::Recorder,
-) -> [(&'static str, MethodRouter<Gateway>); 11] {
+fn routes(gateway: &Gateway, recorder: &metrics::Recorder) -> Vec<Route> {
     let live = gateway.live();
     let server = &live.config.server;
     let openai = OpenAi::new(gateway.ring(), admission::Admission::new(gateway.clone()))
         .body_limit(server.body_limit)
         .body_time(server.read_timeout)
         .ping(server.ping);
-    [
-        ("/v1/chat/completions", post_service(openai.clone())),
-        ("/v1/embeddings", post_service(openai)),
-        ("/v1/models", get(models::list)),
-        ("/v1/models/{*id}", get(models::show)),
-        ("/v1/route", post(route::route)),
-        ("/v1/route/explain", post(decision::explain)),
-        ("/openapi.json", get(openapi::document)),
-        (
-            "/metrics",
-            get(metrics::render).with_state(recorder.clone()),
-        ),
-        ("/health", get(health::health)),
-        ("/live", get(health::live)),
-        ("/ready", get(health::ready)),
+    let chat = post_service(openai.clone());
+    let metrics = get(metrics::render).with_state(recorder.clone());
+    let open = |path, methods| Route::new(path, Grant::Open, methods);
+    let user = |path, scope, methods| Route::new(path, Grant::User(scope), methods);
+    let any = |path, scope, methods| Route::new(path, Grant::Any(scope), methods);
+    let admin = |path, methods| Route::new(path, Grant::Admin, methods);
+    vec![
+        user("/v1/chat/completions", Scope::Chat, chat),
+        user("/v1/embeddings", Scope::Embeddings, post_service(openai)),
+        any("/v1/models", Scope::Models, get(models::list)),
+        any("/v1/models/{*id}", Scope::Models, get(models::show)),
+        user("/v1/route", Scope::Route, post(route::route)),
+        user("/v1/route/explain", Scope::Route, post(decision::explain)),
+        any("/openapi.json", Scope::Openapi, get(openapi::document)),
+        any("/metrics", Scope::Metrics, metrics),
+        admin("/admin/v1/keys", get(keys::list).post(keys::create)),
+        admin("/admin/v1/keys/{id}", get(keys::show).patch(keys::patch)),
+        admin("/admin/v1/keys/{id}/rotate", post(keys::rotate)),
+        admin("/admin/v1/keys/{id}/revoke", post(keys::revoke)),
+        admin("/admin/v1/budgets", get(budgets::list)),
+        open("/health", get(health::health)),
+        open("/live", get(health::live)),
+        open("/ready", get(health::ready)),
     ]
+}
+
+impl Route {
+    fn new(path: &'static str, grant: Grant, methods: MethodRouter<Gateway>) -> Self {
+        Self {
+            path,
+            grant,
+            methods,
+        }
+    }
 }
 
 /// All routes, under the edge layers.
@@ -69,12 +94,25 @@ pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router 
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
             .allow_methods([Method::GET, Method::POST])
-            .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+            .allow_headers([
+                header::AUTHORIZATION,
+                header::CONTENT_TYPE,
+                HeaderName::from_static("idempotency-key"),
+            ])
     });
-    let routes = routes(gateway, recorder).into_iter();
+    let routes = routes(gateway, recorder);
+    let grants = routes
+        .iter()
+        .map(|route| (route.path, route.grant))
+        .collect();
+    let gate = gate::GateLayer {
+        gateway: gateway.clone(),
+        grants: Arc::new(grants),
+    };
     routes
-        .fold(Router::new(), |router, (path, methods)| {
-            router.route(path, methods)
+        .into_iter()
+        .fold(Router::new(), |router, route| {
+            router.route(route.path, route.methods)
         })
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::wrong_method)
@@ -85,8 +123,9 @@ pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router 
                 .layer(CatchPanicLayer::custom(panicked))
                 // Answers preflights of the listed origins. None are listed unless the configuration says so: then there is no CORS.
                 .option_layer(cors)
-                // A web page is not a local program, and whoever calls must be somebody: all below may rely on a principal.
-                .layer(gate::GateLayer(gateway.clone())),
+                // A web page is not a local program, whoever calls must be somebody, and no route is open to everybody who is: all
+                // below may rely on a principal that may call it.
+                .layer(gate),
         )
 }
 

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::{
-    admission::{Wishes, admit},
+    admission::{Wishes, admit, idempotency_key},
     body::read_object,
     error::{respond, respond_as},
 };
@@ -36,6 +36,8 @@ struct RouteRequest {
     conversation_id: Option<String>,
     user_id: Option<String>,
     quality_level: Option<Quality>,
+    #[serde(skip)]
+    idempotency: Option<Arc<str>>,
     model: Option<String>,
     #[serde(default)]
     metadata: Metadata,
@@ -109,19 +111,21 @@ pub(super) async fn route(
 }
 
 async fn read(gateway: &Gateway, request: http::Request<Body>) -> Result<RouteRequest, Error> {
-    let (_, body) = read_object(&gateway.live(), request).await?;
+    let (head, body) = read_object(&gateway.live(), request).await?;
     let mut json = serde_json::Deserializer::from_slice(body.as_bytes());
-    let request: RouteRequest = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let wrong = Error::invalid(format!(
-            "the request does not fit `/v1/route`: {}",
-            error.inner()
-        ));
-        match path.as_str() {
-            "." => wrong,
-            _ => wrong.param(path),
-        }
-    })?;
+    let mut request: RouteRequest =
+        serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let path = error.path().to_string();
+            let wrong = Error::invalid(format!(
+                "the request does not fit `/v1/route`: {}",
+                error.inner()
+            ));
+            match path.as_str() {
+                "." => wrong,
+                _ => wrong.param(path),
+            }
+        })?;
+    request.idempotency = idempotency_key(&head.headers)?;
     if request.message.trim().is_empty() {
         return Err(Error::invalid("`message` is empty").param("message"));
     }
@@ -141,6 +145,7 @@ fn admitted(
             .unwrap_or_default(),
         user: request.user_id.clone(),
         conversation: Some(conversation.to_owned()),
+        idempotency: request.idempotency.clone(),
         ..Wishes::default()
     };
     admit(

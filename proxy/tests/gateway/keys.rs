@@ -118,8 +118,8 @@ async fn a_key_is_made_used_listed_and_taken_back() {
     assert_eq!(gateway.ask(&chat("m", "q")).await.status, 401);
 
     // No file has the secret in it.
-    for file in std::fs::read_dir(&gateway.folder).unwrap() {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+    for file in files(&gateway.folder) {
+        let bytes = std::fs::read(file).unwrap();
         assert!(
             !bytes
                 .windows(32)
@@ -211,4 +211,144 @@ async fn r01_a_new_key_is_held_to_its_budget_from_the_first_burst_on() {
         answered += usize::from(status == 200);
     }
     assert_eq!(answered, 1);
+}
+
+#[tokio::test]
+async fn the_command_knows_every_verb_and_option() {
+    let (_, _upstream, gateway) = gateway().await;
+    let (parent, _) = create(
+        &gateway,
+        &[
+            "top",
+            "--tenant",
+            "a",
+            "--budget",
+            "5/day",
+            "--budget",
+            "20/week@sun",
+            "--budget",
+            "50/month@15 Europe/Berlin",
+            "--budget",
+            "500/total",
+            "--tz",
+            "Asia/Tokyo",
+            "--rpm",
+            "60",
+            "--tpm",
+            "100000",
+            "--models",
+            "m,dear",
+            "--max-tier",
+            "L1",
+            "--routes",
+            "chat,models",
+            "--expires",
+            "30d",
+            "--warn-at",
+            "80",
+            "--on-exhaust",
+            "refuse",
+            "--on-store-down",
+            "open",
+        ],
+    );
+    let (child, secret) = create(
+        &gateway,
+        &[
+            "child", "--parent", &parent, "--models", "m", "--budget", "0.01/day",
+        ],
+    );
+    let show = |id: &str| -> Value {
+        serde_json::from_str(&gateway.rungs(&["keys", "show", id])).unwrap()
+    };
+    let top = show(&parent);
+    let budgets: Vec<_> = top["budgets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|b| b["budget"].clone())
+        .collect();
+    assert_eq!(
+        budgets,
+        [
+            "5/day Asia/Tokyo",
+            "20/week@sun Asia/Tokyo",
+            "50/month@15 Europe/Berlin",
+            "500/total"
+        ]
+    );
+    assert_eq!(
+        json!([
+            top["models"],
+            top["max_tier"],
+            top["routes"],
+            top["warn_at"],
+            top["on_exhaust"],
+            top["on_store_down"]
+        ]),
+        json!([
+            ["m", "dear"],
+            "L1",
+            ["chat", "models"],
+            80,
+            "refuse",
+            "open"
+        ])
+    );
+    assert!(top["expires"].is_string() && top["parent"].is_null());
+    assert_eq!(show(&child)["parent"], *parent);
+    let listed = list(&gateway);
+    let budget = &listed.iter().find(|key| key["id"] == *child).unwrap()["budgets"][0];
+    assert_eq!(
+        json!([budget["limit"], budget["posted"], budget["reserved"]]),
+        json!(["0.01", "0", "0"])
+    );
+
+    for (args, why) in [
+        (
+            &["--parent", &parent, "--max-tier", "L2"][..],
+            "reaches no higher",
+        ),
+        (&["--parent", "nobody"], "no such key"),
+        (&["--project", "none"], "no project"),
+        (&["--budget", "1/hour"], "windows are"),
+        (&["--budget", "1/day", "--budget", "2/day"], "two budgets"),
+        (&["--routes", "admin"], "none of the routes"),
+        (&["--expires", "yesterday"], "neither"),
+        (&["--tz", "Mars/Olympus"], "no time zone"),
+        (&["--on-exhaust", "explode"], "unknown variant"),
+    ] {
+        let args = [&["keys", "create", "--name", "n"], args].concat();
+        let (status, out, err) = run(&gateway.folder, &args);
+        assert!(
+            !status.success() && err.contains(why) && out.is_empty(),
+            "{args:?}: {err}"
+        );
+    }
+    assert_eq!(list(&gateway).len(), 2, "what was refused was not made");
+
+    let rotated = gateway.rungs(&["keys", "rotate", &child, "--grace", "1h", "--json"]);
+    let rotated: Value = serde_json::from_str(&rotated).unwrap();
+    let fresh = rotated["key"].as_str().unwrap().to_owned();
+    let gateway = gateway.with_key(&secret);
+    assert_eq!(gateway.ask(&chat("m", "q")).await.status, 200, "grace");
+    let gateway = gateway.with_key(&fresh);
+    assert_eq!(gateway.ask(&chat("m", "q")).await.status, 200);
+    gateway.rungs(&["keys", "revoke", &parent]);
+    assert!(
+        list(&gateway).iter().all(|key| key["revoked"] == true),
+        "all of the family"
+    );
+}
+
+/// All files in a folder and the folders in it.
+fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => files(&path),
+            false => vec![path],
+        })
+        .collect()
 }

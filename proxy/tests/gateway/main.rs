@@ -10,17 +10,21 @@
 )]
 
 mod access;
+mod admin;
 mod attempts;
 mod config;
 mod demo;
 mod departure;
 mod facts;
 mod failover;
+mod idempotency;
 mod idle;
 mod input;
 mod keys;
 mod limits;
 mod prices;
+mod rates;
+mod redis;
 mod shutdown;
 mod statuses;
 mod streams;

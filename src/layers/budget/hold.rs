@@ -4,7 +4,7 @@ use super::{BudgetLayer, Unpriced};
 use crate::{
     catalog::{Deployment, Money},
     error::{Error, ErrorKind},
-    model::{ModelRequest, Outcome, Tap, TokenBound},
+    model::{Charge, Ending, ModelRequest, Outcome, Tap, TokenBound, Usage},
     store::Reservation,
 };
 
@@ -12,6 +12,15 @@ use crate::{
 pub(super) struct Hold {
     reservation: Reservation,
     deployment: Arc<Deployment>,
+    /// `None` where no price makes it matter.
+    bound: Option<TokenBound>,
+}
+
+/// The most that an attempt can cost, and what bounds it.
+#[derive(Clone, Copy)]
+pub(super) struct WorstCase {
+    cost: Money,
+    bound: Option<TokenBound>,
 }
 
 impl Hold {
@@ -19,7 +28,7 @@ impl Hold {
     pub(super) fn worst_case(
         request: &ModelRequest,
         terms: &BudgetLayer,
-    ) -> Result<Option<Money>, Error> {
+    ) -> Result<Option<WorstCase>, Error> {
         let BudgetLayer {
             deployment,
             book,
@@ -32,62 +41,76 @@ impl Hold {
         {
             return Ok(None);
         }
-        match (deployment.price, unpriced) {
-            (Some(price), _) if price.is_free() => Ok(Some(Money::ZERO)),
-            (Some(_), _) => Ok(Some(TokenBound::of(request, deployment)?.cost(deployment))),
-            (None, Unpriced::Allow) => Ok(Some(Money::ZERO)),
-            (None, Unpriced::Refuse) => Err(Error::new(
-                ErrorKind::Budget,
-                format!(
-                    "the model `{}` has no price, so no budget can pay for it; give it a price (0 if it is free)",
-                    deployment.model
-                ),
-            )),
-        }
+        let bound = match deployment.price {
+            Some(price) if !price.is_free() => Some(TokenBound::of(request, deployment)?),
+            _ => None,
+        };
+        let cost = match (bound, deployment.price, unpriced) {
+            (Some(bound), ..) => bound
+                .cost(deployment)
+                .ok_or_else(|| no_price(deployment, " for that `service_tier`"))?,
+            (None, Some(_), _) | (None, None, Unpriced::Allow) => Money::ZERO,
+            (None, None, Unpriced::Refuse) => return Err(no_price(deployment, "")),
+        };
+        Ok(Some(WorstCase { cost, bound }))
     }
 
     /// Reserves `worst_case` at once.
     pub(super) fn take(
         request: &ModelRequest,
         terms: &BudgetLayer,
-        worst_case: Money,
+        worst_case: WorstCase,
     ) -> Result<Self, Error> {
         let (book, accounts) = (Arc::clone(&terms.book), Arc::clone(&request.ctx.accounts));
-        let reservation = Reservation::hold(book, accounts, worst_case)?;
-        Ok(Self::of(reservation, terms))
+        let reservation = Reservation::hold(book, accounts, worst_case.cost)?;
+        Ok(Self::of(reservation, terms, worst_case))
     }
 
     /// Reserves it as soon as there is money, or not; `None` if there is nothing to wait for.
     pub(super) async fn wait(
         accounts: Arc<[Arc<str>]>,
         terms: BudgetLayer,
-        worst_case: Money,
+        worst_case: WorstCase,
     ) -> Option<Result<Self, Error>> {
-        let reservation = Reservation::wait(Arc::clone(&terms.book), accounts, worst_case).await?;
-        Some(reservation.map(|reservation| Self::of(reservation, &terms)))
+        let book = Arc::clone(&terms.book);
+        let reservation = Reservation::wait(book, accounts, worst_case.cost).await?;
+        Some(reservation.map(|reservation| Self::of(reservation, &terms, worst_case)))
     }
 
-    fn of(reservation: Reservation, terms: &BudgetLayer) -> Self {
+    fn of(reservation: Reservation, terms: &BudgetLayer, worst_case: WorstCase) -> Self {
         Self {
             reservation,
             deployment: Arc::clone(&terms.deployment),
+            bound: worst_case.bound,
         }
     }
 
     /// The attempt failed before its answer began.
     pub(super) fn failed(self, error: &Error) {
-        if error.is_unbilled() {
-            self.reservation.release();
-        }
+        self.settle(Ending::Unanswered(error));
+    }
+
+    fn settle(self, ending: Ending<'_>) {
+        let charge = Charge::of(&self.deployment, self.bound, ending, Usage::default());
+        self.reservation.settle(charge.cost);
     }
 }
 
 impl Tap for Hold {
     fn on_end(self: Box<Self>, outcome: Outcome<'_>) {
-        if let Outcome::Complete(end) = outcome
-            && let (Some(usage), Some(price)) = (end.usage, &self.deployment.price)
-        {
-            self.reservation.settle(usage.cost(price));
-        }
+        self.settle(match outcome {
+            Outcome::Complete(end) => Ending::Complete(end),
+            Outcome::Failed(_) | Outcome::Cut => Ending::Partial,
+        });
     }
+}
+
+fn no_price(deployment: &Deployment, service: &str) -> Error {
+    Error::new(
+        ErrorKind::Budget,
+        format!(
+            "the model `{}` has no price{service}, so no budget can pay for it; give it a price (0 if it is free)",
+            deployment.model
+        ),
+    )
 }

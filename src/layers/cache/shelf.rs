@@ -1,7 +1,4 @@
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::stream;
 use tokio::time::Instant;
@@ -11,9 +8,9 @@ use super::{
     tap::{CacheTap, Question, worth_keeping},
 };
 use crate::{
-    catalog::{Deployment, Money, Targets},
+    catalog::{Deployment, Targets},
     model::{CacheStatus, Frame, ModelBody, ModelRequest, ModelResponse, ResponseMeta},
-    store::{CacheEntry, CacheKey, CacheStore, CostSource, Ledger, LedgerRow, RowStatus},
+    store::{CacheEntry, CacheKey, CacheStore, Ledger, LedgerRow},
 };
 
 /// Where answers are kept and found, and where it is written down that one was.
@@ -73,31 +70,9 @@ impl Shelf {
 
     /// Writes down a call that needed no attempt of its own.
     pub(super) fn record(&self, request: &ModelRequest, deployment: &Deployment, waited: Duration) {
-        let Some(ledger) = &self.ledger else { return };
-        let ctx = &request.ctx;
-        let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
-        let now = SystemTime::now();
-        ledger.record(LedgerRow {
-            request: ctx.id.clone(),
-            attempt: 0,
-            tenant: ctx.tenant.clone(),
-            key: ctx.key.clone(),
-            user: ctx.user.clone(),
-            conversation: ctx.conversation.clone(),
-            op: request.op,
-            deployment: deployment.id.clone(),
-            tier: deployment.tier,
-            status: RowStatus::CacheHit,
-            usage: None,
-            cost: Money::ZERO,
-            source: CostSource::Nothing,
-            price_version: None,
-            clamped: false,
-            accounts: Arc::clone(&ctx.accounts),
-            started: now.checked_sub(waited).unwrap_or(now),
-            first_frame_ms: Some(waited_ms),
-            total_ms: waited_ms,
-        });
+        if let Some(ledger) = &self.ledger {
+            ledger.record(LedgerRow::without_attempt(request, deployment, waited));
+        }
     }
 }
 

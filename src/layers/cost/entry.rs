@@ -5,10 +5,10 @@ use tokio::time::Instant;
 
 use super::meters::Meters;
 use crate::{
-    catalog::{Deployment, Money},
+    catalog::Deployment,
     error::{Error, ErrorKind},
-    model::{ModelRequest, Outcome, Tap, TokenBound, Usage},
-    store::{CostSource, Ledger, LedgerRow, RowStatus},
+    model::{Charge, Ending, ModelRequest, Outcome, Tap, TokenBound, Usage},
+    store::{Intent, Ledger, LedgerRow, RowStatus},
 };
 
 /// A row in the making. It is written exactly once: by the end of the answer, by an error, or by being dropped.
@@ -18,12 +18,13 @@ struct Open {
     ledger: Arc<dyn Ledger>,
     deployment: Arc<Deployment>,
     meters: Arc<Meters>,
-    /// Kept for the bound, which only an attempt of unknown usage needs.
     request: ModelRequest,
     frames: u64,
     started: SystemTime,
     clock: Instant,
     first_frame_ms: Option<u32>,
+    /// Unless it costs nothing.
+    intent: Intent,
 }
 
 impl Entry {
@@ -33,7 +34,7 @@ impl Entry {
         ledger: Arc<dyn Ledger>,
         meters: Arc<Meters>,
     ) -> Self {
-        Self(Some(Open {
+        let mut open = Open {
             request: request.clone(),
             ledger,
             meters,
@@ -42,7 +43,13 @@ impl Entry {
             started: SystemTime::now(),
             clock: Instant::now(),
             first_frame_ms: None,
-        }))
+            intent: Intent::default(),
+        };
+        if !open.deployment.is_free() {
+            let interrupted = open.row(RowStatus::Interrupted, &open.charge(Ending::Partial));
+            open.intent = open.ledger.begin(&interrupted);
+        }
+        Self(Some(open))
     }
 
     pub(super) fn first_frame(&mut self) {
@@ -54,7 +61,7 @@ impl Entry {
     /// The attempt failed before its answer began.
     pub(super) fn failed(mut self, error: &Error) {
         if let Some(open) = self.0.take() {
-            open.fail(error);
+            open.close(status(error), Ending::Unanswered(error));
         }
     }
 }
@@ -69,12 +76,9 @@ impl Tap for Entry {
     fn on_end(mut self: Box<Self>, outcome: Outcome<'_>) {
         let Some(open) = self.0.take() else { return };
         match outcome {
-            Outcome::Complete(end) => match end.usage {
-                Some(usage) => open.close(RowStatus::Ok, Some(usage), CostSource::Computed),
-                None => open.close_unknown(RowStatus::Ok),
-            },
-            Outcome::Failed(error) => open.fail(error),
-            Outcome::Cut => open.close_unknown(RowStatus::Cancelled),
+            Outcome::Complete(end) => open.close(RowStatus::Ok, Ending::Complete(end)),
+            Outcome::Failed(error) => open.close(status(error), Ending::Partial),
+            Outcome::Cut => open.close(RowStatus::Cancelled, Ending::Partial),
         }
     }
 }
@@ -82,85 +86,77 @@ impl Tap for Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(open) = self.0.take() {
-            open.close_unknown(RowStatus::Cancelled);
+            open.close(RowStatus::Cancelled, Ending::Partial);
         }
     }
 }
 
+fn status(error: &Error) -> RowStatus {
+    match error.kind() {
+        ErrorKind::Cut => RowStatus::Truncated,
+        kind => RowStatus::Failed(kind),
+    }
+}
+
 impl Open {
-    fn fail(self, error: &Error) {
-        let status = match error.kind() {
-            ErrorKind::Cut => RowStatus::Truncated,
-            kind => RowStatus::Failed(kind),
-        };
-        if self.frames == 0 && error.is_unbilled() {
-            self.close(status, None, CostSource::Nothing);
-        } else {
-            self.close_unknown(status);
+    fn close(mut self, status: RowStatus, ending: Ending<'_>) {
+        let charge = self.charge(ending);
+        let ctx = &self.request.ctx;
+        ctx.charge(charge.cost);
+        self.meters.count(status, &charge);
+        if let (Some(violation), Ending::Complete(end)) = (charge.violation, ending) {
+            tracing::warn!(
+                request = &*ctx.id,
+                deployment = %self.deployment.id,
+                what = violation.as_str(),
+                usage = ?end.usage,
+                reported_cost = ?end.reported_cost,
+                charged = %charge.cost,
+                "a provider told more than the request can have used"
+            );
         }
+        let row = self.row(status, &charge);
+        let intent = std::mem::take(&mut self.intent);
+        self.ledger.end(intent, row);
     }
 
-    /// The tokens are not known: the row shows an estimate, and the cost is the most that it can be.
-    fn close_unknown(self, status: RowStatus) {
-        let estimate = Usage::new(self.prompt_bytes().div_ceil(4), self.frames);
-        let source = match self.deployment.is_free() {
-            true => CostSource::Nothing,
-            false => CostSource::Unknown,
-        };
-        self.close(status, Some(estimate), source);
+    fn charge(&self, ending: Ending<'_>) -> Charge {
+        let bound = TokenBound::of(&self.request, &self.deployment).ok();
+        Charge::of(&self.deployment, bound, ending, self.seen())
     }
 
-    fn close(self, status: RowStatus, usage: Option<Usage>, source: CostSource) {
-        let cost = match (source, usage, &self.deployment.price) {
-            (CostSource::Computed, Some(usage), Some(price)) => usage.cost(price),
-            (CostSource::Unknown, Some(usage), Some(price)) => {
-                self.bound().cost(&self.deployment).max(usage.cost(price))
-            }
-            _ => Money::ZERO,
-        };
+    fn row(&self, status: RowStatus, charge: &Charge) -> LedgerRow {
+        let deployment = &self.deployment;
         let ModelRequest {
             ctx, op, attempt, ..
         } = &self.request;
-        ctx.charge(cost);
-        let source = match (source, self.deployment.price) {
-            (CostSource::Computed, None) => CostSource::Unknown,
-            (source, _) => source,
-        };
-        self.meters.count(status, usage, cost);
-        self.ledger.record(LedgerRow {
+        LedgerRow {
             request: ctx.id.clone(),
             attempt: *attempt,
             tenant: ctx.tenant.clone(),
+            accounts: ctx.accounts.clone(),
             key: ctx.key.clone(),
             user: ctx.user.clone(),
             conversation: ctx.conversation.clone(),
             op: *op,
-            deployment: self.deployment.id.clone(),
-            tier: self.deployment.tier,
+            deployment: deployment.id.clone(),
+            tier: deployment.tier,
             status,
-            usage,
-            cost,
-            source,
-            price_version: None,
-            clamped: false,
-            accounts: Arc::clone(&ctx.accounts),
+            usage: charge.usage,
+            cost: charge.cost,
+            source: charge.source,
+            price_version: deployment.price_version.clone(),
+            clamped: charge.is_clamped(),
             started: self.started,
             first_frame_ms: self.first_frame_ms,
             total_ms: self.elapsed_ms(),
-        });
+        }
     }
 
-    fn prompt_bytes(&self) -> u64 {
-        self.request.body.as_bytes().len() as u64
-    }
-
-    /// Where nothing bounds the output no budget let this attempt pass; only what was seen can be charged.
-    fn bound(&self) -> TokenBound {
-        let unbounded = TokenBound {
-            input: 0,
-            output: 0,
-        };
-        TokenBound::of(&self.request, &self.deployment).unwrap_or(unbounded)
+    /// What can be told of the tokens without the provider: about four bytes each, and one a frame.
+    fn seen(&self) -> Usage {
+        let prompt = self.request.body.as_bytes().len() as u64;
+        Usage::new(prompt.div_ceil(4), self.frames)
     }
 
     fn elapsed_ms(&self) -> u32 {

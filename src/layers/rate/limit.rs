@@ -3,14 +3,16 @@ use std::sync::Arc;
 use super::RateKey;
 use crate::{
     error::{Error, ErrorKind},
-    model::{Call, ModelRequest, Usage},
-    store::{Quota, RateDecision, RateStore},
+    model::{Call, LimitFacts, ModelRequest, RateLimits, Usage},
+    store::{Alone, Quota, RateStore, Standing, Take},
 };
 
-/// One of the two limits of a layer.
+/// One limit of a layer.
 #[derive(Debug, Clone)]
 pub(super) struct Limit {
-    unit: Unit,
+    pub(super) unit: Unit,
+    pub(super) key: RateKey,
+    pub(super) alone: Alone,
     quota: Source,
     /// What is limited, for people.
     whose: Arc<str>,
@@ -26,77 +28,129 @@ pub(super) enum Unit {
 }
 
 /// Where a quota comes from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
+    /// It is the same for every call.
     Set(Quota),
-    Call,
+    /// The call brings its key's along.
+    Key,
+    /// The call brings its end user's along.
+    User,
 }
 
 impl Limit {
-    /// A quota that is the same for every call.
     pub(super) fn set(name: &str, unit: Unit, quota: Quota) -> Self {
         Self {
             unit,
+            key: RateKey::Fixed,
+            alone: Alone::default(),
             quota: Source::Set(quota),
             whose: format!("`{name}`").into(),
             prefix: format!("{}/{name}", unit.as_str()).into(),
         }
     }
 
-    /// The quota that a call brings along.
-    pub(super) fn of_call(unit: Unit) -> Self {
+    pub(super) fn of_key(unit: Unit) -> Self {
+        Self::of_call(unit, Source::Key, RateKey::Key, "this API key")
+    }
+
+    pub(super) fn of_user(unit: Unit) -> Self {
+        Self::of_call(unit, Source::User, RateKey::User, "this user")
+    }
+
+    fn of_call(unit: Unit, quota: Source, key: RateKey, whose: &str) -> Self {
         Self {
             unit,
-            quota: Source::Call,
-            whose: "this API key".into(),
+            key,
+            alone: Alone::default(),
+            quota,
+            whose: whose.into(),
             prefix: format!("{}/caller", unit.as_str()).into(),
         }
     }
 
     /// The quota for `call`, if it has one.
     pub(super) fn quota(&self, call: &Call) -> Option<Quota> {
-        match (self.quota, self.unit) {
-            (Source::Set(quota), _) => Some(quota),
-            (Source::Call, Unit::Requests) => call.limits.requests.map(Quota::per_minute),
-            (Source::Call, Unit::Tokens) => call.limits.tokens.map(Quota::per_minute),
+        let of = |limits: &RateLimits| match self.unit {
+            Unit::Requests => limits.requests,
+            Unit::Tokens => limits.tokens,
+        };
+        match self.quota {
+            Source::Set(quota) => Some(quota),
+            Source::Key => of(&call.limits).map(Quota::per_minute),
+            // Users that the client does not name are nobody's: together they have the key's limits.
+            Source::User if call.user.is_none() => None,
+            Source::User => of(&call.user_limits).map(Quota::per_minute),
         }
     }
 
-    /// Takes what `request` needs, at most the whole quota; nothing if there is no quota.
-    pub(super) async fn take(
-        &self,
-        store: &Arc<dyn RateStore>,
-        key: RateKey,
-        request: &ModelRequest,
-    ) -> Result<Option<Taken>, Error> {
-        let Some(quota) = self.quota(&request.ctx) else {
-            return Ok(None);
-        };
-        let name = key.name(&self.prefix, &request.ctx);
+    /// Whether the caller is told how it stands.
+    pub(super) fn is_the_callers(&self) -> bool {
+        !matches!(self.quota, Source::Set(_))
+    }
+
+    /// What `request` needs of it; nothing if there is no quota.
+    pub(super) fn need(&self, request: &ModelRequest) -> Option<Need<'_>> {
+        let quota = self.quota(&request.ctx)?;
         let units = match self.unit {
             Unit::Requests => 1,
             Unit::Tokens => estimate(request),
         };
-        let units = units.min(quota.limit);
-        // A quota of nothing admits nothing, not even nothing.
-        let asked = units.max(u64::from(quota.limit == 0));
-        match store.take(&name, quota, asked).await? {
-            RateDecision::Taken { .. } => Ok(Some(Taken {
-                store: Arc::clone(store),
-                name,
-                quota,
-                units,
-            })),
-            RateDecision::Refused { retry_after } => {
-                let message = format!(
-                    "the limit of {} {} per {} s of {} is reached",
-                    quota.limit,
-                    self.unit.as_str(),
-                    quota.period.as_secs_f32(),
-                    self.whose,
-                );
-                Err(Error::new(ErrorKind::RateLimited, message).retry_after(retry_after))
-            }
+        Some(Need {
+            limit: self,
+            name: self.key.name(&self.prefix, &request.ctx),
+            quota,
+            units: units.min(quota.limit),
+        })
+    }
+}
+
+/// What a request needs of one limit.
+pub(super) struct Need<'a> {
+    pub(super) limit: &'a Limit,
+    name: Arc<str>,
+    quota: Quota,
+    /// At most the whole quota.
+    units: u64,
+}
+
+impl Need<'_> {
+    pub(super) fn take(&self) -> Take<'_> {
+        Take {
+            name: &self.name,
+            quota: self.quota,
+            // A quota of nothing admits nothing, not even nothing.
+            units: self.units.max(u64::from(self.quota.limit == 0)),
+            alone: self.limit.alone,
+        }
+    }
+
+    pub(super) fn refusal(&self) -> Error {
+        let message = format!(
+            "the limit of {} {} per {} s of {} is reached",
+            self.quota.limit,
+            self.limit.unit.as_str(),
+            self.quota.period.as_secs_f32(),
+            self.limit.whose,
+        );
+        Error::new(ErrorKind::RateLimited, message)
+    }
+
+    pub(super) fn facts(&self, standing: Standing) -> LimitFacts {
+        LimitFacts {
+            limit: self.quota.limit,
+            remaining: standing.remaining,
+            reset: standing.reset,
+        }
+    }
+
+    pub(super) fn taken(self, store: &Arc<dyn RateStore>) -> Taken {
+        Taken {
+            unit: self.limit.unit,
+            store: Arc::clone(store),
+            name: self.name,
+            quota: self.quota,
+            units: self.units,
         }
     }
 }
@@ -112,6 +166,7 @@ impl Unit {
 
 /// Units that were taken. They stay taken unless they are corrected.
 pub(super) struct Taken {
+    pub(super) unit: Unit,
     store: Arc<dyn RateStore>,
     name: Arc<str>,
     quota: Quota,
@@ -120,7 +175,7 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Corrects them to what was really used.
-    pub(super) fn correct(self, used: u64) {
+    pub(super) fn correct(&self, used: u64) {
         let wide = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
         let delta = wide(used) - wide(self.units);
         if delta != 0 {

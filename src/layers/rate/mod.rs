@@ -21,7 +21,9 @@
 //! # Where it goes in a stack
 //! For a provider's limits: in the attempt ring below the retry, which waits if the wait is short, and above the money, so that a
 //! refusal leaves no reservation and no ledger row. For limits of a caller ([`RateLayer::per_call`]), a user or a tenant
-//! ([`RateKey`]): in the call ring.
+//! ([`RateKey`]): in the call ring. Several limits that a call is under at one point belong into one layer
+//! ([`RateLayer::and`]): it takes from all of them, or from none. How a caller's limits stand is written into the
+//! [context](crate::model::CallContext::rates) of the call.
 //!
 //! # Streams
 //! Tokens are estimated before a call: a quarter of the body's bytes, plus `max_completion_tokens` or `max_tokens` if the request has
@@ -33,7 +35,7 @@
 //! [`ErrorKind::RateLimited`](crate::ErrorKind::RateLimited) with the time to wait, naming the limit. The store's own errors pass.
 //!
 //! # Cost of the layer
-//! One allocation for the future, and one question to the store per limit that the call is under.
+//! One allocation for the future, and one question to the store for all limits together.
 
 mod key;
 mod layer;

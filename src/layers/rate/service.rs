@@ -4,16 +4,18 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use smallvec::SmallVec;
 use tower_service::Service;
 
 use super::{
     RateLayer,
-    limit::{Limit, Taken},
+    limit::{Need, Taken, Unit},
     tap::RateTap,
 };
 use crate::{
     error::{Error, ErrorKind},
-    model::{ModelRequest, ModelResponse, ModelService},
+    model::{CallContext, ModelRequest, ModelResponse, ModelService},
+    store::{RateDecision, Standing, Take},
 };
 
 /// The service of [`RateLayer`].
@@ -49,17 +51,17 @@ impl<S: ModelService> Service<ModelRequest> for Rate<S> {
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let limits = Arc::clone(&self.limits);
         Box::pin(async move {
-            let (one, tokens) = limits.admit(&request).await?;
+            let Admission { requests, tokens } = limits.admit(&request).await?;
             match inner.call(request).await {
                 Ok(answer) => Ok(ModelResponse {
                     meta: answer.meta,
-                    body: match tokens {
-                        Some(tokens) => answer.body.tap(RateTap(tokens)),
-                        None => answer.body,
+                    body: match tokens.is_empty() {
+                        true => answer.body,
+                        false => answer.body.tap(RateTap(tokens)),
                     },
                 }),
                 Err(error) => {
-                    give_back(&error, one, tokens);
+                    give_back(&error, &requests, &tokens);
                     Err(error)
                 }
             }
@@ -67,37 +69,71 @@ impl<S: ModelService> Service<ModelRequest> for Rate<S> {
     }
 }
 
+/// What a call has taken.
+#[derive(Default)]
+struct Admission {
+    requests: SmallVec<[Taken; 2]>,
+    tokens: SmallVec<[Taken; 2]>,
+}
+
 impl RateLayer {
-    /// Takes what `request` needs of both limits, or of none.
-    async fn admit(&self, request: &ModelRequest) -> Result<(Option<Taken>, Option<Taken>), Error> {
-        let take = async |limit: &Option<Limit>| match limit {
-            Some(limit) => limit.take(&self.store, self.key, request).await,
-            None => Ok(None),
+    /// Takes what `request` needs of every limit, or of none, and tells the call how its caller's limits stand.
+    async fn admit(&self, request: &ModelRequest) -> Result<Admission, Error> {
+        let needs: SmallVec<[Need<'_>; 4]> = self
+            .limits
+            .iter()
+            .filter_map(|limit| limit.need(request))
+            .collect();
+        let decision = {
+            let takes: SmallVec<[Take<'_>; 4]> = needs.iter().map(Need::take).collect();
+            self.store.take(&takes).await?
         };
-        let one = take(&self.requests).await?;
-        match take(&self.tokens).await {
-            Ok(tokens) => Ok((one, tokens)),
-            Err(refused) => {
-                correct(one, 0);
-                Err(refused)
+        let (RateDecision::Taken(standings) | RateDecision::Refused { standings, .. }) = &decision;
+        tell(&request.ctx, &needs, standings);
+        if let RateDecision::Refused {
+            limit, retry_after, ..
+        } = decision
+        {
+            let refusal = needs.get(limit).map_or_else(nameless, Need::refusal);
+            return Err(refusal.retry_after(retry_after));
+        }
+        let mut admission = Admission::default();
+        for need in needs {
+            let taken = need.taken(&self.store);
+            match taken.unit {
+                Unit::Requests => admission.requests.push(taken),
+                Unit::Tokens => admission.tokens.push(taken),
             }
         }
+        Ok(admission)
     }
+}
+
+fn tell(ctx: &CallContext, needs: &[Need<'_>], standings: &[Standing]) {
+    let mut facts = ctx.rates();
+    for (need, standing) in needs.iter().zip(standings) {
+        if need.limit.is_the_callers() {
+            let facts = match need.limit.unit {
+                Unit::Requests => &mut facts.requests,
+                Unit::Tokens => &mut facts.tokens,
+            };
+            *facts = Some(need.facts(*standing).tighter(*facts));
+        }
+    }
+    ctx.set_rates(facts);
+}
+
+fn nameless() -> Error {
+    Error::new(ErrorKind::RateLimited, "a rate limit is reached")
 }
 
 /// An error before the first frame has used no tokens, unless it only tells that we did not wait for them.
-fn give_back(error: &Error, one: Option<Taken>, tokens: Option<Taken>) {
+fn give_back(error: &Error, requests: &[Taken], tokens: &[Taken]) {
     if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Cut) {
         return;
     }
-    correct(tokens, 0);
+    tokens.iter().for_each(|taken| taken.correct(0));
     if !error.is_upstream() {
-        correct(one, 0);
-    }
-}
-
-fn correct(taken: Option<Taken>, used: u64) {
-    if let Some(taken) = taken {
-        taken.correct(used);
+        requests.iter().for_each(|taken| taken.correct(0));
     }
 }

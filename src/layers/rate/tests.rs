@@ -11,8 +11,8 @@ use super::*;
 use crate::{
     catalog::Deployment,
     error::{Error, ErrorKind},
-    model::{Call, CallContext, ModelRequest, RateLimits, Usage},
-    store::{Quota, RateDecision, RateStore, StoreFuture},
+    model::{Call, CallContext, LimitFacts, ModelRequest, RateLimits, Usage},
+    store::{Quota, RateDecision, RateStore, Standing, StoreFuture, Take},
     testing::{Reply, Scripted, ask, ask_stream, chat, layer_contract},
 };
 
@@ -36,28 +36,35 @@ impl Counted {
 }
 
 impl RateStore for Counted {
-    fn take<'a>(
-        &'a self,
-        name: &'a str,
-        quota: Quota,
-        units: u64,
-    ) -> StoreFuture<'a, RateDecision> {
+    fn take<'a>(&'a self, takes: &'a [Take<'a>]) -> StoreFuture<'a, RateDecision> {
         if self.broken {
             let error = Error::new(ErrorKind::Unavailable, "the rate store is away");
             return Box::pin(ready(Err(error)));
         }
+        let wide = |units: u64| i64::try_from(units).unwrap();
         let mut used = self.used.lock().unwrap();
-        let used = used.entry(name.into()).or_default();
-        let free = i64::try_from(quota.limit).unwrap() - *used;
-        let decision = if i64::try_from(units).unwrap() > free {
-            RateDecision::Refused {
-                retry_after: quota.period,
-            }
-        } else {
-            *used += i64::try_from(units).unwrap();
-            RateDecision::Taken { remaining: 0 }
+        let free = |used: &HashMap<String, i64>, take: &Take<'_>| {
+            wide(take.quota.limit) - used.get(take.name).unwrap_or(&0)
         };
-        Box::pin(ready(Ok(decision)))
+        let refused = takes.iter().position(|t| wide(t.units) > free(&used, t));
+        if refused.is_none() {
+            for take in takes {
+                *used.entry(take.name.into()).or_default() += wide(take.units);
+            }
+        }
+        let standings = takes.iter().map(|take| Standing {
+            remaining: u64::try_from(free(&used, take)).unwrap_or(0),
+            reset: Duration::from_secs(7),
+        });
+        let standings = standings.collect();
+        Box::pin(ready(Ok(match refused {
+            None => RateDecision::Taken(standings),
+            Some(limit) => RateDecision::Refused {
+                limit,
+                retry_after: takes[limit].quota.period,
+                standings,
+            },
+        })))
     }
 
     fn adjust(&self, name: &str, _: Quota, delta: i64) {
@@ -103,6 +110,18 @@ async fn r27_requests_are_counted_one_by_one() {
     );
     assert_eq!(error.get_retry_after(), Some(Duration::from_secs(60)));
     assert!(!error.is_upstream());
+}
+
+#[tokio::test]
+async fn r2_nobody_waits_for_tokens_that_cannot_have_been_used() {
+    let store = Arc::new(Counted::default());
+    let lie = Reply::text("a").usage(Usage::new(3, Usage::ABSURD));
+    let service = limits(&store, 10, 1000).layer(provider(lie));
+    let request = chat(&serde_json::json!({ "model": "m", "messages": [], "max_tokens": 100 }));
+    let estimate = i64::try_from(request.body.as_bytes().len()).unwrap() / 4 + 100;
+    let answer = service.oneshot(request).await.unwrap();
+    answer.body.collect(9999).await.unwrap();
+    assert_eq!(store.used(TOKENS), estimate);
 }
 
 #[tokio::test]
@@ -267,6 +286,69 @@ async fn a_call_brings_its_own_limits_along() {
     );
     assert!(call(request("a", Some(2), Some(0))).await.is_err());
     assert_eq!(store.used("requests/caller/key/a"), 1);
+}
+
+#[tokio::test]
+async fn a_call_takes_from_all_its_limits_or_from_none() {
+    let request = |user: Option<&str>| {
+        let mut request = ask("q");
+        request.ctx = CallContext::new(Call {
+            key: Some("a".into()),
+            user: user.map(Into::into),
+            limits: RateLimits {
+                requests: Some(10),
+                tokens: Some(1000),
+            },
+            user_limits: RateLimits {
+                requests: Some(1),
+                tokens: None,
+            },
+            ..Call::new("t")
+        });
+        request
+    };
+    let store = Arc::new(Counted::default());
+    let provider = provider(Reply::text("ok"));
+    let service = RateLayer::per_call(store.clone()).layer(provider.clone());
+    let first = request(Some("u"));
+    service.clone().oneshot(first.clone()).await.unwrap();
+    let left = |limit, remaining| LimitFacts {
+        limit,
+        remaining,
+        reset: Duration::from_secs(7),
+    };
+    assert_eq!(
+        first.ctx.rates().requests,
+        Some(left(1, 0)),
+        "the tighter one"
+    );
+    assert!(first.ctx.rates().tokens.is_some_and(|t| t.limit == 1000));
+
+    let again = request(Some("u"));
+    let error = service.clone().oneshot(again.clone()).await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        "the limit of 1 requests per 60 s of this user is reached"
+    );
+    assert_eq!(again.ctx.rates().requests, Some(left(1, 0)));
+    assert_eq!(store.used("requests/caller/key/a"), 1, "none is taken");
+    let other = request(Some("v"));
+    assert!(service.clone().oneshot(other).await.is_ok());
+    let nobody = request(None);
+    service.clone().oneshot(nobody.clone()).await.unwrap();
+    assert_eq!(nobody.ctx.rates().requests, Some(left(10, 7)));
+
+    let both = limits(&store, 5, 1000)
+        .and(RateLayer::new(store.clone(), "p/n").requests(Quota::per_minute(1)));
+    let service = both.layer(provider);
+    let fixed = ask("q");
+    assert!(service.clone().oneshot(fixed.clone()).await.is_ok());
+    assert!(
+        fixed.ctx.rates().requests.is_none(),
+        "a provider's are ours"
+    );
+    assert!(service.oneshot(ask("q")).await.is_err());
+    assert_eq!(store.used(REQUESTS), 1);
 }
 
 #[tokio::test]

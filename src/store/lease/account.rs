@@ -84,7 +84,7 @@ impl Account {
     ) {
         for lease in self.current(hold.at) {
             lease.hold(hold.serial, hold.amount.nanos(), now);
-            mark(name, lease, marks);
+            mark(name, lease, now, marks);
         }
     }
 
@@ -95,9 +95,10 @@ impl Account {
     }
 }
 
-pub(super) fn mark(name: &Arc<str>, lease: &mut Lease, marks: &mut dyn Marks) {
+pub(super) fn mark(name: &Arc<str>, lease: &mut Lease, now: Instant, marks: &mut dyn Marks) {
     let id = id(name, lease);
-    lease.mark = marks.mark(lease.mark, &id, lease.used());
+    let used = lease.next_mark(now);
+    lease.mark = marks.mark(lease.mark, &id, used);
 }
 
 pub(super) fn id(name: &Arc<str>, lease: &Lease) -> BudgetId {

@@ -80,12 +80,12 @@ impl Book {
             };
             account.roll(hold.at, now);
             if let Some(short) = account.short(name, hold, valid) {
-                self.take_back(&accounts[..i], hold, marks);
+                self.take_back(&accounts[..i], hold, now, marks);
                 return Err(short);
             }
             account.hold(name, hold, now, marks);
             if account.is_unmarked() {
-                self.take_back(&accounts[..=i], hold, marks);
+                self.take_back(&accounts[..=i], hold, now, marks);
                 return Err(Short::Unmarked);
             }
         }
@@ -122,12 +122,18 @@ impl Book {
         }
     }
 
-    fn take_back(&mut self, accounts: &[Arc<str>], hold: Hold, marks: &mut dyn Marks) {
+    fn take_back(
+        &mut self,
+        accounts: &[Arc<str>],
+        hold: Hold,
+        now: Instant,
+        marks: &mut dyn Marks,
+    ) {
         for name in accounts {
             if let Some(account) = self.accounts.get_mut(name) {
                 for lease in account.current(hold.at) {
                     lease.take_back(hold.serial, hold.amount.nanos());
-                    mark(name, lease, marks);
+                    mark(name, lease, now, marks);
                 }
             }
         }
@@ -149,7 +155,7 @@ impl Book {
             if let Some(account) = self.accounts.get_mut(name) {
                 for lease in account.leases.iter_mut().filter(|l| l.contains(hold.at)) {
                     lease.settle(hold.serial, spent, now);
-                    mark(name, lease, marks);
+                    mark(name, lease, now, marks);
                     if lease.is_recalled(now) {
                         wanted = true;
                         self.hot.insert(name.clone());
@@ -215,13 +221,15 @@ impl Book {
         })
     }
 
-    /// Whether the database has said how all budgets of these stand.
-    pub(crate) fn are_known(&mut self, accounts: &[Arc<str>]) -> bool {
+    /// Whether the database has said that a budget of these has no room for `amount`, with what is free here.
+    pub(crate) fn lacks_room(&mut self, accounts: &[Arc<str>], amount: Money) -> bool {
         let at = self.latest.unwrap_or(SystemTime::UNIX_EPOCH);
-        accounts.iter().all(|name| {
-            self.accounts
-                .get_mut(name)
-                .is_none_or(|account| account.current(at).all(|lease| lease.is_known()))
+        accounts.iter().any(|name| {
+            self.accounts.get_mut(name).is_some_and(|account| {
+                account
+                    .current(at)
+                    .any(|lease| lease.lacks_room(amount.nanos()))
+            })
         })
     }
 
@@ -322,6 +330,15 @@ impl Book {
             lease.begin_again();
             if let Some(at) = lease.mark.take() {
                 marks.forget(at);
+            }
+        }
+    }
+
+    /// Writes down again what was written too high.
+    pub(crate) fn correct_marks(&mut self, now: Instant, marks: &mut dyn Marks) {
+        for (name, account) in &mut self.accounts {
+            for lease in account.leases.iter_mut().filter(|l| l.is_marked_high()) {
+                mark(name, lease, now, marks);
             }
         }
     }

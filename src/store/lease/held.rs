@@ -6,11 +6,17 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Standing, Wish, recent::Recent};
+use super::{Standing, Wish, lately::Lately};
 use crate::{
     catalog::Money,
     store::{Balance, Budget},
 };
+
+/// How long a lease should last. A guess: it sizes leases, and nothing depends on it.
+const STRETCH: Duration = Duration::from_secs(30);
+
+/// A row is on file long before that.
+const PROOF: Duration = Duration::from_millis(50);
 
 /// After a recall, what becomes free goes back at once for so long.
 const RECALLED: Duration = Duration::from_secs(1);
@@ -35,7 +41,11 @@ pub(crate) struct Lease {
     seen: Option<Answer>,
     /// What calls wait for, in their order.
     waiting: BTreeMap<u64, i64>,
-    recent: Recent,
+    recent: Lately,
+    /// What was held and turned out not to be spent, as long as the row that says so may not be written yet.
+    unproven: Lately,
+    /// What the marks say.
+    marked: i64,
     touched: Instant,
     recalled: Option<Instant>,
     /// Whether the recall has been taken notice of.
@@ -78,7 +88,9 @@ impl Lease {
             open: HashMap::new(),
             seen: None,
             waiting: BTreeMap::new(),
-            recent: Recent::new(now),
+            recent: Lately::new(STRETCH, now),
+            unproven: Lately::new(PROOF, now),
+            marked: 0,
             touched: now,
             recalled: None,
             answering: false,
@@ -128,6 +140,17 @@ impl Lease {
         self.touched = now;
     }
 
+    /// What is to be written down as used: more than is, as long as nothing else tells that it was not. Should the process die now, its
+    /// attempts of the last moments may be charged at their worst case.
+    pub(super) fn next_mark(&mut self, now: Instant) -> i64 {
+        self.marked = self.used + self.unproven.sum(now);
+        self.marked
+    }
+
+    pub(super) fn is_marked_high(&self) -> bool {
+        self.marked > self.used
+    }
+
     /// Undoes a hold.
     pub(super) fn take_back(&mut self, serial: u64, nanos: i64) {
         if let Some(open) = self.open.get_mut(&serial) {
@@ -146,6 +169,7 @@ impl Lease {
         self.held -= held;
         self.used += spent - held;
         self.recent.add(spent, now);
+        self.unproven.add((held - spent).max(0), now);
         self.touched = now;
     }
 
@@ -186,21 +210,24 @@ impl Lease {
         !self.waiting.is_empty()
     }
 
+    /// Whether the database has said that there is no room for `nanos`, with what is free here.
+    pub(super) fn lacks_room(&self, nanos: i64) -> bool {
+        self.seen
+            .is_some_and(|seen| nanos > self.free() + seen.standing.room())
+    }
+
     /// Whether the database has said, in a round after `round`, that there is no room for `nanos`, and nothing is held anywhere that
     /// may become free.
     pub(super) fn is_hopeless(&self, nanos: i64, round: u64) -> bool {
         self.seen.is_some_and(|seen| {
             let out = seen.standing.granted - (seen.size - seen.shipped);
-            seen.round > round
-                && out <= 0
-                && self.held == 0
-                && nanos > self.free() + seen.standing.room()
+            seen.round > round && out <= 0 && self.held == 0 && self.lacks_room(nanos)
         })
     }
 
     /// Whether to ask for more before anybody waits: less than a quarter is left of what is spent in a while.
     pub(super) fn runs_low(&mut self, now: Instant) -> bool {
-        let recent = self.recent.get(now);
+        let recent = self.recent.rate(now);
         recent > 0
             && self.free() < recent / 4
             && self.seen.is_none_or(|seen| seen.standing.room() > 0)
@@ -219,7 +246,7 @@ impl Lease {
         // Whoever was asked for idle money takes none for later.
         let slice = match self.is_recalled(now) {
             true => 0,
-            false => self.recent.get(now) - self.free().max(0),
+            false => self.recent.rate(now) - self.free().max(0),
         };
         Wish { needs, slice }
     }

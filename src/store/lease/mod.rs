@@ -12,7 +12,7 @@
 mod account;
 mod book;
 mod held;
-mod recent;
+mod lately;
 mod standing;
 
 pub(crate) use account::{Marks, Short};

@@ -2,19 +2,18 @@ use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::SystemTime,
 };
 
 use super::done;
 use crate::{
     catalog::Money,
-    store::{Ledger, LedgerRow, Spent, StoreFuture},
+    store::{Intent, Ledger, LedgerRow, StoreFuture, ledger::quarter},
 };
 
 /// The newest rows in memory, and what the older ones cost by the quarter of an hour.
 ///
-/// Sums are exact: over the rows that are kept from any point in time, over older ones from any full quarter, which is where the
-/// budget windows of every time zone begin.
+/// Sums are exact: over the rows that are kept from any point in time, over older ones from any full quarter.
 pub struct MemoryLedger {
     book: Mutex<Book>,
     keep: usize,
@@ -26,20 +25,8 @@ struct Book {
     older: Older,
 }
 
-/// By the number of the quarter since 1970.
-type Quarters = BTreeMap<u64, Money>;
-
-fn quarter(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs() / 900
-}
-
-#[derive(Default)]
-struct Older {
-    all: Quarters,
-    by_key: HashMap<Arc<str>, Quarters>,
-    by_tenant: HashMap<Arc<str>, Quarters>,
-}
+/// What accounts paid in each quarter of an hour.
+type Older = HashMap<Arc<str>, BTreeMap<i64, Money>>;
 
 impl MemoryLedger {
     /// A ledger that keeps the newest `keep` rows.
@@ -63,13 +50,13 @@ impl MemoryLedger {
 }
 
 impl Ledger for MemoryLedger {
-    fn record(&self, row: LedgerRow) {
+    fn end(&self, _: Intent, row: LedgerRow) {
         let mut book = self.book();
         book.rows.push_back(row);
         if book.rows.len() > self.keep
             && let Some(oldest) = book.rows.pop_front()
         {
-            book.older.add(&oldest);
+            book.outlive(&oldest);
         }
     }
 
@@ -77,53 +64,30 @@ impl Ledger for MemoryLedger {
         done(())
     }
 
-    fn spent<'a>(&'a self, whose: Spent<'a>, since: SystemTime) -> StoreFuture<'a, Money> {
+    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
         let book = self.book();
-        let kept: Money = book
-            .rows
-            .iter()
-            .filter(|row| row.started >= since && belongs(row, whose))
-            .map(|row| row.cost)
+        let pays = |row: &&LedgerRow| row.accounts.iter().any(|a| **a == *account);
+        let kept = book.rows.iter().filter(|row| row.started >= since);
+        let kept: Money = kept.filter(pays).map(|row| row.cost).sum();
+        let older = book.older.get(account).into_iter();
+        let older: Money = older
+            .flat_map(|quarters| quarters.range(quarter(since)..))
+            .map(|(_, cost)| *cost)
             .sum();
-        done(kept + book.older.sum(whose, quarter(since)))
+        done(kept + older)
     }
 }
 
-impl Older {
-    fn add(&mut self, row: &LedgerRow) {
+impl Book {
+    /// Keeps what a row cost when the row itself goes.
+    fn outlive(&mut self, row: &LedgerRow) {
         if row.cost.is_zero() {
             return;
         }
-        let quarter = quarter(row.started);
-        let tenant = self.by_tenant.entry(row.tenant.clone()).or_default();
-        let key = row
-            .key
-            .as_ref()
-            .map(|key| self.by_key.entry(key.clone()).or_default());
-        for quarters in [&mut self.all, tenant].into_iter().chain(key) {
-            *quarters.entry(quarter).or_default() += row.cost;
+        for account in row.accounts.iter() {
+            let quarters = self.older.entry(account.clone()).or_default();
+            *quarters.entry(quarter(row.started)).or_default() += row.cost;
         }
-    }
-
-    fn sum(&self, whose: Spent<'_>, since: u64) -> Money {
-        let quarters = match whose {
-            Spent::All => Some(&self.all),
-            Spent::Key(key) => self.by_key.get(key),
-            Spent::Tenant(tenant) => self.by_tenant.get(tenant),
-        };
-        quarters
-            .into_iter()
-            .flat_map(|quarters| quarters.range(since..))
-            .map(|(_, &cost)| cost)
-            .sum()
-    }
-}
-
-fn belongs(row: &LedgerRow, whose: Spent<'_>) -> bool {
-    match whose {
-        Spent::All => true,
-        Spent::Key(key) => row.key.as_deref() == Some(key),
-        Spent::Tenant(tenant) => *row.tenant == *tenant,
     }
 }
 

@@ -6,12 +6,14 @@
 mod account;
 mod budgets;
 mod cache;
+mod idempotency;
 mod keys;
 mod ledger;
 mod rates;
 
 pub use budgets::MemoryBudgets;
 pub use cache::MemoryCache;
+pub use idempotency::MemoryIdempotency;
 pub use keys::MemoryKeys;
 pub use ledger::MemoryLedger;
 pub use rates::MemoryRates;

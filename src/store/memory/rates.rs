@@ -6,10 +6,11 @@ use std::{
     time::Duration,
 };
 
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::done;
-use crate::store::{Quota, RateDecision, RateStore, StoreFuture};
+use crate::store::{Quota, RateDecision, RateStore, Standing, StoreFuture, Take};
 
 const SHARDS: usize = 16;
 const SWEEP_AT_LEAST: usize = 256;
@@ -64,30 +65,76 @@ impl MemoryRates {
         self.len() == 0
     }
 
-    /// Gives the bucket of `name`, as it stands now, to `change`.
-    fn with<T>(&self, name: &str, quota: Quota, change: impl FnOnce(&mut Bucket) -> T) -> T {
+    /// Asks all of `takes` at once. Locks are taken in the order of the shards, so that no two calls wait for each other.
+    pub(in crate::store) fn take_now(&self, takes: &[Take<'_>]) -> RateDecision {
         let now = Instant::now();
-        let shard = usize::try_from(self.hasher.hash_one(name) % SHARDS as u64).unwrap_or(0);
-        let mut shard = lock(&self.shards[shard]);
-        if let Some(bucket) = shard.buckets.get_mut(name) {
-            bucket.refill(quota, now);
-            return change(bucket);
+        let homes: SmallVec<[usize; 4]> = takes.iter().map(|take| self.shard(take.name)).collect();
+        let mut order = homes.clone();
+        order.sort_unstable();
+        order.dedup();
+        let mut locked: SmallVec<[_; 4]> = order.iter().map(|n| lock(&self.shards[*n])).collect();
+        let shard = |n: usize| order.binary_search(&homes[n]).unwrap_or(0);
+        let mut buckets: SmallVec<[Bucket; 4]> = SmallVec::new();
+        for (n, take) in takes.iter().enumerate() {
+            buckets.push(locked[shard(n)].bucket(take.name, take.quota, now));
         }
-        let mut bucket = Bucket {
-            used: 0,
-            quota,
-            at: now,
-        };
-        let result = change(&mut bucket);
-        if bucket.used > 0 {
-            shard.make_room(now);
-            shard.buckets.insert(name.into(), bucket);
+        let mut decision = None;
+        for (limit, (take, bucket)) in takes.iter().zip(&buckets).enumerate() {
+            if let Some(retry_after) = bucket.wait_for(take.units) {
+                decision = Some((limit, retry_after));
+                break;
+            }
         }
-        result
+        if decision.is_none() {
+            for (take, bucket) in takes.iter().zip(&mut buckets) {
+                bucket.add(take.units);
+            }
+        }
+        let standings = buckets.iter().map(Bucket::standing).collect();
+        for (n, (take, bucket)) in takes.iter().zip(buckets).enumerate() {
+            locked[shard(n)].put(take.name, bucket, now);
+        }
+        match decision {
+            None => RateDecision::Taken(standings),
+            Some((limit, retry_after)) => RateDecision::Refused {
+                limit,
+                retry_after,
+                standings,
+            },
+        }
+    }
+
+    fn shard(&self, name: &str) -> usize {
+        usize::try_from(self.hasher.hash_one(name) % SHARDS as u64).unwrap_or(0)
     }
 }
 
 impl Shard {
+    /// The bucket of `name` as it stands now.
+    fn bucket(&self, name: &str, quota: Quota, now: Instant) -> Bucket {
+        match self.buckets.get(name) {
+            Some(kept) => {
+                let mut bucket = *kept;
+                bucket.refill(quota, now);
+                bucket
+            }
+            None => Bucket {
+                used: 0,
+                quota,
+                at: now,
+            },
+        }
+    }
+
+    fn put(&mut self, name: &str, bucket: Bucket, now: Instant) {
+        if let Some(kept) = self.buckets.get_mut(name) {
+            *kept = bucket;
+        } else if bucket.used > 0 {
+            self.make_room(now);
+            self.buckets.insert(name.into(), bucket);
+        }
+    }
+
     /// Forgets full buckets each time the map has doubled: constant work per new name, and at most twice the memory in use.
     fn make_room(&mut self, now: Instant) {
         if self.buckets.len() < self.sweep_at {
@@ -115,30 +162,43 @@ impl Bucket {
         self.at = now;
     }
 
-    fn take(&mut self, units: u64) -> RateDecision {
+    /// When `units` could be taken; `None` if that is now.
+    fn wait_for(&self, units: u64) -> Option<Duration> {
         let Quota { limit, period } = self.quota;
         if units > limit {
-            return RateDecision::Refused {
-                retry_after: period,
-            };
+            return Some(period);
         }
-        let unit = period.as_nanos();
-        let capacity = unit.saturating_mul(limit.into());
-        let wanted = self.used.saturating_add(unit.saturating_mul(units.into()));
-        if let Some(missing) = wanted.checked_sub(capacity).filter(|&m| m > 0) {
-            let nanos = missing.div_ceil(u128::from(limit.max(1)));
-            let retry_after = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-            return RateDecision::Refused { retry_after };
+        let wanted = self.used.saturating_add(self.worth(units));
+        let missing = wanted.checked_sub(self.worth(limit)).filter(|&m| m > 0)?;
+        Some(self.refill_time(missing))
+    }
+
+    fn add(&mut self, units: u64) {
+        self.used = self.used.saturating_add(self.worth(units));
+    }
+
+    fn standing(&self) -> Standing {
+        let Quota { limit, period } = self.quota;
+        let free = self.worth(limit).saturating_sub(self.used);
+        let free = free.checked_div(period.as_nanos());
+        Standing {
+            remaining: free.map_or(limit, |free| u64::try_from(free).unwrap_or(limit)),
+            reset: self.refill_time(self.used),
         }
-        self.used = wanted;
-        let free = (capacity - wanted).checked_div(unit);
-        let remaining = free.map_or(limit, |free| u64::try_from(free).unwrap_or(limit));
-        RateDecision::Taken { remaining }
+    }
+
+    /// What `units` are in the unit of [`Self::used`].
+    fn worth(&self, units: u64) -> u128 {
+        self.quota.period.as_nanos().saturating_mul(units.into())
+    }
+
+    fn refill_time(&self, used: u128) -> Duration {
+        let nanos = used.div_ceil(u128::from(self.quota.limit.max(1)));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     fn adjust(&mut self, delta: i64) {
-        let unit = self.quota.period.as_nanos();
-        let change = unit.saturating_mul(delta.unsigned_abs().into());
+        let change = self.worth(delta.unsigned_abs());
         self.used = if delta < 0 {
             self.used.saturating_sub(change)
         } else {
@@ -148,17 +208,16 @@ impl Bucket {
 }
 
 impl RateStore for MemoryRates {
-    fn take<'a>(
-        &'a self,
-        name: &'a str,
-        quota: Quota,
-        units: u64,
-    ) -> StoreFuture<'a, RateDecision> {
-        done(self.with(name, quota, |bucket| bucket.take(units)))
+    fn take<'a>(&'a self, takes: &'a [Take<'a>]) -> StoreFuture<'a, RateDecision> {
+        done(self.take_now(takes))
     }
 
     fn adjust(&self, name: &str, quota: Quota, delta: i64) {
-        self.with(name, quota, |bucket| bucket.adjust(delta));
+        let now = Instant::now();
+        let mut shard = lock(&self.shards[self.shard(name)]);
+        let mut bucket = shard.bucket(name, quota, now);
+        bucket.adjust(delta);
+        shard.put(name, bucket, now);
     }
 }
 

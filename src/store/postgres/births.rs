@@ -1,11 +1,14 @@
+use std::time::SystemTime;
+
 use sqlx::PgConnection;
 
 use super::{
     leases::Ask,
     posting,
-    rows::millis,
+    rows::{millis, text},
     standing::{self, Ids},
 };
+use crate::store::ledger::quarter;
 
 /// Makes the budgets that are not there yet, with what the ledger knows of them.
 pub(super) async fn bear(
@@ -36,7 +39,7 @@ pub(super) async fn bear(
         let born = sqlx::query(
             "INSERT INTO budgets (account, span, start_ms, end_ms, limit_nanos) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
         )
-        .bind(&*ask.id.account)
+        .bind(&*text(&ask.id.account))
         .bind(&*ask.id.span)
         .bind(start)
         .bind(end)
@@ -44,7 +47,7 @@ pub(super) async fn bear(
         .execute(&mut *connection)
         .await?;
         if born.rows_affected() > 0 {
-            let spent = spent_before(connection, &ask.id.account, start, end).await?;
+            let spent = spent_before(connection, &ask.id.account, ask.id.start, ask.end).await?;
             let mut budgets = standing::lock(connection, &Ids::of([&ask.id])).await?;
             for budget in &mut budgets {
                 budget.standing.post(0, spent);
@@ -59,36 +62,15 @@ pub(super) async fn bear(
 async fn spent_before(
     connection: &mut PgConnection,
     account: &str,
-    start: i64,
-    end: i64,
+    start: SystemTime,
+    end: Option<SystemTime>,
 ) -> Result<i64, sqlx::Error> {
-    let (kind, name) = account.split_once(':').unwrap_or((account, ""));
-    let (tenant, user) = name.split_once('/').unwrap_or((name, ""));
-    let sql = match kind {
-        "global" => {
-            "SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM llm_calls WHERE started_ms >= $1 AND started_ms < $2"
-        }
-        "user" => {
-            "SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM llm_calls WHERE started_ms >= $1 AND started_ms < $2 \
-             AND tenant = $3 AND user_id = $4"
-        }
-        // A key pays for those below it as well.
-        "key" => {
-            "WITH RECURSIVE family(id) AS (SELECT $3 UNION SELECT api_keys.id FROM api_keys JOIN family ON parent = family.id) \
-             SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM llm_calls WHERE started_ms >= $1 AND started_ms < $2 \
-             AND key_id IN (SELECT id FROM family)"
-        }
-        "project" => {
-            "SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM llm_calls WHERE started_ms >= $1 AND started_ms < $2 \
-             AND key_id IN (SELECT id FROM api_keys WHERE project = $3)"
-        }
-        _ => return Ok(0),
-    };
-    let query = sqlx::query_scalar(sql).bind(start).bind(end);
-    let query = match kind {
-        "global" => query,
-        "user" => query.bind(tenant).bind(user),
-        _ => query.bind(name),
-    };
-    query.fetch_one(connection).await
+    sqlx::query_scalar(
+        "SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM spending WHERE account = $1 AND quarter >= $2 AND quarter < $3",
+    )
+    .bind(&*text(account))
+    .bind(quarter(start))
+    .bind(end.map_or(i64::MAX, quarter))
+    .fetch_one(connection)
+    .await
 }

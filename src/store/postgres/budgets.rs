@@ -221,6 +221,7 @@ impl LeasedBudgets {
         let shared = &*self.shared;
         let deadline = Instant::now() + shared.terms.patience;
         let place = Place::take(shared, accounts, amount);
+        place.queue();
         let asked = shared.rounds.load(Ordering::SeqCst);
         let failures = shared.failures.load(Ordering::SeqCst);
         loop {
@@ -232,6 +233,7 @@ impl LeasedBudgets {
                 Err(Short::Now(refusal)) => refusal,
                 Err(short) => return Err(short.into()),
             };
+            // Again, because a new window has leases of its own.
             place.queue();
             if shared.failures.load(Ordering::SeqCst) > failures {
                 return self.while_down(accounts, amount);
@@ -241,8 +243,7 @@ impl LeasedBudgets {
             }
             if timeout_at(deadline, changed).await.is_err() {
                 let heard = shared.answered.load(Ordering::SeqCst) > asked;
-                let up = heard && shared.desk().book.are_known(accounts);
-                return match up {
+                return match heard && shared.desk().book.lacks_room(accounts, amount) {
                     true => Err(refusal),
                     false => self.while_down(accounts, amount),
                 };

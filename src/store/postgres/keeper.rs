@@ -186,6 +186,7 @@ impl Keeper {
             book.give_all_back()
         } else if tick {
             book.forget_past(clock, marks);
+            book.correct_marks(now, marks);
             let idle = self.shared.terms.idle;
             book.due(Which::All { idle }, clock, now)
         } else {

@@ -6,12 +6,12 @@ use sqlx::{
 };
 
 use super::{
-    failed,
+    failed, ledger,
     pool::{Pool, answered},
     rows::{millis, time},
 };
 use crate::{
-    catalog::Tier,
+    catalog::{Money, Tier},
     error::Error,
     store::{
         KeyRecord, KeyStore, Secret, StoreFuture,
@@ -28,6 +28,14 @@ pub struct PostgresKeys {
 impl PostgresKeys {
     pub(super) fn new(pool: Arc<Pool>) -> Self {
         Self { pool }
+    }
+
+    /// What the ledger beside the keys says that an account has paid.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer.
+    pub async fn spent(&self, account: &str, since: SystemTime) -> Result<Money, Error> {
+        answered(ledger::spent(&self.pool, account, since)).await
     }
 }
 

@@ -5,18 +5,18 @@ use std::{
     time::SystemTime,
 };
 
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgConnection};
 
 use super::{
     failed,
     pool::{Pool, answered},
     posting,
-    rows::{self, millis},
+    rows::{self, millis, text},
 };
 use crate::{
     catalog::Money,
     error::Error,
-    store::{LedgerRow, LedgerSink, Spent, StoreFuture},
+    store::{Chain, Entry, LedgerSink, StoreFuture, ledger::quarter},
 };
 
 /// The most rows of one transaction.
@@ -24,21 +24,22 @@ const BATCH: usize = 1_000;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// The ledger of a database. What rows cost is moved from the leases that held it to the budgets that it belongs to, in the
+/// The ledger of a database, as the sink of one journal. What rows cost is moved from the leases that held it to the budgets that it belongs to, in the
 /// transaction that inserts them and for those rows alone that were new.
 #[derive(Clone)]
 pub struct PostgresLedger {
     pool: Arc<Pool>,
-    holder: Option<Arc<str>>,
+    /// The journal that it is the sink of, and the holder whose leases pay for its rows.
+    name: Arc<str>,
     /// The days whose month has its table, as far as this process knows.
     made: Arc<Mutex<HashSet<i64>>>,
 }
 
 impl PostgresLedger {
-    pub(super) fn new(pool: Arc<Pool>, holder: Option<Arc<str>>) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, name: Arc<str>) -> Self {
         Self {
             pool,
-            holder,
+            name,
             made: Arc::default(),
         }
     }
@@ -60,27 +61,51 @@ impl PostgresLedger {
         .await
     }
 
-    async fn write_batch(&self, rows: &[LedgerRow]) -> Result<(), Error> {
+    async fn write_batch(&self, entries: &[Entry]) -> Result<(), Error> {
         let failed = failed("the ledger cannot be written");
         let mut connection = self.pool.get().await?;
-        let days: HashSet<i64> = rows.iter().map(day).collect();
+        let days: HashSet<i64> = entries.iter().map(day).collect();
         if !days.is_subset(&self.made()) {
-            rows::make_months(&mut connection, rows)
+            rows::make_months(&mut connection, entries)
                 .await
                 .map_err(&failed)?;
             self.made().extend(days);
         }
-        let mut transaction = connection.begin().await.map_err(&failed)?;
-        posting::no_births(&mut transaction)
-            .await
-            .map_err(&failed)?;
-        let new = rows::insert(&mut transaction, rows)
-            .await
-            .map_err(&failed)?;
-        posting::post(&mut transaction, self.holder.as_deref(), &new)
-            .await
-            .map_err(&failed)?;
-        transaction.commit().await.map_err(&failed)
+        let written = async {
+            let mut transaction = connection.begin().await?;
+            let (journal, seq) = self.arrived(&mut transaction).await?;
+            let new = entries.partition_point(|e| i64::try_from(e.seq).unwrap_or(i64::MAX) <= seq);
+            let Some(last) = entries[new..].last() else {
+                return Ok(());
+            };
+            posting::no_births(&mut transaction).await?;
+            let rows = rows::insert(&mut transaction, journal, &entries[new..]).await?;
+            rows::add_spending(&mut transaction, &rows).await?;
+            posting::post(&mut transaction, &self.name, &rows).await?;
+            sqlx::query("UPDATE journals SET seq = $2, chain = $3 WHERE id = $1")
+                .bind(journal)
+                .bind(i64::try_from(last.seq).unwrap_or(i64::MAX))
+                .bind(&last.chain[..])
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await
+        };
+        written.await.map_err(&failed)
+    }
+
+    /// The journal's number, and how far it has arrived. Locked: two writers of one journal come one after the other.
+    async fn arrived(&self, connection: &mut PgConnection) -> Result<(i32, i64), sqlx::Error> {
+        let find = "SELECT id, seq FROM journals WHERE name = $1 FOR UPDATE";
+        let found = sqlx::query_as(find).bind(&*self.name);
+        if let Some(found) = found.fetch_optional(&mut *connection).await? {
+            return Ok(found);
+        }
+        sqlx::query("INSERT INTO journals (name) VALUES ($1) ON CONFLICT DO NOTHING")
+            .bind(&*self.name)
+            .execute(&mut *connection)
+            .await?;
+        let found = sqlx::query_as(find).bind(&*self.name);
+        found.fetch_one(connection).await
     }
 
     fn made(&self) -> std::sync::MutexGuard<'_, HashSet<i64>> {
@@ -89,14 +114,14 @@ impl PostgresLedger {
 }
 
 /// Which days make a month is the database's to know.
-fn day(row: &LedgerRow) -> i64 {
-    millis(row.started) / DAY_MS
+fn day(entry: &Entry) -> i64 {
+    millis(entry.row.started) / DAY_MS
 }
 
 impl LedgerSink for PostgresLedger {
-    fn write<'a>(&'a self, rows: &'a [LedgerRow]) -> StoreFuture<'a, ()> {
+    fn write<'a>(&'a self, entries: &'a [Entry]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            for batch in rows.chunks(BATCH) {
+            for batch in entries.chunks(BATCH) {
                 let written = answered(self.write_batch(batch)).await;
                 if written.is_err() {
                     // A month may have been dropped by another process.
@@ -108,38 +133,42 @@ impl LedgerSink for PostgresLedger {
         })
     }
 
-    fn spent<'a>(&'a self, whose: Spent<'a>, since: SystemTime) -> StoreFuture<'a, Money> {
+    fn last(&self) -> StoreFuture<'_, Option<(u64, Chain)>> {
         Box::pin(answered(async move {
-            let since = millis(since);
-            let query = match whose {
-                Spent::All => sqlx::query_scalar(
-                    "SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM llm_calls WHERE started_ms >= $1",
-                )
-                .bind(since),
-                Spent::Key(key) => sqlx::query_scalar(
-                    "SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM llm_calls WHERE started_ms >= $1 AND key_id = $2",
-                )
-                .bind(since)
-                .bind(key),
-                Spent::Tenant(tenant) => sqlx::query_scalar(
-                    "SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM llm_calls WHERE started_ms >= $1 AND tenant = $2",
-                )
-                .bind(since)
-                .bind(tenant),
-            };
-            let nanos: i64 = query
-                .fetch_one(&mut *self.pool.get().await?)
-                .await
-                .map_err(failed("the ledger cannot be read"))?;
-            Ok(Money::from_nanos(nanos))
+            let row: Option<(i64, Option<Vec<u8>>)> =
+                sqlx::query_as("SELECT seq, chain FROM journals WHERE name = $1")
+                    .bind(&*self.name)
+                    .fetch_optional(&mut *self.pool.get().await?)
+                    .await
+                    .map_err(failed("the ledger cannot be read"))?;
+            Ok(row.and_then(|(seq, chain)| {
+                Some((u64::try_from(seq).ok()?, Chain::try_from(chain?).ok()?))
+            }))
         }))
     }
+
+    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
+        Box::pin(answered(spent(&self.pool, account, since)))
+    }
+}
+
+/// The sum of what `account` paid for attempts that began at `since` or later.
+pub(super) async fn spent(pool: &Pool, account: &str, since: SystemTime) -> Result<Money, Error> {
+    let nanos: i64 = sqlx::query_scalar(
+        "SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM spending WHERE account = $1 AND quarter >= $2",
+    )
+    .bind(&*text(account))
+    .bind(quarter(since))
+    .fetch_one(&mut *pool.get().await?)
+    .await
+    .map_err(failed("the ledger cannot be read"))?;
+    Ok(Money::from_nanos(nanos))
 }
 
 impl fmt::Debug for PostgresLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresLedger")
-            .field("holder", &self.holder)
+            .field("journal", &self.name)
             .finish_non_exhaustive()
     }
 }

@@ -71,10 +71,11 @@ impl PostgresStore {
         PostgresKeys::new(self.pool.clone())
     }
 
-    /// Its ledger. `holder` is whose leases pay for the rows: [`LeasedBudgets::holder`], if there are leased budgets.
+    /// Its ledger, as the sink of the journal of this name, which no other journal may have. Leases of a holder of the same name pay
+    /// for the rows: give [`LeasedBudgets::holder`], where there are leased budgets.
     #[must_use]
-    pub fn ledger(&self, holder: Option<Arc<str>>) -> PostgresLedger {
-        PostgresLedger::new(self.pool.clone(), holder)
+    pub fn ledger(&self, journal: impl Into<Arc<str>>) -> PostgresLedger {
+        PostgresLedger::new(self.pool.clone(), journal.into())
     }
 
     /// Closes all connections.

@@ -51,7 +51,7 @@ pub(super) async fn no_rows(connection: &mut PgConnection) -> Result<(), sqlx::E
 /// the window in which the attempt began. The sum of both does not change, so this cannot fail on a limit.
 pub(super) async fn post(
     connection: &mut PgConnection,
-    holder: Option<&str>,
+    holder: &str,
     rows: &[&LedgerRow],
 ) -> Result<(), sqlx::Error> {
     let mut costs = Costs::new();
@@ -102,7 +102,7 @@ fn take(leases: &mut [Lease], cost: Cost) -> i64 {
 /// The holder's leases on locked budgets, oldest first.
 async fn leases(
     connection: &mut PgConnection,
-    holder: Option<&str>,
+    holder: &str,
     budgets: &[Locked],
 ) -> Result<BTreeMap<BudgetId, Vec<Lease>>, sqlx::Error> {
     let ids = Ids::of(budgets.iter().map(|budget| &budget.id));
@@ -132,7 +132,7 @@ async fn leases(
 
 async fn save(
     connection: &mut PgConnection,
-    holder: Option<&str>,
+    holder: &str,
     leases: &BTreeMap<BudgetId, Vec<Lease>>,
 ) -> Result<(), sqlx::Error> {
     let changed = || {
@@ -141,9 +141,9 @@ async fn save(
             changed.map(move |lease| (id, lease))
         })
     };
-    let Some(holder) = holder.filter(|_| changed().next().is_some()) else {
+    if changed().next().is_none() {
         return Ok(());
-    };
+    }
     let ids = Ids::of(changed().map(|(id, _)| id));
     let column = |of: fn(&Lease) -> i64| -> Vec<i64> { changed().map(|(_, l)| of(l)).collect() };
     sqlx::query(

@@ -1,19 +1,19 @@
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 
-use crate::store::LedgerRow;
-
-/// A row by what makes it one: its request, attempt and start.
-type Name = (String, i32, i64);
+use crate::store::{Entry, LedgerRow, ledger::quarter};
 
 /// The columns of many rows: one statement takes them all, whatever their number.
 #[derive(Default)]
 struct Columns<'a> {
+    seq: Vec<i64>,
+    chain: Vec<&'a [u8]>,
+    accounts: Vec<String>,
     request: Vec<Cow<'a, str>>,
     attempt: Vec<i32>,
     started: Vec<i64>,
@@ -34,28 +34,65 @@ struct Columns<'a> {
     total: Vec<i32>,
 }
 
-/// Inserts the rows that are not there yet, and says which those were.
+/// Inserts the entries of a journal that are not there yet, and says which those were.
 pub(super) async fn insert<'a>(
     connection: &mut PgConnection,
-    rows: &'a [LedgerRow],
+    journal: i32,
+    entries: &'a [Entry],
 ) -> Result<Vec<&'a LedgerRow>, sqlx::Error> {
     let mut columns = Columns::default();
-    for row in rows {
-        columns.push(row);
+    for entry in entries {
+        columns.push(entry);
     }
-    let inserted = columns.insert(connection).await?;
-    let mut new: HashSet<Name> = inserted.into_iter().collect();
-    // Taken out, so that a row that is here twice is new once.
-    Ok(rows.iter().filter(|row| new.remove(&name(row))).collect())
+    let inserted = columns.insert(connection, journal).await?;
+    let mut new: HashSet<i64> = inserted.into_iter().collect();
+    // Taken out, so that an entry that is here twice is new once.
+    let new = entries.iter().filter(|entry| new.remove(&seq(entry)));
+    Ok(new.map(|entry| &entry.row).collect())
+}
+
+/// Adds what rows cost to what their accounts have spent.
+pub(super) async fn add_spending(
+    connection: &mut PgConnection,
+    rows: &[&LedgerRow],
+) -> Result<(), sqlx::Error> {
+    let mut spending: BTreeMap<(String, i64), i64> = BTreeMap::new();
+    for row in rows.iter().filter(|row| !row.cost.is_zero()) {
+        for account in &*row.accounts {
+            let key = (text(account).into_owned(), quarter(row.started));
+            *spending.entry(key).or_default() += row.cost.nanos();
+        }
+    }
+    if spending.is_empty() {
+        return Ok(());
+    }
+    let (keys, costs): (Vec<_>, Vec<_>) = spending.into_iter().unzip();
+    let (accounts, quarters): (Vec<_>, Vec<_>) = keys.into_iter().unzip();
+    // All in one order, so that no two wait for each other.
+    sqlx::query(
+        "INSERT INTO spending (account, quarter, cost_nanos) \
+         SELECT * FROM unnest($1::TEXT[], $2::BIGINT[], $3::BIGINT[]) AS new (account, quarter, cost) \
+         ORDER BY account, quarter \
+         ON CONFLICT (account, quarter) DO UPDATE SET cost_nanos = spending.cost_nanos + excluded.cost_nanos",
+    )
+    .bind(accounts)
+    .bind(quarters)
+    .bind(costs)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Makes the tables of the months of these rows.
 pub(super) async fn make_months(
     connection: &mut PgConnection,
-    rows: &[LedgerRow],
+    entries: &[Entry],
 ) -> Result<(), sqlx::Error> {
     const DAY: i64 = 86_400_000;
-    let days: BTreeSet<i64> = rows.iter().map(|row| millis(row.started) / DAY).collect();
+    let days: BTreeSet<i64> = entries
+        .iter()
+        .map(|e| millis(e.row.started) / DAY)
+        .collect();
     let moments: Vec<i64> = days.into_iter().map(|day| day * DAY).collect();
     sqlx::query("SELECT llm_calls_month(at) FROM unnest($1::BIGINT[]) AS at")
         .bind(moments)
@@ -64,16 +101,16 @@ pub(super) async fn make_months(
     Ok(())
 }
 
-fn name(row: &LedgerRow) -> Name {
-    (
-        text(&row.request).into_owned(),
-        int(row.attempt),
-        millis(row.started),
-    )
+fn seq(entry: &Entry) -> i64 {
+    i64::try_from(entry.seq).unwrap_or(i64::MAX)
 }
 
 impl<'a> Columns<'a> {
-    fn push(&mut self, row: &'a LedgerRow) {
+    fn push(&mut self, entry: &'a Entry) {
+        let row = &entry.row;
+        self.seq.push(seq(entry));
+        self.chain.push(&entry.chain);
+        self.accounts.push(names(&row.accounts));
         self.request.push(text(&row.request));
         self.attempt.push(int(row.attempt));
         self.started.push(millis(row.started));
@@ -108,17 +145,22 @@ impl<'a> Columns<'a> {
         self.total.push(int(row.total_ms));
     }
 
-    async fn insert(self, connection: &mut PgConnection) -> Result<Vec<Name>, sqlx::Error> {
+    async fn insert(
+        self,
+        connection: &mut PgConnection,
+        journal: i32,
+    ) -> Result<Vec<i64>, sqlx::Error> {
         let [input, read, write_5m, write_1h, output, reasoning] = self.tokens;
-        let inserted = sqlx::query(
-            "INSERT INTO llm_calls (request_id, attempt, started_ms, tenant, key_id, user_id, conversation_id, op, deployment, \
-             tier, status, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, \
-             reasoning_tokens, cost_nanos, cost_source, price_version, clamped, first_frame_ms, total_ms) \
-             SELECT * FROM unnest($1::TEXT[], $2::INTEGER[], $3::BIGINT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::TEXT[], \
-             $8::TEXT[], $9::TEXT[], $10::SMALLINT[], $11::TEXT[], $12::BIGINT[], $13::BIGINT[], $14::BIGINT[], $15::BIGINT[], \
-             $16::BIGINT[], $17::BIGINT[], $18::BIGINT[], $19::TEXT[], $20::TEXT[], $21::BOOLEAN[], $22::INTEGER[], \
-             $23::INTEGER[]) \
-             ON CONFLICT DO NOTHING RETURNING request_id, attempt, started_ms",
+        sqlx::query_scalar(
+            "INSERT INTO llm_calls (journal, request_id, attempt, started_ms, tenant, key_id, user_id, conversation_id, op, \
+             deployment, tier, status, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, \
+             output_tokens, reasoning_tokens, cost_nanos, cost_source, price_version, clamped, first_frame_ms, total_ms, seq, \
+             chain, accounts) \
+             SELECT $27, * FROM unnest($1::TEXT[], $2::INTEGER[], $3::BIGINT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], \
+             $7::TEXT[], $8::TEXT[], $9::TEXT[], $10::SMALLINT[], $11::TEXT[], $12::BIGINT[], $13::BIGINT[], $14::BIGINT[], \
+             $15::BIGINT[], $16::BIGINT[], $17::BIGINT[], $18::BIGINT[], $19::TEXT[], $20::TEXT[], $21::BOOLEAN[], \
+             $22::INTEGER[], $23::INTEGER[], $24::BIGINT[], $25::BYTEA[], $26::TEXT[]) \
+             ON CONFLICT DO NOTHING RETURNING seq",
         )
         .bind(self.request)
         .bind(self.attempt)
@@ -143,13 +185,18 @@ impl<'a> Columns<'a> {
         .bind(self.clamped)
         .bind(self.first_frame)
         .bind(self.total)
+        .bind(self.seq)
+        .bind(self.chain)
+        .bind(self.accounts)
+        .bind(journal)
         .fetch_all(connection)
-        .await?;
-        inserted
-            .iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)))
-            .collect()
+        .await
     }
+}
+
+/// Names as a JSON array.
+fn names(accounts: &[std::sync::Arc<str>]) -> String {
+    serde_json::to_string(accounts).unwrap_or_default()
 }
 
 /// PostgreSQL's text holds every character but one; a client that sends it must not stop the ledger.

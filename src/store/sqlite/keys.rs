@@ -5,13 +5,14 @@ use sqlx::{
     sqlite::{SqliteArguments, SqliteRow},
 };
 
-use super::{failed, lock, migrated, options, pool, rows::millis};
+use super::{failed, ledger, migrated, options, pool, rows::millis};
 use crate::{
-    catalog::Tier,
+    catalog::{Money, Tier},
     error::Error,
     store::{
         KeyRecord, KeyStore, Secret, StoreFuture,
         columns::{clamp, hash_of, json, name, named, parsed},
+        lock,
     },
 };
 
@@ -40,6 +41,14 @@ impl SqliteKeys {
             let _ = migrated(&options).await?.close().await;
         }
         Ok(Self::new(pool(options)))
+    }
+
+    /// What the ledger beside the keys says that an account has paid, as of what its owner has written so far.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the database cannot be read.
+    pub async fn spent(&self, account: &str, since: SystemTime) -> Result<Money, Error> {
+        ledger::spent(&self.pool, account, since).await
     }
 }
 

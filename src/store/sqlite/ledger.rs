@@ -1,48 +1,77 @@
 use std::time::SystemTime;
 
-use super::{SqliteStore, failed, rows::millis};
+use sqlx::{Connection, Row, SqlitePool};
+
+use super::{SqliteStore, failed, rows};
 use crate::{
     catalog::Money,
-    store::{Ledger, LedgerRow, Spent, StoreFuture},
+    error::Error,
+    store::{Chain, Entry, LedgerSink, StoreFuture, ledger::quarter},
 };
 
-impl Ledger for SqliteStore {
-    fn record(&self, row: LedgerRow) {
-        self.writer.record(row);
-    }
+const LAST: &str = "SELECT seq, chain FROM llm_calls ORDER BY seq DESC LIMIT 1";
 
-    fn has_room(&self) -> bool {
-        self.writer.has_room()
-    }
-
-    fn flush(&self) -> StoreFuture<'_, ()> {
-        Box::pin(self.writer.flush())
-    }
-
-    fn spent<'a>(&'a self, whose: Spent<'a>, since: SystemTime) -> StoreFuture<'a, Money> {
+impl LedgerSink for SqliteStore {
+    fn write<'a>(&'a self, entries: &'a [Entry]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let since = millis(since);
-            let query = match whose {
-                Spent::All => sqlx::query_scalar(
-                    "SELECT COALESCE(SUM(cost_nanos), 0) FROM llm_calls WHERE started_ms >= ?",
-                )
-                .bind(since),
-                Spent::Key(key) => sqlx::query_scalar(
-                    "SELECT COALESCE(SUM(cost_nanos), 0) FROM llm_calls WHERE started_ms >= ? AND key_id = ?",
-                )
-                .bind(since)
-                .bind(key),
-                Spent::Tenant(tenant) => sqlx::query_scalar(
-                    "SELECT COALESCE(SUM(cost_nanos), 0) FROM llm_calls WHERE started_ms >= ? AND tenant = ?",
-                )
-                .bind(since)
-                .bind(tenant),
+            let mut writer = self.writer.lock().await;
+            let connection = writer.as_mut().ok_or_else(closed)?;
+            let written = async {
+                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+                let last: Option<i64> = sqlx::query_scalar("SELECT MAX(seq) FROM llm_calls")
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                let last = last.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
+                // After an error at commit they may be there already.
+                let new = entries.partition_point(|entry| entry.seq <= last);
+                rows::insert(&mut transaction, &entries[new..]).await?;
+                transaction.commit().await
             };
-            let nanos: i64 = query
-                .fetch_one(&self.pool)
+            written
                 .await
-                .map_err(failed("the ledger cannot be read"))?;
-            Ok(Money::from_nanos(nanos))
+                .map_err(failed("the ledger's file cannot be written"))
         })
     }
+
+    fn last(&self) -> StoreFuture<'_, Option<(u64, Chain)>> {
+        Box::pin(async move {
+            let row = sqlx::query(LAST)
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed("the ledger cannot be read"))?;
+            row.map(|row| {
+                let seq: i64 = row.try_get(0)?;
+                let chain: &[u8] = row.try_get(1)?;
+                let chain = Chain::try_from(chain).map_err(|e| sqlx::Error::Decode(e.into()))?;
+                Ok((u64::try_from(seq).unwrap_or(0), chain))
+            })
+            .transpose()
+            .map_err(failed("the ledger's last row cannot be read"))
+        })
+    }
+
+    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
+        Box::pin(spent(&self.pool, account, since))
+    }
+}
+
+/// The sum of what `account` paid for attempts that began at `since` or later.
+pub(super) async fn spent(
+    pool: &SqlitePool,
+    account: &str,
+    since: SystemTime,
+) -> Result<Money, Error> {
+    let nanos: i64 = sqlx::query_scalar(
+        "SELECT COALESCE(SUM(cost_nanos), 0) FROM spending WHERE account = ? AND quarter >= ?",
+    )
+    .bind(account)
+    .bind(quarter(since))
+    .fetch_one(pool)
+    .await
+    .map_err(failed("the ledger cannot be read"))?;
+    Ok(Money::from_nanos(nanos))
+}
+
+fn closed() -> Error {
+    Error::internal("the database is closed")
 }

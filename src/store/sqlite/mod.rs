@@ -1,10 +1,9 @@
-//! A ledger and keys that last, in one SQLite file: nothing to install, owned by one process.
+//! A ledger's rows and keys that last, in one SQLite file: nothing to install, owned by one process.
 //!
 //! # What is safe when
-//! Rows are taken in memory and written a moment later by one writer, many in a transaction: neither a call nor its stream waits for
-//! a disk. The file is in WAL mode with `synchronous=NORMAL`: what is written survives the end of the process however it ends, and
-//! the file stays consistent through a power loss, which may however undo the last transactions. [`SqliteStore::close`] writes all
-//! that was taken; a process killed outright loses what it took in the last [`LINGER`] or so.
+//! [`SqliteStore`] is a [`LedgerSink`](super::LedgerSink): a [`Journal`](super::journal) in front of it makes a ledger that answers
+//! in no time and loses nothing. A batch of rows is one transaction. The file is in WAL mode with `synchronous=FULL`: what
+//! is written survives a power loss.
 //!
 //! # Who may open it
 //! One process at a time, held by an advisory lock on `<file>.lock`; the operating system frees it when the process ends. Other
@@ -12,12 +11,11 @@
 
 mod keys;
 mod ledger;
-mod lock;
+mod log;
 mod migrations;
 mod rows;
-mod writer;
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, fs::File, path::PathBuf, str::FromStr, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, SqlitePool,
@@ -28,8 +26,10 @@ use sqlx::{
 };
 
 pub use keys::SqliteKeys;
-pub use writer::LINGER;
+pub use log::SqliteLog;
+use tokio::sync::Mutex;
 
+use super::lock;
 use crate::error::Error;
 
 /// One SQLite file with the ledger and the keys.
@@ -38,7 +38,9 @@ use crate::error::Error;
 pub struct SqliteStore {
     path: PathBuf,
     pool: SqlitePool,
-    writer: writer::Writer,
+    /// The one connection that writes rows, until the file is closed.
+    writer: Mutex<Option<SqliteConnection>>,
+    lock: Mutex<Option<File>>,
 }
 
 impl SqliteStore {
@@ -63,7 +65,8 @@ impl SqliteStore {
         Ok(Self {
             path,
             pool,
-            writer: writer::Writer::start(connection, lock),
+            writer: Mutex::new(Some(connection)),
+            lock: Mutex::new(Some(lock)),
         })
     }
 
@@ -79,13 +82,18 @@ impl SqliteStore {
         SqliteKeys::new(self.pool.clone())
     }
 
-    /// Writes all rows taken so far, takes no more, and gives the file free for another process. May be called more than once.
+    /// Gives the file free for another process. May be called more than once.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if rows could not be written in several tries; the message says how many.
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the file could not be closed in order.
     pub async fn close(&self) -> Result<(), Error> {
         self.pool.close().await;
-        self.writer.close().await
+        let closed = match self.writer.lock().await.take() {
+            Some(connection) => connection.close().await,
+            None => Ok(()),
+        };
+        drop(self.lock.lock().await.take());
+        closed.map_err(failed("the ledger's file was not closed in order"))
     }
 }
 
@@ -126,7 +134,7 @@ fn options(url: &str) -> Result<SqliteConnectOptions, Error> {
     Ok(options
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Normal)
+        .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5))
         .disable_statement_logging())
 }
@@ -140,7 +148,6 @@ impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore")
             .field("path", &self.path)
-            .field("backlog", &self.writer.backlog())
             .finish_non_exhaustive()
     }
 }

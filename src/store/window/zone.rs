@@ -6,6 +6,8 @@ use jiff::{
     tz::TimeZone,
 };
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::error::Error;
 
 /// A time zone of the IANA database, such as `Europe/Berlin`. The database is part of the program: every replica has the same one.
@@ -61,5 +63,18 @@ impl FromStr for Zone {
                 "`{name}` is no time zone like Europe/Berlin or UTC"
             ))),
         }
+    }
+}
+
+impl Serialize for Zone {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Zone {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let name = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        name.parse().map_err(serde::de::Error::custom)
     }
 }

@@ -18,6 +18,7 @@ const TRIES: u32 = 5;
 pub struct RedisServer {
     folder: Folder,
     port: u16,
+    mode: &'static [&'static str],
     process: Option<Process>,
 }
 
@@ -39,19 +40,32 @@ impl RedisServer {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn with(configuration: &str) -> io::Result<Self> {
+        Self::new(&[], &format!("save \"\"\nappendonly no\n{configuration}"))
+    }
+
+    /// Starts a sentinel, with lines of configuration such as `sentinel monitor main 127.0.0.1 6379 1`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn sentinel(configuration: &str) -> io::Result<Self> {
+        Self::new(&["--sentinel"], configuration)
+    }
+
+    fn new(mode: &'static [&'static str], configuration: &str) -> io::Result<Self> {
         let mut tries = 0;
         loop {
             tries += 1;
             let port = free_port()?;
             let folder = Folder::new("redis")?;
             let lines = format!(
-                "bind 127.0.0.1\nport {port}\ndir {}\nsave \"\"\nappendonly no\n{configuration}\n",
+                "bind 127.0.0.1\nport {port}\ndir {}\n{configuration}\n",
                 folder.path().display()
             );
             fs::write(folder.path().join("redis.conf"), lines)?;
             let mut server = Self {
                 folder,
                 port,
+                mode,
                 process: None,
             };
             match server.restart() {
@@ -110,7 +124,9 @@ impl RedisServer {
     pub fn restart(&mut self) -> io::Result<()> {
         self.process = None;
         let mut command = Command::new("redis-server");
-        command.arg(self.folder.path().join("redis.conf"));
+        command
+            .arg(self.folder.path().join("redis.conf"))
+            .args(self.mode);
         let log = self.folder.path().join("log");
         let mut process = Process::start(&mut command, "redis-server", &log)?;
         // Another's server may have taken the port: only one that says our process is ours.

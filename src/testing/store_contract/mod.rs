@@ -5,22 +5,20 @@
 
 mod keys;
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+pub use super::{
+    idempotency::{idempotency_store, kept},
+    rates::{rate_store, take},
+};
 use crate::{
-    catalog::{DeploymentId, Money, Tier},
+    catalog::Money,
     error::ErrorKind,
-    model::{Collected, End, Operation, Usage},
-    store::{
-        Budgets, CacheEntry, CacheStore, CostSource, Ledger, LedgerRow, LedgerSink, Quota,
-        RateDecision, RateStore, RowStatus, Spent,
-    },
+    model::{Collected, End},
+    store::{Budgets, CacheEntry, CacheStore},
 };
 
 pub use keys::{key, key_store};
@@ -36,32 +34,6 @@ pub fn entry(deployment: &str, text: &'static str) -> Arc<CacheEntry> {
             end: End::default(),
         },
     })
-}
-
-/// A row of attempt `attempt` of call `request`, of tenant `acme` and key `k_1`, that cost `nanos` and began `age` ago.
-#[must_use]
-pub fn row(request: &str, attempt: u32, nanos: i64, age: Duration) -> LedgerRow {
-    LedgerRow {
-        request: request.into(),
-        attempt,
-        tenant: "acme".into(),
-        key: Some("k_1".into()),
-        user: None,
-        conversation: None,
-        op: Operation::Chat,
-        deployment: DeploymentId::from("openai/gpt-4o-mini"),
-        tier: Tier::L1,
-        status: RowStatus::Ok,
-        usage: Some(Usage::new(1_000, 200)),
-        cost: Money::from_nanos(nanos),
-        source: CostSource::Computed,
-        price_version: Some("2026-11-01".into()),
-        clamped: false,
-        accounts: Arc::new(["key:k_1".into()]),
-        started: SystemTime::now() - age,
-        first_frame_ms: Some(210),
-        total_ms: 1_300,
-    }
 }
 
 /// Entries are found under their own key, replaced by newer ones, and gone after their time.
@@ -96,72 +68,6 @@ pub async fn cache_store(store: &dyn CacheStore) {
 
     store.put(c, entry("p/one", "never"), Duration::ZERO);
     assert!(get(&c).await.is_none(), "no time to live means not kept");
-}
-
-/// A quota can be taken at once, is exact, refills evenly, and takes corrections.
-///
-/// # Panics
-/// When the store breaks its contract.
-pub async fn rate_store(store: &dyn RateStore) {
-    let quota = Quota {
-        limit: 10,
-        period: Duration::from_millis(500),
-    };
-    let take = async |name, units| {
-        let decision = store.take(name, quota, units).await;
-        decision.expect("the store answers")
-    };
-    let remaining = |decision| match decision {
-        RateDecision::Taken { remaining } => remaining,
-        RateDecision::Refused { .. } => u64::MAX,
-    };
-    let refused = |decision| match decision {
-        RateDecision::Refused { retry_after } => Some(retry_after),
-        RateDecision::Taken { .. } => None,
-    };
-
-    assert_eq!(remaining(take("burst", 0).await), 10);
-    assert_eq!(remaining(take("burst", 4).await), 6);
-    assert!(remaining(take("burst", 6).await) <= 1, "all of it at once");
-    let wait = refused(take("burst", 5).await).expect("nothing is left");
-    assert!(wait <= quota.period / 2 && wait > quota.period / 5);
-    assert!(
-        remaining(take("other", 10).await) <= 1,
-        "names do not share a quota"
-    );
-    let before = Instant::now();
-    sleep(wait + Duration::from_millis(2)).await;
-    assert!(
-        refused(take("burst", 5).await).is_none(),
-        "the same request succeeds after retry_after ({wait:?}, waited {:?})",
-        before.elapsed()
-    );
-
-    let wait = refused(take("fresh", 11).await).expect("more than the quota is always refused");
-    assert!(wait <= quota.period);
-    assert_eq!(
-        remaining(take("fresh", 0).await),
-        10,
-        "a refusal takes nothing"
-    );
-
-    take("fix", 10).await;
-    store.adjust("fix", quota, -10);
-    assert_eq!(remaining(take("fix", 0).await), 10, "a refund is a refund");
-    store.adjust("fix", quota, -100);
-    assert_eq!(
-        remaining(take("fix", 0).await),
-        10,
-        "never more than the quota"
-    );
-    store.adjust("fix", quota, 15);
-    let wait = refused(take("fix", 10).await).expect("overuse must be worked off");
-    assert!(wait > quota.period, "{wait:?}");
-    store.adjust("new", quota, 10);
-    assert!(
-        refused(take("new", 9).await).is_some(),
-        "a correction may come first"
-    );
 }
 
 /// Holds are all or none, settlements post what was spent. Expects the budgets `1/total` on `key:contract` and `0.5/total` on
@@ -253,100 +159,4 @@ pub async fn budgets(book: &dyn Budgets) {
         .expect("the key itself has room");
     book.settle(&only_key, own, cents(30));
     assert_eq!(stands(&key), (cents(100), cents(0)));
-}
-
-/// What was written is in the sums, once however often it is written; a batch is written whole.
-///
-/// # Panics
-/// When the sink breaks its contract.
-pub async fn ledger_sink(sink: &dyn LedgerSink) {
-    let day = Duration::from_secs(86_400);
-    let spent = async |whose, age| {
-        let sum = sink.spent(whose, SystemTime::now() - age).await;
-        sum.expect("the ledger answers").nanos()
-    };
-    sink.write(&[]).await.expect("nothing is written at once");
-    assert_eq!(spent(Spent::All, day).await, 0);
-    let first = row("req_1", 1, 5, Duration::ZERO);
-    let rows = [
-        first.clone(),
-        row("req_1", 2, 7, Duration::ZERO),
-        row("req_2", 1, 100, Duration::from_secs(3_600)),
-        // The same again, in the same batch.
-        first.clone(),
-        LedgerRow {
-            key: None,
-            tenant: "other".into(),
-            usage: None,
-            ..row("req_3", 1, 1_000, Duration::ZERO)
-        },
-    ];
-    for _ in 0..2 {
-        sink.write(&rows).await.expect("the rows are written");
-        assert_eq!(spent(Spent::All, day).await, 1_112);
-    }
-    assert_eq!(spent(Spent::All, Duration::from_secs(60)).await, 1_012);
-    assert_eq!(spent(Spent::Key("k_1"), day).await, 112);
-    assert_eq!(spent(Spent::Key("k_2"), day).await, 0);
-    assert_eq!(spent(Spent::Tenant("other"), day).await, 1_000);
-    assert_eq!(spent(Spent::Tenant("other' OR '1'='1"), day).await, 0);
-    let later = LedgerRow {
-        started: first.started + Duration::from_secs(1),
-        ..first
-    };
-    sink.write(&[later])
-        .await
-        .expect("a client's second use of a request id");
-    assert_eq!(spent(Spent::All, day).await, 1_117);
-}
-
-/// What was recorded is in the sums after a flush: by key, by tenant, from a point in time.
-///
-/// # Panics
-/// When the store breaks its contract.
-pub async fn ledger(ledger: &dyn Ledger) {
-    let spent = async |whose, age| {
-        let since = SystemTime::now() - age;
-        let sum = ledger.spent(whose, since).await;
-        sum.expect("the ledger answers").nanos()
-    };
-    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3_600));
-    let day = hour * 24;
-
-    assert!(ledger.has_room());
-    ledger
-        .flush()
-        .await
-        .expect("flushing nothing is no failure");
-    assert_eq!(spent(Spent::All, day).await, 0);
-
-    ledger.record(row("req_1", 1, 5, Duration::ZERO));
-    ledger.record(row("req_1", 2, 7, Duration::ZERO));
-    ledger.record(row("req_2", 1, 100, hour));
-    ledger.record(LedgerRow {
-        key: None,
-        tenant: "other".into(),
-        user: Some("user".into()),
-        conversation: Some("conversation".into()),
-        status: RowStatus::Failed(ErrorKind::Timeout),
-        usage: None,
-        source: CostSource::Unknown,
-        first_frame_ms: None,
-        ..row("req_3", 1, 1_000, Duration::ZERO)
-    });
-    ledger.record(LedgerRow {
-        status: RowStatus::CacheHit,
-        source: CostSource::Nothing,
-        ..row("req_4", 0, 0, Duration::ZERO)
-    });
-    ledger.flush().await.expect("the rows are written");
-
-    assert_eq!(spent(Spent::All, day).await, 1_112);
-    assert_eq!(spent(Spent::All, minute).await, 1_012);
-    assert_eq!(spent(Spent::Key("k_1"), day).await, 112);
-    assert_eq!(spent(Spent::Key("k_1"), minute).await, 12);
-    assert_eq!(spent(Spent::Key("k_2"), day).await, 0);
-    assert_eq!(spent(Spent::Tenant("acme"), day).await, 112);
-    assert_eq!(spent(Spent::Tenant("other"), day).await, 1_000);
-    assert_eq!(spent(Spent::Tenant("other' OR '1'='1"), day).await, 0);
 }

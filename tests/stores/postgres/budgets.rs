@@ -11,10 +11,10 @@ use rungs::{
         Budgets, Hold, LedgerRow, LedgerSink, OnStoreDown,
         postgres::{LeaseTerms, LeasedBudgets},
     },
-    testing::store_contract::{self as contract, row},
+    testing::{ledger_contract::row, store_contract as contract},
 };
 
-use super::Database;
+use super::{Database, entries};
 
 fn nanos(n: i64) -> Money {
     Money::from_nanos(n)
@@ -70,11 +70,11 @@ async fn what_is_shipped_moves_from_granted_to_posted_once() {
     let book = open(&database, LeaseTerms::default()).await;
     set(&book, "key:k", "0.000001/day");
     let accounts = [Arc::from("key:k")];
-    let ledger = database.store().ledger(Some(book.holder()));
+    let ledger = database.store().ledger(book.holder());
     let held = hold(&book, &accounts, 100).await.expect("there is room");
     assert_eq!(database.number(STANDS).await, 100);
     book.settle(&accounts, held, nanos(40));
-    let rows = [paid(&accounts, held, 40)];
+    let rows = entries(1, [paid(&accounts, held, 40)]);
     ledger.write(&rows).await.expect("written");
     ledger.write(&rows).await.expect("written again");
     assert_eq!(database.number(STANDS).await, 40_000_060);
@@ -156,9 +156,9 @@ async fn a_killed_holder_has_its_money_back_when_it_starts_again() {
         set(&book, "key:k", "0.000001/total");
         let spent = hold(&book, &accounts, 100).await.expect("there is room");
         book.settle(&accounts, spent, nanos(30));
-        let ledger = database.store().ledger(Some(book.holder()));
+        let ledger = database.store().ledger(book.holder());
         ledger
-            .write(&[paid(&accounts, spent, 30)])
+            .write(&entries(1, [paid(&accounts, spent, 30)]))
             .await
             .expect("written");
         hold(&book, &accounts, 200).await.expect("there is room");
@@ -223,12 +223,12 @@ async fn leases_go_on_while_the_database_is_away_until_they_are_used_up() {
         .await
         .expect("made, and counted later");
     database.server.restart().expect("it starts");
-    let ledger = database.store().ledger(Some(book.holder()));
+    let ledger = database.store().ledger(book.holder());
     let rows = [first, second, open].map(|hold| {
         book.settle(&accounts, hold, nanos(200));
         paid(&accounts, hold, 200)
     });
-    ledger.write(&rows).await.expect("it is back");
+    ledger.write(&entries(1, rows)).await.expect("it is back");
     let start = Instant::now();
     while hold(&book, &accounts, 400).await.is_err() {
         assert!(
@@ -305,8 +305,11 @@ async fn a_budget_is_born_with_what_the_ledger_knows() {
     let accounts: [Arc<str>; 1] = ["key:k_1".into()];
     database
         .store()
-        .ledger(None)
-        .write(&[row("req_old", 1, 700, Duration::from_secs(5))])
+        .ledger("j")
+        .write(&entries(
+            1,
+            [row("req_old", 1, 700, Duration::from_secs(5))],
+        ))
         .await
         .expect("written");
     let book = open(&database, LeaseTerms::default()).await;

@@ -5,7 +5,7 @@ mod ledger;
 mod schema;
 
 use rungs::{
-    store::postgres::PostgresStore,
+    store::{Entry, LedgerRow, postgres::PostgresStore},
     testing::servers::{Fsync, PostgresServer},
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
@@ -47,4 +47,14 @@ impl Database {
         let done = sqlx::query(AssertSqlSafe(sql)).execute(&mut raw).await;
         done.expect("it is done");
     }
+}
+
+/// Rows as a journal ships them, from the number `first` on.
+pub(super) fn entries(first: u64, rows: impl IntoIterator<Item = LedgerRow>) -> Vec<Entry> {
+    let entry = |(seq, row)| Entry {
+        seq,
+        chain: [7; 16],
+        row,
+    };
+    (first..).zip(rows).map(entry).collect()
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use rungs::{store::Window, testing::Upstream};
 
 use super::{serve, world};
-use crate::{auth::account, cli::DemoArgs, config::Source, gateway::Gateway, log};
+use crate::{accounts, cli::DemoArgs, config::Source, gateway::Gateway, log};
 
 const CONFIG: &str = include_str!("demo.toml");
 
@@ -30,9 +30,9 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn introduce(gateway: &Gateway, url: &str) {
-    let budgets = &gateway.state().budgets;
-    for balance in budgets.balances(&account(SPENT.0)) {
-        budgets.seed(&account(SPENT.0), &Window::DAY, balance.budget.limit);
+    let (book, spent) = (gateway.state().accounts.book(), accounts::of_key(SPENT.0));
+    for balance in book.balances(&spent) {
+        book.seed(&spent, &Window::DAY, balance.budget.limit);
     }
     let ask = |question: &str, header: &str| {
         let body =

@@ -62,6 +62,94 @@ fn r9_weak_keys_are_refused() {
 }
 
 #[test]
+fn r9_an_admin_key_is_long_and_closes_the_gateway() {
+    const ADMIN: &str = "a8Zq-41Xm-c9Rt-77Lp-w2Vd";
+    let config = load(&format!("[admin]\nkey = \"{ADMIN}\"\n"));
+    assert_eq!(config.check_bind(false), Ok(Access::Keys));
+    assert!(load("").admin.is_none());
+    let short = &ADMIN[1..];
+    for (key, why) in [
+        (short, "fewer than 24"),
+        ("", "empty"),
+        ("admin-password-admin-password", "easily guessed"),
+    ] {
+        let found = faults(&format!("[admin]\nkey = \"{key}\"\n"));
+        assert!(
+            found[0].contains("`admin.key`") && found[0].contains(why),
+            "{found:?}"
+        );
+    }
+    let found = faults(&format!("[admin]\nkey = \"{ADMIN}\"\nkeys = 1\n"));
+    assert!(found[0].contains("unknown key `admin.keys`"), "{found:?}");
+}
+
+#[test]
+fn budgets_are_in_the_zone_that_is_nearest() {
+    let config = load(
+        "[budget]\nglobal = [\"9/day\", \"9/month@31\"]\nper_user = \"1/day UTC\"\ntz = \"Asia/Tokyo\"\n\
+         [[project]]\nname = \"web\"\nbudget = \"5/week@sun\"\ntz = \"Europe/Berlin\"\n\
+         [[key]]\nname = \"k\"\nkey = \"k3J9-x7Qm-82Lw-p0Zt\"\nproject = \"web\"\nroutes = [\"chat\"]\n\
+         budget = [\"1/day\", \"2/week Asia/Kathmandu\"]\n",
+    );
+    let texts = |budgets: &[rungs::store::Budget]| -> Vec<String> {
+        budgets.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(
+        texts(&config.budget.global()),
+        ["9/day Asia/Tokyo", "9/month@31 Asia/Tokyo"]
+    );
+    assert_eq!(texts(&config.budget.per_user()), ["1/day"]);
+    assert_eq!(
+        texts(&config.projects[0].budgets),
+        ["5/week@sun Europe/Berlin"]
+    );
+    assert_eq!(
+        texts(&config.keys[0].budgets),
+        ["1/day Asia/Tokyo", "2/week Asia/Kathmandu"]
+    );
+    for (text, place, why) in [
+        ("[budget]\ntz = \"Mars\"\n", "budget.tz", "no time zone"),
+        (
+            "[budget]\nglobal = \"1/hour\"\n",
+            "budget.global",
+            "windows are",
+        ),
+        (
+            "[budget]\nglobal = 5\n",
+            "budget.global",
+            "budgets are texts",
+        ),
+        (
+            "[[project]]\nname = \"a\"\nbudget = [\"1/day\", \"2/day\"]\n",
+            "project[0].budget",
+            "two budgets per day",
+        ),
+        (
+            "[[project]]\nname = \"a\"\nbudget = []\n[[project]]\nname = \"a\"\nbudget = []\n",
+            "project[1].name",
+            "two projects",
+        ),
+        (
+            &format!("{KEY}project = \"wep\"\n"),
+            "key[0].project",
+            "no project",
+        ),
+        (
+            &format!("{KEY}routes = [\"chats\"]\n"),
+            "key[0].routes",
+            "did you mean `chat`",
+        ),
+        (&format!("{KEY}tenant = \"a/b\"\n"), "key[0].tenant", "/"),
+    ] {
+        let found = faults(text);
+        assert!(
+            found[0].contains(&format!("`{place}")) && found[0].contains(why),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn cors_takes_origins_and_never_everyone() {
     let origins = |list: &str| load_with(&format!("[server]\ncors_origins = [{list}]\n"), &[]);
     assert_eq!(

@@ -39,10 +39,14 @@ fn the_originals_variables_work_without_a_file() {
     );
     assert_eq!(config.store.url, StoreUrl::Sqlite("data/x.db".into()));
     assert_eq!(config.mode, Mode::Mcp);
+    let redis = config.store.redis.as_ref().unwrap();
+    assert_eq!(redis.to_string(), "redis://localhost:6379/0");
+    let [warning] = &config.warnings[..] else {
+        panic!("{:?}", config.warnings);
+    };
     assert!(
-        config.warnings[0].starts_with("REDIS_HOST is ignored"),
-        "{:?}",
-        config.warnings
+        warning.starts_with("`limits.replicas` is not set"),
+        "{warning}"
     );
     assert!(!Catalog::new(&config).tiers().contains(&Tier::L2));
 }
@@ -101,4 +105,25 @@ fn cors_for_everyone_is_ignored_with_a_warning() {
     let config = from_env(&[("API_CORS_ORIGIN", "*"), ("OPENAI_API_KEY", "k")]);
     assert!(config.server.cors_origins.is_empty());
     assert!(config.warnings[0].contains("API_CORS_ORIGIN=*"));
+}
+
+#[test]
+fn a_redis_is_named_by_its_url_or_in_parts() {
+    let redis = |vars: &[(&str, &str)]| from_env(vars).store.redis.unwrap().to_string();
+    let parts = [
+        ("REDIS_HOST", "::1"),
+        ("REDIS_PORT", "7000"),
+        ("REDIS_DB", "2"),
+        ("REDIS_PASSWORD", "c@n/ary"),
+    ];
+    assert_eq!(redis(&parts), "redis://[::1]:7000/2");
+    let url = ("REDIS_URL", "rediss://u:canary@cache/1");
+    assert_eq!(redis(&[url, parts[0]]), "rediss://cache/1");
+    let fault = env_fault(&[("REDIS_URL", "http://u:canary@cache/")]);
+    assert!(
+        fault.contains("REDIS_URL: ") && fault.contains("is no Redis URL"),
+        "{fault}"
+    );
+    assert!(!fault.contains("canary"), "{fault}");
+    assert!(!format!("{:?}", from_env(&[url])).contains("canary"));
 }

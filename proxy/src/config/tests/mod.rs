@@ -9,6 +9,7 @@ mod catalog;
 mod entries;
 mod environment;
 mod faults;
+mod prices;
 
 fn vars(all: &[(&str, &str)]) -> Vars {
     all.iter()
@@ -81,6 +82,7 @@ fn the_example_says_the_defaults() {
                 &c.retry,
                 &c.breaker,
                 &c.routing,
+                &c.budget.tz,
                 &c.log
             )
         )
@@ -90,13 +92,16 @@ fn the_example_says_the_defaults() {
     // What is commented out must be right too.
     let keys: String = text
         .lines()
-        .skip_while(|line| !line.starts_with("# [[key]]"))
+        .skip_while(|line| !line.starts_with("# [admin]"))
         .map(|line| format!("{}\n", line.trim_start_matches("# ")))
         .collect();
     let env = [
         ("OPENAI_API_KEY", "k"),
         ("RUNGS_KEY", "k3J9-x7Qm-82Lw-p0Zt"),
+        ("RUNGS_ADMIN_KEY", "a8Zq-41Xm-c9Rt-77Lp-w2Vd"),
     ];
     let config = load_with(&format!("{text}{keys}"), &env).unwrap();
     assert_eq!(config.keys[0].rpm, Some(60));
+    assert_eq!(config.keys[0].budgets.len(), 2);
+    assert_eq!((config.projects.len(), config.admin.is_some()), (1, true));
 }

@@ -268,12 +268,10 @@ impl Gateway {
     pub(crate) async fn rows(&self) -> Vec<(String, i64)> {
         let url = format!("sqlite:{}", self.folder.join("rungs.db").display());
         let mut database = SqliteConnection::connect(&url).await.unwrap();
-        let rows = sqlx::query(
-            "SELECT status, cost_nanos FROM llm_calls ORDER BY started_ms, attempt DESC",
-        )
-        .fetch_all(&mut database)
-        .await
-        .unwrap();
+        let rows = sqlx::query("SELECT status, cost_nanos FROM llm_calls ORDER BY seq")
+            .fetch_all(&mut database)
+            .await
+            .unwrap();
         database.close().await.unwrap();
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }

@@ -25,7 +25,7 @@ use crate::{
         Agreement, CacheStatus, CacheUse, Call, CallContext, Collected, End, Frame, ModelBody,
         ModelRequest, ModelResponse, Operation, Quality, RouteHint, Verdict,
     },
-    store::{CacheEntry, CacheKey, CacheStore, Ledger, LedgerRow, RowStatus, Spent, StoreFuture},
+    store::{CacheEntry, CacheKey, CacheStore, Intent, Ledger, LedgerRow, RowStatus, StoreFuture},
     testing::{Reply, Scripted, ask, ask_stream},
 };
 
@@ -56,13 +56,13 @@ impl CacheStore for Store {
 struct Rows(Mutex<Vec<LedgerRow>>);
 
 impl Ledger for Rows {
-    fn record(&self, row: LedgerRow) {
+    fn end(&self, _: Intent, row: LedgerRow) {
         self.0.lock().unwrap().push(row);
     }
     fn flush(&self) -> StoreFuture<'_, ()> {
         async { Ok(()) }.boxed()
     }
-    fn spent<'a>(&'a self, _: Spent<'a>, _: SystemTime) -> StoreFuture<'a, Money> {
+    fn spent<'a>(&'a self, _: &'a str, _: SystemTime) -> StoreFuture<'a, Money> {
         async { Ok(Money::ZERO) }.boxed()
     }
 }

@@ -1,0 +1,31 @@
+//! The accounts that pay for calls: `global`, `key:<id>`, `user:<tenant>/<user>` and `project:<name>`. A call is paid by all of its
+//! accounts at once.
+
+mod ledgered;
+mod users;
+
+use std::sync::Arc;
+
+pub(crate) use ledgered::Accounts;
+pub(crate) use users::{Users, UsersLayer};
+
+/// The account that pays for everything.
+pub(crate) const GLOBAL: &str = "global";
+
+/// The account of a key.
+pub(crate) fn of_key(id: &str) -> Arc<str> {
+    format!("key:{id}").into()
+}
+
+/// The account of an end user. Tenants have no `/` in their names, so no two users share one.
+pub(crate) fn of_user(tenant: &str, user: &str) -> Arc<str> {
+    format!("user:{tenant}/{user}").into()
+}
+
+/// The account of a project.
+pub(crate) fn of_project(name: &str) -> Arc<str> {
+    format!("project:{name}").into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+use std::{sync::Arc, time::Duration};
+
+use rungs::{
+    ErrorKind,
+    catalog::{Deployment, Money, Price},
+    layers::budget::BudgetLayer,
+    model::{Call, CallContext, ModelRequest},
+    store::{
+        Budgets, Ledger,
+        memory::{MemoryBudgets, MemoryLedger},
+    },
+    testing::{Reply, Scripted, ask, ledger_contract::row},
+};
+use tower::{ServiceBuilder, ServiceExt};
+
+use super::*;
+
+struct World {
+    accounts: Arc<Accounts>,
+    users: Arc<Users>,
+    ledger: Arc<MemoryLedger>,
+    provider: Scripted,
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+impl World {
+    fn new() -> Self {
+        let ledger = Arc::new(MemoryLedger::default());
+        let price = Price::per_million("1".parse().unwrap(), "1".parse().unwrap());
+        let deployment = Deployment {
+            max_output: Some(10),
+            ..Deployment::new("p", "m").price(price)
+        };
+        Self {
+            accounts: Arc::new(Accounts::new(Arc::default(), ledger.clone())),
+            users: Arc::default(),
+            ledger,
+            provider: Scripted::at(deployment, [Reply::text("42")]),
+        }
+    }
+
+    async fn call(&self, user: &str, budget: &str) -> Result<(), rungs::Error> {
+        let layer = UsersLayer {
+            budgets: [budget.parse().unwrap()].into(),
+            accounts: self.accounts.clone(),
+            users: self.users.clone(),
+            patience: HOUR,
+        };
+        let book: Arc<dyn Budgets> = self.accounts.book().clone();
+        let stack = ServiceBuilder::new()
+            .layer(layer)
+            .layer(BudgetLayer::new(self.provider.deployment(), book))
+            .service(self.provider.clone());
+        let call = Call {
+            user: Some(user.into()),
+            accounts: Arc::new([of_user("t", user)]),
+            ..Call::new("t")
+        };
+        let request = ModelRequest {
+            ctx: CallContext::new(call),
+            ..ask("6 x 7?")
+        };
+        stack.oneshot(request).await?.body.collect(1 << 20).await?;
+        Ok(())
+    }
+
+    fn spent(&self, user: &str) -> Option<Money> {
+        let balance = self.accounts.book().balance(&of_user("t", user));
+        balance.map(|balance| balance.posted)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_users_account_begins_with_what_the_ledger_knows() {
+    let world = World::new();
+    let mut before = row("req_1", 1, 999_999_999, Duration::ZERO);
+    before.accounts = Arc::new([of_user("t", "ann")]);
+    world.ledger.record(before);
+    let refused = world.call("ann", "1/day").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Budget);
+    world.call("bob", "1/day").await.unwrap();
+    world.call("bob", "1/day").await.unwrap();
+    assert_eq!(world.provider.calls(), 2);
+    assert!(world.spent("bob").unwrap() > Money::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_changes_is_in_force_with_the_next_call() {
+    let world = World::new();
+    world.call("ann", "1/day").await.unwrap();
+    let spent = world.spent("ann");
+    assert!(
+        world.call("ann", "0.000000001/day").await.is_ok(),
+        "not told yet"
+    );
+    world.users.reopen();
+    assert!(world.call("ann", "0.000000001/day").await.is_err());
+    assert!(world.spent("ann") > spent, "what was spent stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_users_are_forgotten_and_busy_ones_are_not() {
+    let world = World::new();
+    for n in 0..3_000 {
+        world.call(&format!("user{n}"), "1/day").await.unwrap();
+        world.call("busy", "1/day").await.unwrap();
+        tokio::time::advance(HOUR / 100).await;
+    }
+    let open = world.accounts.book().accounts().len();
+    assert!(open < 2_200, "{open} accounts");
+    assert!(world.spent("busy").unwrap() > Money::ZERO);
+    assert_eq!(world.spent("user0"), None);
+    assert!(world.spent("user2999").is_some());
+}
+
+#[tokio::test]
+async fn other_budgets_begin_with_what_was_spent_in_their_windows() {
+    let (book, ledger) = (
+        Arc::new(MemoryBudgets::new()),
+        Arc::new(MemoryLedger::default()),
+    );
+    let accounts = Accounts::new(book.clone(), ledger.clone());
+    let parse = |texts: &[&str]| {
+        texts
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect::<Vec<_>>()
+    };
+    ledger.record(row("req_1", 1, 7, Duration::ZERO));
+    accounts.open("key:k_1", &parse(&["1/day"])).await.unwrap();
+    ledger.record(row("req_2", 1, 5, Duration::ZERO));
+    let hold = book
+        .hold(&["key:k_1".into()], Money::from_nanos(9))
+        .unwrap();
+    let wider = parse(&["2/day", "3/total", "4/month@31 Asia/Tokyo"]);
+    for _ in 0..2 {
+        // Asked again it changes nothing.
+        accounts.open("key:k_1", &wider).await.unwrap();
+        let stands = book.balances("key:k_1");
+        let posted: Vec<_> = stands.iter().map(|b| b.posted.nanos()).collect();
+        assert_eq!(
+            posted[..2],
+            [7, 12],
+            "the day's went on, the other is the ledger's"
+        );
+        assert!(stands.iter().all(|balance| balance.reserved == hold.amount));
+        assert!(stands.iter().map(|balance| &balance.budget).eq(&wider));
+    }
+    accounts.retain(|account| account != "key:k_1");
+    assert!(book.balances("key:k_1").is_empty());
+}
+
+#[test]
+fn accounts_are_named_apart() {
+    assert_eq!(&*of_key("k"), "key:k");
+    assert_eq!(&*of_user("t", "a/b"), "user:t/a/b");
+    assert_eq!(&*of_project("p"), "project:p");
+    assert_ne!(of_key("x"), of_project("x"));
+}

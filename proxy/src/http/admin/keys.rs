@@ -1,0 +1,155 @@
+//! `/admin/v1/keys`: the verbs of [`keys`](crate::keys), over HTTP. What a body may say is the members of its type, and no other.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State, rejection::PathRejection},
+    response::{IntoResponse, Response},
+};
+use http::{Request, StatusCode};
+use rungs::{Error, store::KeyRecord};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::json;
+
+use crate::{
+    gateway::Gateway,
+    http::{body::read_object, error::respond},
+    keys::{Age, Books, Issued, KeyView, NewKey, Terms},
+};
+
+/// The id in a path, where it is text at all.
+type Id = Result<Path<String>, PathRejection>;
+
+/// What a rotation may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Rotation {
+    /// How long the old secret opens after it.
+    grace: Option<Age>,
+}
+
+/// What says nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Nothing {}
+
+/// A key with its secret, this once.
+#[derive(Serialize)]
+struct IssuedView {
+    key: String,
+    #[serde(flatten)]
+    view: KeyView,
+}
+
+pub(in crate::http) async fn list(State(gateway): State<Gateway>) -> Response {
+    let listed = async {
+        let mut views = Vec::new();
+        for key in gateway.registry().list().await? {
+            views.push(view(&gateway, key).await?);
+        }
+        Ok(json!({ "object": "list", "data": views }))
+    };
+    answer(StatusCode::OK, listed.await)
+}
+
+pub(in crate::http) async fn show(State(gateway): State<Gateway>, id: Id) -> Response {
+    let shown = async { view(&gateway, gateway.registry().show(&of(id)?).await?).await };
+    answer(StatusCode::OK, shown.await)
+}
+
+pub(in crate::http) async fn create(
+    State(gateway): State<Gateway>,
+    request: Request<Body>,
+) -> Response {
+    let created = async {
+        let new: NewKey = read(&gateway, request).await?;
+        issued(&gateway, gateway.registry().create(new).await?).await
+    };
+    answer(StatusCode::CREATED, created.await)
+}
+
+pub(in crate::http) async fn patch(
+    State(gateway): State<Gateway>,
+    id: Id,
+    request: Request<Body>,
+) -> Response {
+    let patched = async {
+        let (id, terms): (_, Terms) = (of(id)?, read(&gateway, request).await?);
+        let key = gateway.registry().patch(&id, &terms).await?;
+        gateway.keys_changed();
+        view(&gateway, key).await
+    };
+    answer(StatusCode::OK, patched.await)
+}
+
+pub(in crate::http) async fn rotate(
+    State(gateway): State<Gateway>,
+    id: Id,
+    request: Request<Body>,
+) -> Response {
+    let rotated = async {
+        let (id, rotation): (_, Rotation) = (of(id)?, read(&gateway, request).await?);
+        let grace = rotation.grace.map_or(Duration::ZERO, |age| age.0);
+        let key = gateway.registry().rotate(&id, grace).await?;
+        gateway.keys_changed();
+        issued(&gateway, key).await
+    };
+    answer(StatusCode::OK, rotated.await)
+}
+
+pub(in crate::http) async fn revoke(
+    State(gateway): State<Gateway>,
+    id: Id,
+    request: Request<Body>,
+) -> Response {
+    let revoked = async {
+        let id = of(id)?;
+        let Nothing {} = read(&gateway, request).await?;
+        let key = gateway.registry().revoke(&id).await?;
+        gateway.keys_changed();
+        view(&gateway, key).await
+    };
+    answer(StatusCode::OK, revoked.await)
+}
+
+async fn view(gateway: &Gateway, key: KeyRecord) -> Result<KeyView, Error> {
+    let state = gateway.state();
+    let books = Books::Running(state.accounts.book(), &*state.ledger);
+    KeyView::of(key, &books).await
+}
+
+async fn issued(gateway: &Gateway, issued: Issued) -> Result<IssuedView, Error> {
+    Ok(IssuedView {
+        key: issued.credential,
+        view: view(gateway, issued.key).await?,
+    })
+}
+
+fn of(id: Id) -> Result<String, Error> {
+    match id {
+        Ok(Path(id)) => Ok(id),
+        Err(_) => Err(Error::invalid("the id in the path is no text")),
+    }
+}
+
+async fn read<T: DeserializeOwned>(gateway: &Gateway, request: Request<Body>) -> Result<T, Error> {
+    let (_, body) = read_object(&gateway.live(), request).await?;
+    let mut json = serde_json::Deserializer::from_slice(body.as_bytes());
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let wrong = Error::invalid(format!("the body does not fit: {}", error.inner()));
+        match path.as_str() {
+            "." => wrong,
+            _ => wrong.param(path),
+        }
+    })
+}
+
+fn answer(status: StatusCode, result: Result<impl Serialize, Error>) -> Response {
+    match result {
+        Ok(value) => (status, Json(value)).into_response(),
+        Err(error) => respond(&error),
+    }
+}

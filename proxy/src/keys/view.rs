@@ -1,0 +1,149 @@
+use std::time::SystemTime;
+
+use rungs::{
+    Error,
+    catalog::{Money, Tier},
+    model::OnExhaust,
+    store::{
+        Balance, Budget, KeyRecord, Ledger, OnStoreDown, Role, memory::MemoryBudgets,
+        sqlite::SqliteKeys,
+    },
+};
+use serde::Serialize;
+
+use super::rfc3339;
+use crate::accounts;
+
+/// A key as it is shown: all but its secret.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyView {
+    id: String,
+    name: String,
+    role: Role,
+    tenant: String,
+    parent: Option<String>,
+    project: Option<String>,
+    models: Vec<String>,
+    max_tier: Option<Tier>,
+    routes: Vec<String>,
+    budgets: Vec<BudgetView>,
+    warn_at: Option<u8>,
+    on_exhaust: OnExhaust,
+    on_store_down: OnStoreDown,
+    rpm: Option<u64>,
+    tpm: Option<u64>,
+    created: String,
+    expires: Option<String>,
+    /// Until when the secret before the last rotation opens.
+    grace: Option<String>,
+    revoked: bool,
+    revoked_at: Option<String>,
+}
+
+/// A budget and how it stands.
+#[derive(Debug, Serialize)]
+pub(crate) struct BudgetView {
+    budget: Budget,
+    limit: Money,
+    posted: Money,
+    reserved: Money,
+    resets: Option<String>,
+}
+
+/// Where it is written what was spent.
+pub(crate) enum Books<'a> {
+    /// The gateway's own: what is held is known as well.
+    Running(&'a MemoryBudgets, &'a dyn Ledger),
+    /// The database alone. What a running gateway holds for calls under way is not in it and counts as nothing.
+    File(&'a SqliteKeys),
+}
+
+impl KeyView {
+    /// A key, with how its budgets stand.
+    pub(crate) async fn of(key: KeyRecord, books: &Books<'_>) -> Result<Self, Error> {
+        let now = SystemTime::now();
+        let balances = books
+            .stand(&accounts::of_key(&key.id), &key.budgets)
+            .await?;
+        let grace = key.previous.map(|secret| secret.until);
+        Ok(Self {
+            id: key.id,
+            name: key.name,
+            role: key.role,
+            tenant: key.tenant,
+            parent: key.parent,
+            project: key.project,
+            models: key.models,
+            max_tier: key.max_tier,
+            routes: key.routes,
+            budgets: balances.into_iter().map(BudgetView::of).collect(),
+            warn_at: key.warn_at,
+            on_exhaust: key.on_exhaust,
+            on_store_down: key.on_store_down,
+            rpm: key.rpm,
+            tpm: key.tpm,
+            created: rfc3339(key.created),
+            expires: key.expires.map(rfc3339),
+            grace: grace.filter(|until| *until > now).map(rfc3339),
+            revoked: key.revoked.is_some(),
+            revoked_at: key.revoked.map(rfc3339),
+        })
+    }
+
+    /// One line for people.
+    pub(crate) fn line(&self) -> String {
+        let Self {
+            id, name, tenant, ..
+        } = self;
+        let mut line = format!("{id}  {name}  {tenant}");
+        for budget in &self.budgets {
+            let BudgetView { budget, posted, .. } = budget;
+            line += &format!("  ${posted} of ${budget}");
+        }
+        if self.budgets.is_empty() {
+            line += "  no budget";
+        }
+        if self.revoked {
+            line += "  revoked";
+        }
+        line
+    }
+}
+
+impl BudgetView {
+    pub(crate) fn of(balance: Balance) -> Self {
+        let end = balance.budget.window.end(SystemTime::now());
+        Self {
+            limit: balance.budget.limit,
+            posted: balance.posted,
+            reserved: balance.reserved,
+            resets: end.map(rfc3339),
+            budget: balance.budget,
+        }
+    }
+}
+
+impl Books<'_> {
+    async fn stand(&self, account: &str, budgets: &[Budget]) -> Result<Vec<Balance>, Error> {
+        if let Self::Running(book, _) = self {
+            let open = book.balances(account);
+            if open.iter().map(|balance| &balance.budget).eq(budgets) {
+                return Ok(open);
+            }
+        }
+        // Nobody has called with it in this process.
+        let mut balances = Vec::with_capacity(budgets.len());
+        for budget in budgets {
+            let since = budget.window.start(SystemTime::now());
+            balances.push(Balance {
+                budget: budget.clone(),
+                posted: match self {
+                    Self::Running(_, ledger) => ledger.spent(account, since).await?,
+                    Self::File(file) => file.spent(account, since).await?,
+                },
+                reserved: Money::ZERO,
+            });
+        }
+        Ok(balances)
+    }
+}

@@ -1,0 +1,146 @@
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use futures_util::{StreamExt, future::BoxFuture};
+use tower_service::Service;
+
+use crate::{
+    error::Error,
+    model::{CallContext, End, Frame, ModelBody, ModelRequest, ModelResponse, ModelService},
+    store::{Durability, Ledger, StoreFuture},
+};
+
+/// Holds ends back until they are on record. See the [module](super).
+#[derive(Clone)]
+pub struct Commit<S> {
+    inner: S,
+    ledger: Arc<dyn Ledger>,
+}
+
+impl<S> Commit<S> {
+    /// Answers of `inner` end when their rows in `ledger` are safe.
+    pub fn new(inner: S, ledger: Arc<dyn Ledger>) -> Self {
+        Self { inner, ledger }
+    }
+}
+
+impl<S: ModelService> Service<ModelRequest> for Commit<S> {
+    type Response = ModelResponse;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<ModelResponse, Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: ModelRequest) -> Self::Future {
+        let record = Record {
+            ledger: Arc::clone(&self.ledger),
+            ctx: request.ctx.clone(),
+        };
+        let answering = self.inner.call(request);
+        Box::pin(async move {
+            let answer = match answering.await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    record.wait().await?;
+                    return Err(error);
+                }
+            };
+            let ModelResponse { meta, body } = answer;
+            let body = match body.is_whole() {
+                true => whole(body, &record).await?,
+                false => ModelBody::stream(Committed {
+                    body,
+                    record,
+                    end: None,
+                }),
+            };
+            Ok(ModelResponse { meta, body })
+        })
+    }
+}
+
+/// What is to be on record.
+struct Record {
+    ledger: Arc<dyn Ledger>,
+    ctx: CallContext,
+}
+
+impl Record {
+    /// What has cost something is to outlive the machine; what has not need only outlive this process.
+    fn is_safe(&self) -> Option<StoreFuture<'static, ()>> {
+        self.ledger.survives(match self.ctx.spent().is_zero() {
+            true => Durability::Crash,
+            false => Durability::PowerLoss,
+        })
+    }
+
+    async fn wait(&self) -> Result<(), Error> {
+        match self.is_safe() {
+            Some(safe) => safe.await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads an answer that is in memory to its end, which writes its rows.
+async fn whole(mut body: ModelBody, record: &Record) -> Result<ModelBody, Error> {
+    let mut data = None;
+    while let Some(frame) = body.next().await {
+        match frame? {
+            Frame::Data(bytes) => data = Some(bytes),
+            Frame::End(end) => {
+                record.wait().await?;
+                let data = data.unwrap_or_default();
+                return Ok(ModelBody::whole(data, end));
+            }
+        }
+    }
+    Err(Error::internal("an answer was read twice"))
+}
+
+/// A stream whose end, or failure, waits.
+struct Committed {
+    body: ModelBody,
+    record: Record,
+    end: Option<(Result<End, Error>, StoreFuture<'static, ()>)>,
+}
+
+impl Stream for Committed {
+    type Item = Result<Frame, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.end.is_none() {
+            let end = match ready!(this.body.poll_next_unpin(cx)) {
+                Some(Ok(Frame::End(end))) => Ok(end),
+                Some(Err(error)) => Err(error),
+                data => return Poll::Ready(data),
+            };
+            match this.record.is_safe() {
+                Some(safe) => this.end = Some((end, safe)),
+                None => return Poll::Ready(Some(end.map(Frame::End))),
+            }
+        }
+        let Some((_, safe)) = &mut this.end else {
+            return Poll::Ready(None);
+        };
+        let safe = ready!(safe.as_mut().poll(cx));
+        let end = this.end.take().map(|(end, _)| end);
+        Poll::Ready(end.map(|end| safe.and(end).map(Frame::End)))
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Commit<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commit")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}

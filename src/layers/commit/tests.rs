@@ -1,0 +1,141 @@
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::watch;
+use tower::{Layer, ServiceExt, service_fn};
+
+use super::CommitLayer;
+use crate::{
+    catalog::{Deployment, Money, Price},
+    error::{Error, ErrorKind},
+    layers::cost::CostLayer,
+    model::{Frame, ModelRequest, ModelResponse, ModelService},
+    store::{Durability, Intent, Ledger, LedgerRow, StoreFuture, memory::MemoryLedger},
+    testing::{Reply, Scripted, ask, ask_stream},
+};
+
+/// A ledger whose disk answers when it is told to.
+struct Slow {
+    rows: MemoryLedger,
+    disk: watch::Sender<Option<Result<(), Error>>>,
+    asked: Mutex<Vec<Durability>>,
+    early: AtomicBool,
+}
+
+impl Slow {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            rows: MemoryLedger::new(10),
+            disk: watch::Sender::new(None),
+            asked: Mutex::default(),
+            early: AtomicBool::default(),
+        })
+    }
+
+    fn answer(&self, result: Result<(), Error>) {
+        self.disk.send_replace(Some(result));
+    }
+
+    fn asked(&self) -> Vec<Durability> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Ledger for Slow {
+    fn end(&self, intent: Intent, row: LedgerRow) {
+        self.rows.end(intent, row);
+    }
+
+    fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        self.early
+            .fetch_or(self.rows.rows().is_empty(), Ordering::Relaxed);
+        self.asked.lock().unwrap().push(what);
+        let mut disk = self.disk.subscribe();
+        Some(Box::pin(async move {
+            let answer = disk.wait_for(Option::is_some).await.unwrap();
+            answer.clone().unwrap()
+        }))
+    }
+
+    fn flush(&self) -> StoreFuture<'_, ()> {
+        self.rows.flush()
+    }
+
+    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
+        self.rows.spent(account, since)
+    }
+}
+
+fn stack(ledger: &Arc<Slow>, reply: Reply) -> impl ModelService {
+    let price = Price::per_million(Money::from_nanos(1), Money::from_nanos(2));
+    let deployment = Deployment {
+        max_output: Some(1000),
+        ..Deployment::new("p", "m").price(price)
+    };
+    let provider = Scripted::at(deployment, [reply]);
+    let cost = CostLayer::new(provider.deployment(), ledger.clone());
+    CommitLayer::new(ledger.clone()).layer(cost.layer(provider))
+}
+
+#[tokio::test]
+async fn a_whole_answer_waits_for_its_row() {
+    let ledger = Slow::new();
+    let mut answer = Box::pin(stack(&ledger, Reply::text("42")).oneshot(ask("6 x 7?")));
+    assert!(answer.as_mut().now_or_never().is_none());
+    assert_eq!(ledger.asked(), [Durability::PowerLoss]);
+    assert_eq!(ledger.rows.rows().len(), 1, "the row is what it waits for");
+    ledger.answer(Ok(()));
+    let answer = answer.await.unwrap().body.collect(1000).await.unwrap();
+    assert!(answer.to_whole().unwrap().starts_with(b"{"));
+}
+
+#[tokio::test]
+async fn of_a_stream_only_the_end_waits() {
+    let ledger = Slow::new();
+    let answer = stack(&ledger, Reply::text("one two three")).oneshot(ask_stream("count"));
+    let mut body = answer.await.unwrap().body;
+    let mut frames = 0;
+    while let Some(Some(frame)) = body.next().now_or_never() {
+        assert!(matches!(frame.unwrap(), Frame::Data(_)));
+        frames += 1;
+    }
+    assert!(frames >= 3, "{frames}");
+    assert_eq!(ledger.rows.rows().len(), 1);
+    ledger.answer(Ok(()));
+    assert!(matches!(body.next().await.unwrap(), Ok(Frame::End(_))));
+    assert!(body.next().await.is_none());
+    assert!(!ledger.early.load(Ordering::Relaxed));
+}
+
+#[tokio::test]
+async fn an_end_that_cannot_be_recorded_is_a_failure() {
+    for request in [ask("6 x 7?"), ask_stream("6 x 7?")] {
+        let ledger = Slow::new();
+        ledger.answer(Err(Error::new(ErrorKind::Unavailable, "the disk is full")));
+        let answer = stack(&ledger, Reply::text("42")).oneshot(request).await;
+        let failed = match answer {
+            Ok(answer) => answer.body.collect(1000).await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert_eq!(failed.kind(), ErrorKind::Unavailable);
+    }
+}
+
+#[tokio::test]
+async fn what_has_cost_nothing_need_only_outlive_the_process() {
+    let ledger = Slow::new();
+    ledger.answer(Ok(()));
+    let free = service_fn(|_: ModelRequest| async {
+        Err::<ModelResponse, _>(Error::new(ErrorKind::Budget, "spent"))
+    });
+    let stack = CommitLayer::new(ledger.clone()).layer(free);
+    let error = stack.oneshot(ask("6 x 7?")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Budget, "the error passes");
+    assert_eq!(ledger.asked(), [Durability::Crash]);
+}

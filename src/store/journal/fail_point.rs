@@ -1,0 +1,19 @@
+//! Places where a test stops a process, or fails it.
+
+use crate::error::Error;
+
+/// A place of this name: nothing, unless the feature `failpoints` is on and the place is set to something.
+#[cfg(feature = "failpoints")]
+pub(super) fn fail_point(name: &str) -> Result<(), Error> {
+    fail::fail_point!(name, |_| Err(Error::new(
+        crate::error::ErrorKind::Unavailable,
+        format!("failed at {name}"),
+    )));
+    Ok(())
+}
+
+#[cfg(not(feature = "failpoints"))]
+#[expect(clippy::unnecessary_wraps, reason = "it may fail where it is on")]
+pub(super) fn fail_point(_: &str) -> Result<(), Error> {
+    Ok(())
+}

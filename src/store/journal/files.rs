@@ -1,0 +1,156 @@
+//! The segment files of a journal.
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File},
+    io::{self, Seek, Write},
+    path::{Path, PathBuf},
+};
+
+use super::segment::{HEAD, Head, SIZE};
+use crate::error::{Error, ErrorKind};
+
+/// So many segments stay as they are when their rows are shipped.
+const KEPT: usize = 1;
+
+/// The segments, oldest first, and the place in the last one where the next record goes.
+pub(super) struct Files {
+    folder: PathBuf,
+    /// Number and first record of each.
+    segments: VecDeque<(u64, u64)>,
+    current: Option<File>,
+    at: usize,
+}
+
+impl Files {
+    /// The segments of a folder, as they were found, with the next record at `at` in the last.
+    pub(super) fn new(
+        folder: &Path,
+        segments: VecDeque<(u64, u64)>,
+        at: usize,
+    ) -> Result<Self, Error> {
+        let mut files = Self {
+            folder: folder.to_path_buf(),
+            segments,
+            current: None,
+            at: SIZE,
+        };
+        if let Some((number, _)) = files.segments.back().copied() {
+            let path = files.path(number);
+            let opened = open_at(&path, at).map_err(|e| failed(&path, e))?;
+            (files.current, files.at) = (Some(opened), at);
+            // What a process left that was killed lasts from now on.
+            files.sync()?;
+        }
+        Ok(files)
+    }
+
+    /// Whether `length` more bytes go into the segment.
+    pub(super) fn has_room(&self, length: usize) -> bool {
+        self.current.is_some() && self.at + length <= SIZE
+    }
+
+    /// Appends bytes; they survive the end of the process.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let Some(file) = &mut self.current else {
+            return Err(Error::internal("a journal without a segment"));
+        };
+        if let Err(e) = file.write_all(bytes) {
+            // What went out in part is written over.
+            let _ = file.seek(io::SeekFrom::Start(self.at as u64));
+            return Err(failed(&self.folder, e));
+        }
+        self.at += bytes.len();
+        Ok(())
+    }
+
+    /// What was appended survives a power loss.
+    pub(super) fn sync(&mut self) -> Result<(), Error> {
+        let synced = self.current.as_ref().map_or(Ok(()), File::sync_data);
+        synced.map_err(|e| failed(&self.folder, e))
+    }
+
+    /// Goes on in another segment: one whose rows are all shipped, or a new one.
+    pub(super) fn turn(&mut self, head: Head, shipped: u64) -> Result<(), Error> {
+        self.sync()?;
+        let number = self.segments.back().map_or(1, |(number, _)| number + 1);
+        let path = self.path(number);
+        let spent = self.segments.len() > KEPT
+            && self
+                .segments
+                .get(1)
+                .is_some_and(|(_, next)| *next <= shipped + 1);
+        if spent && let Some((old, _)) = self.segments.pop_front() {
+            fs::rename(self.path(old), &path).map_err(|e| failed(&path, e))?;
+        } else {
+            fill(&path).map_err(|e| failed(&path, e))?;
+        }
+        let mut file = open_at(&path, 0).map_err(|e| failed(&path, e))?;
+        let begun = file
+            .write_all(&head.to_bytes())
+            .and_then(|()| file.sync_data());
+        begun.map_err(|e| failed(&path, e))?;
+        self.segments.push_back((number, head.first));
+        (self.current, self.at) = (Some(file), HEAD);
+        Ok(())
+    }
+
+    /// Removes segments beyond those that are kept, all of whose rows are shipped.
+    pub(super) fn tidy(&mut self, shipped: u64) {
+        while self.segments.len() > KEPT + 1 && self.segments[1].1 <= shipped + 1 {
+            if let Some((number, _)) = self.segments.pop_front() {
+                let _ = fs::remove_file(self.path(number));
+            }
+        }
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        path(&self.folder, number)
+    }
+}
+
+pub(super) fn path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:012}.segment"))
+}
+
+/// The numbers of the segments in a folder, in order.
+pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|n| n.strip_suffix(".segment"));
+        numbers.extend(number.and_then(|n| n.parse::<u64>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Makes a segment of zeros, so that later writes change no more than their own bytes.
+fn fill(path: &Path) -> io::Result<()> {
+    static CHUNK: [u8; 64 * 1024] = [0; 64 * 1024];
+    let unfinished = path.with_extension("new");
+    let mut file = File::create(&unfinished)?;
+    for _ in 0..SIZE / CHUNK.len() {
+        file.write_all(&CHUNK)?;
+    }
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    // The name must last as well.
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+fn open_at(path: &Path, at: usize) -> io::Result<File> {
+    let mut file = File::options().read(true).write(true).open(path)?;
+    file.seek(io::SeekFrom::Start(at as u64))?;
+    Ok(file)
+}
+
+/// A disk that fails: calls that cost money are turned away until it does not.
+pub(super) fn failed(path: &Path, error: io::Error) -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        format!("the journal {} fails: {error}", path.display()),
+    )
+    .with_source(error)
+}

@@ -1,0 +1,326 @@
+//! What callers, the writer and the shipper share.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::{
+    error::Error,
+    store::{Durability, Entry, LedgerRow, StoreFuture},
+};
+
+/// Past this many rows that are not shipped no further attempt is admitted: some hundred bytes of memory each.
+const ROOM: u64 = 200_000;
+
+/// Past this many bytes a name that a client chose is cut off: rows are short.
+const NAME: usize = 128;
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// The writer waits here.
+    work: Condvar,
+    unshipped: Mutex<VecDeque<Entry>>,
+    /// Who is to be told that their rows are safe. A task tells them, and not the writer: from a thread of its own each would have
+    /// to be woken across threads.
+    told: Mutex<Vec<Waiter>>,
+    news: Notify,
+    /// The shipper waits here.
+    pub(super) cargo: Notify,
+    pub(super) hurry: Notify,
+    shipped: AtomicU64,
+    pub(super) progress: watch::Sender<Progress>,
+    closing: AtomicBool,
+}
+
+struct State {
+    taken: VecDeque<Taken>,
+    /// The number of the last row taken; those up to `written` are in the file, those up to `synced` on the disk.
+    last: u64,
+    written: u64,
+    synced: u64,
+    /// Who waits for rows to be written, and who for rows to be synced, each in the order of their numbers.
+    waiting: [VecDeque<Waiter>; 2],
+    /// Why rows cannot be written just now.
+    failure: Option<Error>,
+    /// The disk has failed to sync. What it says from then on proves nothing.
+    broken: bool,
+    idle: bool,
+}
+
+/// A row on its way to the writer.
+pub(super) struct Taken {
+    pub(super) seq: u64,
+    pub(super) row: LedgerRow,
+    /// The slot that it frees.
+    pub(super) slot: Option<u32>,
+}
+
+/// Somebody who waits until rows up to a number are safe.
+struct Waiter {
+    seq: u64,
+    told: oneshot::Sender<Result<(), Error>>,
+}
+
+/// What others wait for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Progress {
+    pub(super) shipped: u64,
+    /// The writer has ended, and freed the folder.
+    pub(super) written: bool,
+    /// The shipper has ended.
+    pub(super) done: bool,
+}
+
+impl Shared {
+    pub(super) fn new(next_seq: u64, shipped: u64) -> Self {
+        let last = next_seq - 1;
+        let progress = Progress {
+            shipped,
+            ..Progress::default()
+        };
+        Self {
+            state: Mutex::new(State {
+                taken: VecDeque::new(),
+                last,
+                written: last,
+                synced: last,
+                waiting: Default::default(),
+                failure: None,
+                broken: false,
+                idle: false,
+            }),
+            work: Condvar::new(),
+            told: Mutex::default(),
+            news: Notify::new(),
+            unshipped: Mutex::default(),
+            cargo: Notify::new(),
+            hurry: Notify::new(),
+            shipped: AtomicU64::new(shipped),
+            progress: watch::Sender::new(progress),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    // For callers.
+
+    pub(super) fn take(&self, mut row: LedgerRow, slot: Option<u32>) {
+        for name in [&mut row.user, &mut row.conversation] {
+            if let Some(long) = name.as_ref().filter(|name| name.len() > NAME) {
+                *name = Some(long[..long.floor_char_boundary(NAME)].into());
+            }
+        }
+        let mut state = self.state();
+        state.last += 1;
+        let seq = state.last;
+        state.taken.push_back(Taken { seq, row, slot });
+        if std::mem::take(&mut state.idle) {
+            drop(state);
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        let mut state = self.state();
+        let safe = match what {
+            Durability::Crash => state.written,
+            Durability::PowerLoss => state.synced,
+        };
+        if safe >= state.last {
+            return None;
+        }
+        if let Some(failure) = &state.failure {
+            let failure = failure.clone();
+            return Some(Box::pin(std::future::ready(Err(failure))));
+        }
+        let (told, safe) = oneshot::channel();
+        let seq = state.last;
+        state.waiting[what as usize].push_back(Waiter { seq, told });
+        Some(Box::pin(async move { safe.await.unwrap_or(Err(gone())) }))
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        !self.is_closing() && self.backlog() < ROOM && self.state().failure.is_none()
+    }
+
+    pub(super) fn backlog(&self) -> u64 {
+        let last = self.state().last;
+        last.saturating_sub(self.shipped.load(Ordering::Relaxed))
+    }
+
+    pub(super) async fn flush(&self) -> Result<(), Error> {
+        let last = self.state().last;
+        self.hurry.notify_one();
+        let mut progress = self.progress.subscribe();
+        let reached = progress.wait_for(|p| p.shipped >= last || p.done).await;
+        match reached {
+            Ok(progress) if progress.shipped >= last => Ok(()),
+            _ => Err(gone()),
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        let state = self.state();
+        self.work.notify_one();
+        drop(state);
+        self.hurry.notify_one();
+        self.cargo.notify_one();
+    }
+
+    pub(super) async fn closed(&self) {
+        let mut progress = self.progress.subscribe();
+        // The sender lives as long as this does.
+        let _ = progress.wait_for(|p| p.written && p.done).await;
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    // For the writer.
+
+    /// Waits for rows, `at_most` so long; `None` when the journal closes and all are written.
+    pub(super) fn next(&self, at_most: Option<Duration>) -> Option<VecDeque<Taken>> {
+        let mut state = self.state();
+        while state.taken.is_empty() {
+            if self.is_closing() {
+                return None;
+            }
+            state.idle = true;
+            let Some(at_most) = at_most else {
+                let woken = self.work.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let woken = self.work.wait_timeout(state, at_most);
+            let (woken, waited) = woken.unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            if waited.timed_out() {
+                break;
+            }
+        }
+        state.idle = false;
+        Some(std::mem::take(&mut state.taken))
+    }
+
+    /// The rows that have come since.
+    pub(super) fn more(&self) -> VecDeque<Taken> {
+        std::mem::take(&mut self.state().taken)
+    }
+
+    /// Rows up to `seq` survive `what`.
+    pub(super) fn safe(&self, seq: u64, what: Durability) {
+        let mut state = self.state();
+        state.written = seq;
+        if what == Durability::PowerLoss {
+            state.synced = seq;
+        }
+        if !state.broken {
+            state.failure = None;
+        }
+        let mut told = self.told();
+        for waiting in &mut state.waiting[..=what as usize] {
+            let near = waiting.partition_point(|waiter| waiter.seq <= seq);
+            told.extend(waiting.drain(..near));
+        }
+        let somebody = !told.is_empty();
+        drop((state, told));
+        if somebody {
+            self.news.notify_one();
+        }
+    }
+
+    /// Tells who waits, until the writer has ended.
+    pub(super) async fn tell(&self) {
+        loop {
+            // A waiter that comes later has its own notice.
+            let last = self.progress.borrow().written;
+            let told = std::mem::take(&mut *self.told());
+            for waiter in told {
+                let _ = waiter.told.send(Ok(()));
+            }
+            if last {
+                return;
+            }
+            self.news.notified().await;
+        }
+    }
+
+    /// The writer has ended, and freed the folder.
+    pub(super) fn ended(&self) {
+        self.progress.send_modify(|p| p.written = true);
+        self.cargo.notify_one();
+        self.news.notify_one();
+    }
+
+    /// Nothing can be written just now: nobody is kept waiting for it, and nothing that costs money begins.
+    pub(super) fn fail(&self, error: &Error) {
+        let mut state = self.state();
+        if state.failure.is_none() {
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::error!(%error, cause, "the journal cannot be written; its rows wait in memory");
+        }
+        state.failure = Some(error.clone());
+        for waiter in state.waiting.iter_mut().flat_map(|w| w.drain(..)) {
+            let _ = waiter.told.send(Err(error.clone()));
+        }
+    }
+
+    /// A sync has failed: no later one can be believed, so no attempt begins before a restart.
+    pub(super) fn break_down(&self, error: &Error) {
+        self.state().broken = true;
+        self.fail(error);
+    }
+
+    /// Hands rows to the shipper.
+    pub(super) fn ship(&self, entries: Vec<Entry>) {
+        self.unshipped().extend(entries);
+        self.cargo.notify_one();
+    }
+
+    pub(super) fn shipped(&self) -> u64 {
+        self.shipped.load(Ordering::Relaxed)
+    }
+
+    // For the shipper.
+
+    /// The oldest rows that are not shipped, at most `most`.
+    pub(super) fn load(&self, most: usize) -> Vec<Entry> {
+        self.unshipped().iter().take(most).cloned().collect()
+    }
+
+    pub(super) fn unload(&self, entries: usize) {
+        let mut unshipped = self.unshipped();
+        let last = unshipped.drain(..entries).next_back();
+        drop(unshipped);
+        if let Some(last) = last {
+            self.shipped.store(last.seq, Ordering::Relaxed);
+            self.progress.send_modify(|p| p.shipped = last.seq);
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Vec<Waiter>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unshipped(&self) -> MutexGuard<'_, VecDeque<Entry>> {
+        self.unshipped
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn gone() -> Error {
+    Error::internal("the journal is closed and not all rows are shipped; the next start ships them")
+}

@@ -1,0 +1,108 @@
+//! The task that brings rows to the sink.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{sleep, timeout};
+
+use super::shared::Shared;
+use crate::store::{Entry, LedgerSink};
+
+/// How long a row waits for company, so that many share a transaction.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// Rows in a batch.
+const BATCH: usize = 1_000;
+
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+const TRIES_AT_CLOSE: u32 = 6;
+
+pub(super) fn start(shared: Arc<Shared>, sink: Arc<dyn LedgerSink>) {
+    let task = Shipper {
+        shared: Arc::clone(&shared),
+        sink,
+        failing: false,
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the two tasks of the journal; close() waits for their end, and dropping the journal ends them"
+    )]
+    {
+        drop(tokio::spawn(task.run()));
+        drop(tokio::spawn(async move { shared.tell().await }));
+    }
+}
+
+struct Shipper {
+    shared: Arc<Shared>,
+    sink: Arc<dyn LedgerSink>,
+    failing: bool,
+}
+
+impl Shipper {
+    async fn run(mut self) {
+        loop {
+            // The writer may have ended before the last look at what it left.
+            let last_look = self.shared.progress.borrow().written;
+            let shipped = self.ship_all().await;
+            if last_look || (!shipped && self.shared.is_closing()) {
+                break;
+            }
+            self.shared.cargo.notified().await;
+            if !self.shared.is_closing() {
+                // Ends at once if somebody waits for the rows.
+                let _ = timeout(LINGER, self.shared.hurry.notified()).await;
+            }
+        }
+        self.shared.progress.send_modify(|p| p.done = true);
+    }
+
+    /// Ships until less is left than makes a batch; that waits for company.
+    async fn ship_all(&mut self) -> bool {
+        loop {
+            let batch = self.shared.load(BATCH);
+            if !batch.is_empty() {
+                if !self.ship(&batch).await {
+                    return false;
+                }
+                self.shared.unload(batch.len());
+            }
+            if batch.len() < BATCH {
+                return true;
+            }
+        }
+    }
+
+    /// Tries until the batch is written; `false` if the journal is closing and it cannot be done.
+    async fn ship(&mut self, batch: &[Entry]) -> bool {
+        let mut backoff = FIRST_BACKOFF;
+        let mut tries_left = TRIES_AT_CLOSE;
+        while let Err(error) = self.sink.write(batch).await {
+            let backlog = self.shared.backlog();
+            if !std::mem::replace(&mut self.failing, true) {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(%error, cause, backlog, "the ledger's store cannot be written; its rows wait in the journal");
+            }
+            if self.shared.is_closing() {
+                tries_left -= 1;
+                if tries_left == 0 {
+                    tracing::warn!(%error, backlog, "ledger rows stay in the journal; the next start ships them");
+                    return false;
+                }
+                backoff = FIRST_BACKOFF;
+            }
+            let _ = timeout(backoff, self.shared.hurry.notified()).await;
+            if self.shared.is_closing() {
+                sleep(FIRST_BACKOFF).await;
+            }
+            backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        }
+        if std::mem::take(&mut self.failing) {
+            tracing::info!(
+                backlog = self.shared.backlog(),
+                "the ledger's store is written again"
+            );
+        }
+        true
+    }
+}

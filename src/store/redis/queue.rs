@@ -1,0 +1,167 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{Cmd, Pipeline, RedisResult};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, timeout},
+};
+
+use super::{connection::Connection, script::ScriptCall, server::Shared};
+
+/// What waits at most: so many jobs, of so many bytes.
+const JOBS: usize = 4096;
+const BYTES: usize = 32 << 20;
+
+/// Jobs that share a round trip.
+const BATCH: usize = 64;
+
+/// The time limit of a batch. Nobody waits for it, but whatever comes behind does.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// The first pause between two tries whether an absent server is back; it doubles up to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A server that was back for less is tried as seldom as before: it comes and goes.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// Something to be done that nobody waits for.
+pub(super) enum Job {
+    Command(Cmd, usize),
+    Script(ScriptCall),
+    /// Tells when all before it is done.
+    Mark(oneshot::Sender<()>),
+}
+
+/// The near end of the one task of a [`Redis`](super::Redis). When it goes, the task ends.
+pub(super) struct Queue {
+    jobs: mpsc::Sender<Job>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Queue {
+    /// Starts the task.
+    pub(super) fn start(server: Arc<Shared>) -> Self {
+        let (jobs, waiting) = mpsc::channel(JOBS);
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let task = Task {
+            server,
+            waiting,
+            bytes: bytes.clone(),
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the only task of the store; flush() waits for its work, and dropping the store ends it"
+        )]
+        drop(tokio::spawn(task.run()));
+        Self { jobs, bytes }
+    }
+
+    pub(super) fn push(&self, job: Job) {
+        let weight = job.weight();
+        let room = self.bytes.fetch_add(weight, Ordering::Relaxed) + weight <= BYTES;
+        if !room || self.jobs.try_send(job).is_err() {
+            self.bytes.fetch_sub(weight, Ordering::Relaxed);
+            metrics::counter!("rungs_redis_dropped_total").increment(1);
+        }
+    }
+
+    pub(super) async fn flush(&self, patience: Duration) {
+        let (done, told) = oneshot::channel();
+        if self.jobs.try_send(Job::Mark(done)).is_ok() {
+            let _ = timeout(patience, told).await;
+        }
+    }
+}
+
+impl Job {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Command(_, bytes) => *bytes,
+            Self::Script(call) => call.weight(),
+            Self::Mark(_) => 0,
+        }
+    }
+}
+
+struct Task {
+    server: Arc<Shared>,
+    waiting: mpsc::Receiver<Job>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Task {
+    /// Does what is handed over, and tries whether an absent server is back.
+    async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut pause = FIRST_PAUSE;
+        let mut back = Instant::now();
+        loop {
+            if self.server.breaker.is_open() {
+                if self.waiting.is_closed() {
+                    break;
+                }
+                if back.elapsed() > STEADY {
+                    pause = FIRST_PAUSE;
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(LAST_PAUSE);
+                self.server.probe().await;
+                back = Instant::now();
+                continue;
+            }
+            tokio::select! {
+                () = self.server.breaker.opened() => {}
+                count = self.waiting.recv_many(&mut batch, BATCH) => {
+                    if count == 0 {
+                        break;
+                    }
+                    self.work(&mut batch).await;
+                }
+            }
+        }
+    }
+
+    async fn work(&self, batch: &mut Vec<Job>) {
+        let weight: usize = batch.iter().map(Job::weight).sum();
+        self.bytes.fetch_sub(weight, Ordering::Relaxed);
+        // What fails is lost: each job can be done without, and a second time might be once too often.
+        let _ = self
+            .server
+            .ask(PATIENCE, async |c| send(c, batch).await)
+            .await;
+        for job in batch.drain(..) {
+            if let Job::Mark(done) = job {
+                let _ = done.send(());
+            }
+        }
+    }
+}
+
+async fn send(connection: &mut Connection, batch: &[Job]) -> RedisResult<()> {
+    let commands = batch.iter().filter_map(|job| match job {
+        Job::Command(command, _) => Some(command.clone()),
+        Job::Script(call) => Some(call.with_code()),
+        Job::Mark(_) => None,
+    });
+    if connection.pipelines() {
+        let mut pipeline = Pipeline::new();
+        for command in commands {
+            pipeline.add_command(command).ignore();
+        }
+        return match pipeline.is_empty() {
+            true => Ok(()),
+            false => pipeline.query_async(connection).await,
+        };
+    }
+    for command in commands {
+        command.query_async::<()>(connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use super::{Redis, queue::Job, script::Script};
+use crate::{
+    error::{Error, ErrorKind},
+    store::{
+        Alone, Quota, RateDecision, RateStore, Standing, Standings, StoreFuture, Take,
+        memory::MemoryRates,
+    },
+};
+
+static TAKE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("bucket.lua"),
+        include_str!("take.lua")
+    ))
+});
+static ADJUST: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("bucket.lua"),
+        include_str!("adjust.lua")
+    ))
+});
+
+/// Whole numbers below this are exact in a script.
+const EXACT: u64 = 1 << 53;
+
+/// The longest name that stands as it is in a key; longer ones are hashed.
+const LONGEST_NAME: usize = 128;
+
+/// When to try again while a limit cannot be counted.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// Token buckets in Redis, the same as [`MemoryRates`] keeps, to the millisecond of the server's clock: processes that share the
+/// Redis share the limits.
+///
+/// All limits of a call are in one script, so a call takes from all or from none; in a cluster they are in one slot. While the
+/// Redis is away each limit is what its [`Alone`] says. A process knows what it has taken itself, so that its share is not a
+/// new one when the Redis goes; still, a change between the two may let one share more through.
+pub struct RedisRates {
+    redis: Arc<Redis>,
+    replicas: u64,
+    /// This process's share of each limit.
+    share: MemoryRates,
+}
+
+impl RedisRates {
+    /// Limits that `replicas` processes share, at least one.
+    #[must_use]
+    pub fn new(redis: Arc<Redis>, replicas: u32) -> Self {
+        Self {
+            redis,
+            replicas: u64::from(replicas.max(1)),
+            share: MemoryRates::new(),
+        }
+    }
+
+    async fn ask(&self, takes: &[Take<'_>]) -> Result<RateDecision, Error> {
+        let mut call = TAKE.call(takes.iter().map(|take| key(take.name)).collect());
+        for take in takes {
+            let (limit, period) = whole(take.quota)?;
+            call = call.number(limit).number(period);
+            call = call.number(take.units.min(limit.saturating_add(1)));
+        }
+        let answer = self
+            .redis
+            .ask(async |c| call.run::<Vec<u64>>(c).await)
+            .await;
+        match answer.ok().and_then(|numbers| decision(&numbers)) {
+            Some(decision) => {
+                if matches!(decision, RateDecision::Taken(_)) {
+                    self.remember(takes);
+                }
+                Ok(decision)
+            }
+            None => self.alone(takes),
+        }
+    }
+
+    /// What this process took is gone from its share too; more than the share cannot be gone.
+    fn remember(&self, takes: &[Take<'_>]) {
+        for take in takes {
+            self.share.take_now(&[self.part(take)]);
+        }
+    }
+
+    fn alone(&self, takes: &[Take<'_>]) -> Result<RateDecision, Error> {
+        if takes.iter().any(|take| take.alone == Alone::Deny) {
+            let message =
+                "the Redis that counts the rate limits is away, and they may not be passed";
+            return Err(Error::new(ErrorKind::Unavailable, message).retry_after(AWAY));
+        }
+        let parts: Vec<_> = takes.iter().map(|take| self.part(take)).collect();
+        Ok(self.share.take_now(&parts))
+    }
+
+    fn part<'a>(&self, take: &Take<'a>) -> Take<'a> {
+        let quota = self.part_of(take.quota);
+        // Nobody asks for more than the whole quota, but its part may be less than one call needs.
+        let units = match take.units > take.quota.limit {
+            true => take.units,
+            false => take.units.min(quota.limit.max(1)),
+        };
+        Take {
+            quota,
+            units,
+            ..*take
+        }
+    }
+
+    fn part_of(&self, quota: Quota) -> Quota {
+        Quota {
+            limit: quota.limit / self.replicas,
+            ..quota
+        }
+    }
+}
+
+impl RateStore for RedisRates {
+    fn take<'a>(&'a self, takes: &'a [Take<'a>]) -> StoreFuture<'a, RateDecision> {
+        Box::pin(self.ask(takes))
+    }
+
+    fn adjust(&self, name: &str, quota: Quota, delta: i64) {
+        self.share.adjust(name, self.part_of(quota), delta);
+        let Ok((limit, period)) = whole(quota) else {
+            return;
+        };
+        if self.redis.is_up() {
+            let most = i64::try_from(EXACT / period.max(1)).unwrap_or(i64::MAX);
+            let call = ADJUST.call(vec![key(name)]).number(limit).number(period);
+            let call = call.arg(delta.clamp(-most, most).to_string());
+            self.redis.later(Job::Script(call));
+        }
+    }
+}
+
+/// The key of a limit. The braces put all of them into one slot of a cluster.
+fn key(name: &str) -> String {
+    match name.len() <= LONGEST_NAME {
+        true => format!("llm:{{rate}}:{name}"),
+        false => format!("llm:{{rate}}:#{}", blake3::hash(name.as_bytes()).to_hex()),
+    }
+}
+
+/// A quota in the script's numbers: units and milliseconds.
+fn whole(quota: Quota) -> Result<(u64, u64), Error> {
+    let period = u64::try_from(quota.period.as_millis()).unwrap_or(u64::MAX);
+    let most = quota
+        .limit
+        .checked_mul(period)
+        .is_some_and(|n| n < EXACT / 4);
+    match period > 0 && most {
+        true => Ok((quota.limit, period)),
+        false => Err(Error::internal(format!(
+            "a limit of {} per {:?} is beyond what can be counted exactly",
+            quota.limit, quota.period
+        ))),
+    }
+}
+
+/// Reads the script's answer; `None` if it is none.
+fn decision(numbers: &[u64]) -> Option<RateDecision> {
+    let ([refused, wait], rest) = numbers.split_first_chunk()?;
+    let standings: Standings = rest
+        .chunks_exact(2)
+        .map(|pair| Standing {
+            remaining: pair[0],
+            reset: Duration::from_millis(pair[1]),
+        })
+        .collect();
+    Some(match usize::try_from(*refused).ok()?.checked_sub(1) {
+        None => RateDecision::Taken(standings),
+        Some(limit) => RateDecision::Refused {
+            limit,
+            retry_after: Duration::from_millis(*wait),
+            standings,
+        },
+    })
+}
+
+impl fmt::Debug for RedisRates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisRates")
+            .field("redis", &self.redis)
+            .field("replicas", &self.replicas)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,47 @@
+use std::path::{Path, PathBuf};
+
+use rungs::store::sqlite::SqliteStore;
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
+
+/// A directory of one test.
+pub(crate) struct Dir(pub(crate) PathBuf);
+
+impl Dir {
+    pub(crate) fn new(test: &str) -> Self {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).expect("a directory");
+        Self(dir)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("sqlite:{}", self.file().display())
+    }
+
+    pub(crate) fn file(&self) -> PathBuf {
+        self.0.join("rungs.db")
+    }
+
+    pub(crate) async fn open(&self) -> SqliteStore {
+        SqliteStore::open(&self.url()).await.expect("it opens")
+    }
+
+    /// Another program's connection.
+    pub(crate) async fn raw(&self) -> SqliteConnection {
+        SqliteConnection::connect(&self.url())
+            .await
+            .expect("it opens")
+    }
+
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let mut raw = self.raw().await;
+        let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut raw).await;
+        row.expect("a row").get(0)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

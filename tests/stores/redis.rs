@@ -1,0 +1,532 @@
+//! The stores in Redis, on servers of their own: each contract, and each way in which a Redis can fail.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use rungs::{
+    ErrorKind,
+    store::{
+        Alone, Begun, CacheStore, IdempotencyStore, Quota, RateDecision, RateStore, Take,
+        memory::{MemoryCache, MemoryIdempotency, MemoryRates},
+        redis::{Redis, RedisCache, RedisConfig, RedisIdempotency, RedisRates, RedisUrl},
+    },
+    testing::{
+        servers::RedisServer,
+        store_contract::{self as contract, entry, kept, take},
+    },
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::sleep,
+};
+
+/// Patience for a busy machine, where the time limit is not what is tested.
+fn patient() -> RedisConfig {
+    let mut config = RedisConfig::default();
+    config.patience = Duration::from_secs(2);
+    config
+}
+
+async fn open(server: &RedisServer, config: RedisConfig) -> Arc<Redis> {
+    let url: RedisUrl = server.url().parse().expect("a URL");
+    Arc::new(Redis::open(&url, config).await.expect("a fit server"))
+}
+
+fn cache(redis: &Arc<Redis>) -> RedisCache {
+    RedisCache::new(redis.clone(), Arc::new(MemoryCache::new(1 << 20)), 1 << 16)
+}
+
+fn names(redis: &Arc<Redis>) -> RedisIdempotency {
+    RedisIdempotency::new(redis.clone(), MemoryIdempotency::new(1 << 20))
+}
+
+async fn until(what: &str, done: impl AsyncFn() -> bool) {
+    let start = Instant::now();
+    while !done().await {
+        assert!(start.elapsed() < Duration::from_secs(10), "{what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn rates_keep_their_contract() {
+    let server = RedisServer::start().unwrap();
+    let redis = open(&server, patient()).await;
+    contract::rate_store(&RedisRates::new(redis, 1)).await;
+}
+
+#[tokio::test]
+async fn the_cache_keeps_its_contract() {
+    let server = RedisServer::start().unwrap();
+    let redis = open(&server, patient()).await;
+    contract::cache_store(&cache(&redis)).await;
+}
+
+#[tokio::test]
+async fn names_of_calls_keep_their_contract() {
+    let server = RedisServer::start().unwrap();
+    let redis = open(&server, patient()).await;
+    contract::idempotency_store(&names(&redis)).await;
+}
+
+#[tokio::test]
+async fn a_cluster_keeps_the_contracts() {
+    let server = RedisServer::with("cluster-enabled yes").unwrap();
+    server
+        .command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"])
+        .unwrap();
+    let url = server.url().replace("redis://", "redis+cluster://");
+    let url: RedisUrl = url.trim_end_matches('/').parse().unwrap();
+    let redis = Arc::new(Redis::open(&url, patient()).await.unwrap());
+    until("the cluster is up", async || redis.is_up()).await;
+    contract::rate_store(&RedisRates::new(redis.clone(), 1)).await;
+    contract::cache_store(&cache(&redis)).await;
+    contract::idempotency_store(&names(&redis)).await;
+}
+
+#[tokio::test]
+async fn a_master_is_found_through_its_sentinel() {
+    let master = RedisServer::start().unwrap();
+    let port = master.url();
+    let port = port.rsplit(':').next().unwrap().trim_end_matches('/');
+    let sentinel =
+        RedisServer::sentinel(&format!("sentinel monitor main 127.0.0.1 {port} 1")).unwrap();
+    let at = sentinel.url();
+    let at = at.trim_start_matches("redis://").trim_end_matches('/');
+    let url: RedisUrl = format!("redis+sentinel://{at}/main").parse().unwrap();
+    let redis = Arc::new(Redis::open(&url, patient()).await.unwrap());
+    assert!(redis.is_up());
+    contract::rate_store(&RedisRates::new(redis, 1)).await;
+    assert_ne!(master.command(&["DBSIZE"]).unwrap(), "0");
+}
+
+const FIVE: Quota = Quota {
+    limit: 5,
+    period: Duration::from_secs(600),
+};
+
+async fn granted(rates: &RedisRates, name: &str, alone: Alone) -> bool {
+    let ask = Take {
+        alone,
+        ..take(name, FIVE, 1)
+    };
+    matches!(rates.take(&[ask]).await, Ok(RateDecision::Taken(_)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn r27_four_stores_grant_what_one_grants() {
+    let server = RedisServer::start().unwrap();
+    let quota = Quota {
+        limit: 500,
+        period: Duration::from_secs(3600),
+    };
+    for (name, stores) in [("one", 1), ("four", 4)] {
+        let mut all = Vec::new();
+        for _ in 0..stores {
+            all.push(RedisRates::new(open(&server, patient()).await, stores));
+        }
+        let asks = (0..800).map(|n| {
+            let rates = &all[n % all.len()];
+            async move {
+                let decision = rates.take(&[take(name, quota, 1)]).await.unwrap();
+                matches!(decision, RateDecision::Taken(_))
+            }
+        });
+        let taken = join_all(asks).await.into_iter().filter(|t| *t).count();
+        assert_eq!(taken, 500, "{stores} stores");
+    }
+}
+
+#[tokio::test]
+async fn r16_a_frozen_redis_costs_a_few_short_waits_and_comes_back_by_itself() {
+    let server = RedisServer::start().unwrap();
+    let redis = open(&server, RedisConfig::default()).await;
+    let (rates, cache) = (RedisRates::new(redis.clone(), 1), cache(&redis));
+    until("it works", async || {
+        granted(&rates, "warm", Alone::Share).await
+    })
+    .await;
+    server.freeze().unwrap();
+    let mut waits = Vec::new();
+    for n in 0..200u8 {
+        let start = Instant::now();
+        assert!(cache.get(&[n; 32]).await.unwrap().is_none());
+        waits.push(start.elapsed());
+    }
+    let long = waits.iter().filter(|w| **w > Duration::from_millis(2));
+    assert!(long.count() <= 5, "{waits:?}");
+    assert!(
+        waits.iter().all(|w| *w < Duration::from_millis(150)),
+        "{waits:?}"
+    );
+    assert!(!redis.is_up());
+    server.thaw().unwrap();
+    until("it is back", async || redis.is_up()).await;
+    cache.put([9; 32], entry("p/m", "x"), Duration::from_secs(60));
+    redis.flush().await;
+    let other = RedisCache::new(redis, Arc::new(MemoryCache::new(1 << 20)), 1 << 16);
+    until("it is used", async || {
+        other.get(&[9; 32]).await.unwrap().is_some()
+    })
+    .await;
+}
+
+/// A way to `server` on which each answer takes `delay`; its URL.
+async fn slow_way(server: &RedisServer, delay: Duration) -> String {
+    let address = server.url();
+    let address = address.trim_start_matches("redis://").trim_end_matches('/');
+    let (address, listener) = (
+        address.to_owned(),
+        TcpListener::bind("127.0.0.1:0").await.expect("a port"),
+    );
+    let url = format!("redis://{}/", listener.local_addr().expect("an address"));
+    let pass_on = async move {
+        let mut ways = JoinSet::new();
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(&address).await.expect("the server");
+            let ((mut from_near, mut to_near), (mut from_far, mut to_far)) =
+                (near.into_split(), far.into_split());
+            ways.spawn(async move {
+                let _ = tokio::io::copy(&mut from_near, &mut to_far).await;
+            });
+            ways.spawn(async move {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = from_far.read(&mut bytes).await {
+                    sleep(delay).await;
+                    if to_near.write_all(&bytes[..count]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+    drop(tokio::spawn(pass_on));
+    url
+}
+
+#[tokio::test]
+async fn r16_a_slow_redis_is_left_alone_and_not_tried_on_calls() {
+    let server = RedisServer::start().unwrap();
+    let url = slow_way(&server, Duration::from_millis(150)).await;
+    let redis = Redis::open(&url.parse().unwrap(), RedisConfig::default()).await;
+    let redis = Arc::new(redis.unwrap());
+    let cache = cache(&redis);
+    let (start, mut long) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_secs(3) {
+        let asked = Instant::now();
+        assert!(cache.get(&[1; 32]).await.unwrap().is_none());
+        long += u32::from(asked.elapsed() > Duration::from_millis(10));
+        sleep(Duration::from_millis(2)).await;
+    }
+    assert!(!redis.is_up());
+    assert!(long <= 5, "{long} waits");
+}
+
+/// So long that nothing comes back within a test.
+const AGE: Duration = Duration::from_secs(1_000_000_000);
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    /// Each step: which two limits, how much of each, and a correction of the first.
+    #[test]
+    fn redis_decides_as_memory_does(
+        steps in prop::collection::vec((0..3usize, 0..3usize, 0..60u64, 0..60u64, -40..40i64), 1..40),
+    ) {
+        let limits = [("a", 100), ("b", 250), ("c", 7)];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = RedisServer::start().unwrap();
+            let redis = open(&server, patient()).await;
+            let (there, here) = (RedisRates::new(redis.clone(), 1), MemoryRates::new());
+            for (one, other, units, more, delta) in steps {
+                let of = |n: usize, units| {
+                    let (name, limit) = limits[n];
+                    take(name, Quota { limit, period: AGE }, units)
+                };
+                let takes = [of(one, units), of(other, more)];
+                let takes = if one == other { &takes[..1] } else { &takes[..] };
+                let (far, near) = (there.take(takes).await.unwrap(), here.take(takes).await.unwrap());
+                let outline = |decision: &RateDecision| match decision {
+                    RateDecision::Taken(s) => (None, s.iter().map(|s| s.remaining).collect::<Vec<_>>()),
+                    RateDecision::Refused { limit, standings, .. } => {
+                        (Some(*limit), standings.iter().map(|s| s.remaining).collect())
+                    }
+                };
+                prop_assert_eq!(outline(&far), outline(&near));
+                for rates in [&there as &dyn RateStore, &here] {
+                    rates.adjust(limits[one].0, takes[0].quota, delta);
+                }
+                redis.flush().await;
+            }
+            Ok(())
+        })?;
+    }
+}
+
+#[tokio::test]
+async fn quotas_that_cannot_be_counted_exactly_are_refused() {
+    let server = RedisServer::start().unwrap();
+    let rates = RedisRates::new(open(&server, patient()).await, 1);
+    for quota in [
+        Quota {
+            limit: u64::MAX,
+            period: Duration::from_secs(60),
+        },
+        Quota {
+            limit: 1_000_000,
+            period: AGE * 10,
+        },
+        Quota {
+            limit: 1,
+            period: Duration::from_nanos(1),
+        },
+    ] {
+        let error = rates.take(&[take("k", quota, 1)]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal, "{quota:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_redis_a_limit_is_shared_out_or_denied_and_never_multiplied() {
+    let mut server = RedisServer::start().unwrap();
+    let redis = open(&server, patient()).await;
+    let rates = RedisRates::new(redis.clone(), 2);
+    for _ in 0..4 {
+        assert!(granted(&rates, "used", Alone::Share).await);
+    }
+    // Many connections, all of which the death makes worthless.
+    let asks = (0..64).map(|_| granted(&rates, "many", Alone::Deny));
+    join_all(asks).await;
+    server.kill().unwrap();
+    // Both shares together are the quota: 2 of 5 each, rounded down.
+    let mut fresh = 0;
+    for _ in 0..20 {
+        fresh += u32::from(granted(&rates, "fresh", Alone::Share).await);
+    }
+    assert_eq!(fresh, 2);
+    assert!(!redis.is_up());
+    assert!(
+        !granted(&rates, "used", Alone::Share).await,
+        "what this process took before is gone from its share"
+    );
+    let ask = [Take {
+        alone: Alone::Deny,
+        ..take("denied", FIVE, 1)
+    }];
+    let error = rates.take(&ask).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.get_retry_after().is_some());
+
+    server.restart().unwrap();
+    until("it is back", async || redis.is_up()).await;
+    let denying = Take {
+        alone: Alone::Deny,
+        ..take("again", FIVE, 1)
+    };
+    let asks = (0..64).map(|_| {
+        let (rates, ask) = (&rates, [denying]);
+        async move { rates.take(&ask).await }
+    });
+    let (mut again, mut errors) = (0, 0);
+    for decision in join_all(asks).await {
+        again += u32::from(matches!(decision, Ok(RateDecision::Taken(_))));
+        errors += u32::from(decision.is_err());
+    }
+    assert_eq!((again, errors), (5, 0), "nothing old is used any more");
+}
+
+#[tokio::test]
+async fn a_flush_and_older_data_start_limits_anew_and_break_nothing() {
+    let mut server = RedisServer::start().unwrap();
+    let redis = open(&server, patient()).await;
+    let rates = RedisRates::new(redis.clone(), 1);
+    let spend = async || {
+        let mut taken = 0;
+        for _ in 0..10 {
+            taken += u32::from(granted(&rates, "k", Alone::Deny).await);
+        }
+        taken
+    };
+    assert!(granted(&rates, "k", Alone::Deny).await);
+    let early = server.save().unwrap();
+    assert_eq!(spend().await, 4);
+    server.flush().unwrap();
+    assert_eq!(spend().await, 5);
+    server.restart_from(&early).unwrap();
+    until("it is back", async || {
+        granted(&rates, "else", Alone::Deny).await
+    })
+    .await;
+    assert_eq!(spend().await, 4);
+}
+
+#[tokio::test]
+async fn what_one_process_keeps_another_finds() {
+    let server = RedisServer::start().unwrap();
+    let (here, there) = (
+        open(&server, patient()).await,
+        open(&server, patient()).await,
+    );
+    let (near, far) = (cache(&here), cache(&there));
+    near.put([1; 32], entry("p/m", "42"), Duration::from_millis(400));
+    here.flush().await;
+    let found = far.get(&[1; 32]).await.unwrap().expect("it is there");
+    assert_eq!(
+        (found.deployment.as_str(), &*found.answer.data[0]),
+        ("p/m", &b"42"[..])
+    );
+    sleep(Duration::from_millis(500)).await;
+    assert!(
+        far.get(&[1; 32]).await.unwrap().is_none(),
+        "not longer than it was to be"
+    );
+
+    near.put(
+        [2; 32],
+        entry("p/m", String::leak("x".repeat(1 << 17))),
+        Duration::from_secs(9),
+    );
+    here.flush().await;
+    assert!(far.get(&[2; 32]).await.unwrap().is_none(), "too large");
+    let name = format!("llm:cache:{}", "03".repeat(32));
+    server.command(&["SET", &name, "\u{1}nonsense"]).unwrap();
+    assert!(
+        far.get(&[3; 32]).await.unwrap().is_none(),
+        "unreadable is a miss"
+    );
+}
+
+#[tokio::test]
+async fn a_call_is_carried_out_in_one_process() {
+    let server = RedisServer::start().unwrap();
+    let (here, there) = (
+        open(&server, patient()).await,
+        open(&server, patient()).await,
+    );
+    let (one, two) = (names(&here), names(&there));
+    let (key, question, long) = ([1; 32], [7; 32], Duration::from_secs(5));
+    let Begun::New(claim) = one.begin(&key, &question, long).await.unwrap() else {
+        panic!("it is free");
+    };
+    let short = Duration::from_millis(100);
+    assert!(matches!(
+        two.begin(&key, &question, short).await,
+        Ok(Begun::Busy)
+    ));
+    assert!(matches!(
+        two.begin(&key, &[8; 32], long).await,
+        Ok(Begun::Different)
+    ));
+    let waiting = two.begin(&key, &question, long);
+    let finishing = async {
+        sleep(short).await;
+        one.finish(&key, claim, kept(question, "42"), long);
+    };
+    let (begun, ()) = futures_util::future::join(waiting, finishing).await;
+    assert!(matches!(begun, Ok(Begun::Done(_))), "{begun:?}");
+
+    // A process that dies leaves its claims to expire.
+    let Begun::New(_) = one.begin(&[2; 32], &question, long).await.unwrap() else {
+        panic!("it is free");
+    };
+    let left = server.command(&["PTTL", &format!("llm:call:{}", "02".repeat(32))]);
+    let left: u64 = left.unwrap().parse().unwrap();
+    assert!((1..=15_000).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn a_redis_that_will_not_do_is_named_at_the_start() {
+    for (configuration, says) in [
+        ("rename-command EVAL \"\"", "does not run scripts"),
+        ("rename-command EVALSHA \"\"", "does not run scripts"),
+        (
+            "maxmemory 100mb\nmaxmemory-policy allkeys-lru",
+            "maxmemory-policy allkeys-lru",
+        ),
+    ] {
+        let server = RedisServer::with(configuration).unwrap();
+        let url: RedisUrl = server.url().parse().unwrap();
+        let error = Redis::open(&url, patient()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{configuration}");
+        assert!(error.message().contains(says), "{error}");
+        if configuration.starts_with("maxmemory") {
+            let mut accepting = patient();
+            accepting.may_evict = true;
+            assert!(Redis::open(&url, accepting).await.unwrap().is_up());
+        }
+    }
+    let unbounded = RedisServer::with("maxmemory-policy allkeys-lru").unwrap();
+    assert!(open(&unbounded, patient()).await.is_up(), "never full");
+}
+
+#[tokio::test]
+async fn a_full_redis_is_away_and_not_wrong() {
+    let server = RedisServer::with("maxmemory 3mb\nmaxmemory-policy noeviction").unwrap();
+    let redis = open(&server, patient()).await;
+    let rates = RedisRates::new(redis.clone(), 1);
+    assert!(granted(&rates, "k", Alone::Deny).await);
+    server
+        .command(&[
+            "EVAL",
+            "for i=1,100 do redis.call('SET', 'fill:' .. i, string.rep('x', 100000)) end return 1",
+            "0",
+        ])
+        .unwrap();
+    for _ in 0..5 {
+        assert!(!granted(&rates, "k", Alone::Deny).await);
+    }
+    assert!(!redis.is_up());
+    server.flush().unwrap();
+    until("it is back", async || redis.is_up()).await;
+    assert!(granted(&rates, "k", Alone::Deny).await);
+}
+
+#[tokio::test]
+async fn one_that_is_not_there_yet_is_used_when_it_comes() {
+    let mut server = RedisServer::start().unwrap();
+    server.kill().unwrap();
+    let start = Instant::now();
+    let redis = open(&server, RedisConfig::default()).await;
+    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(!redis.is_up());
+    server.restart().unwrap();
+    until("it is there", async || redis.is_up()).await;
+}
+
+#[test]
+fn urls_are_understood_and_passwords_not_shown() {
+    for (url, shown) in [
+        ("redis://127.0.0.1/", "redis://127.0.0.1/"),
+        ("rediss://u:p%40ss@host:1234/3", "rediss://host:1234/3"),
+        ("redis+cluster://:pass@a,b:7001", "redis+cluster://a,b:7001"),
+        (
+            "redis+sentinel://u:p@a,[::1]:26380/main/2",
+            "redis+sentinel://a,[::1]:26380/main/2",
+        ),
+    ] {
+        let parsed: RedisUrl = url.parse().unwrap();
+        assert_eq!(parsed.to_string(), shown);
+        assert_eq!(format!("{parsed:?}"), format!("{shown:?}"));
+    }
+    for url in [
+        "",
+        "redis",
+        "http://a/",
+        "redis://",
+        "redis://a/x",
+        "redis+sentinel://a",
+        "redis+cluster://a/0",
+        "redis+nonsense://a",
+    ] {
+        let error = url.parse::<RedisUrl>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{url}");
+    }
+}
