@@ -222,6 +222,8 @@ impl LeasedBudgets {
         let deadline = Instant::now() + shared.terms.patience;
         let place = Place::take(shared, accounts, amount);
         place.queue();
+        // One wake-up a call: the keeper asks again by itself as long as somebody waits.
+        shared.wake.notify_one();
         let asked = shared.rounds.load(Ordering::SeqCst);
         let failures = shared.failures.load(Ordering::SeqCst);
         loop {
@@ -318,8 +320,6 @@ impl<'a> Place<'a> {
     fn queue(&self) {
         let mut desk = self.shared.desk();
         desk.book.wait(self.accounts, self.amount, self.ticket);
-        drop(desk);
-        self.shared.wake.notify_one();
     }
 }
 
