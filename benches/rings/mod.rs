@@ -166,7 +166,7 @@ fn leaf(deployment: &Arc<Deployment>) -> BoxModelService {
         let end = End {
             usage: Some(Usage::new(9, 6)),
             finish: Some(FinishReason::Stop),
-            usage_chunk: None,
+            ..End::default()
         };
         let body = if request.wants_stream() {
             let chunks = (0..CHUNKS).map(|_| Frame::Data(Bytes::from_static(CHUNK.as_bytes())));

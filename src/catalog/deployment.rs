@@ -2,7 +2,7 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Price, Tier};
+use super::{ClassPrices, Price, ServiceClass, Tier};
 
 /// The unique name of a deployment, `provider/model`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -120,6 +120,10 @@ pub struct Deployment {
     pub max_output: Option<u64>,
     /// `None` is *unknown*, which is never free.
     pub price: Option<Price>,
+    /// What it charges for answers that come sooner or later than usual.
+    pub class_prices: ClassPrices,
+    /// Which price list the prices are from; it is written on the ledger.
+    pub price_version: Option<Arc<str>>,
     /// Order within a tier; lower goes first.
     pub priority: i32,
 }
@@ -138,6 +142,8 @@ impl Deployment {
             context_window: None,
             max_output: None,
             price: None,
+            class_prices: ClassPrices::default(),
+            price_version: None,
             priority: 0,
         }
     }
@@ -161,6 +167,19 @@ impl Deployment {
     pub fn capabilities(mut self, all: impl IntoIterator<Item = Capability>) -> Self {
         self.capabilities = all.into_iter().collect();
         self
+    }
+
+    /// The price of `class`, if it is known. Waiting is never dearer than the usual; whoever does not wait may pay more.
+    #[must_use]
+    pub fn price_for(&self, class: ServiceClass) -> Option<&Price> {
+        let own = match class {
+            ServiceClass::Standard => None,
+            ServiceClass::Batch => self.class_prices.batch.as_ref(),
+            ServiceClass::Flex => self.class_prices.flex.as_ref(),
+            ServiceClass::Priority if self.is_free() => None,
+            ServiceClass::Priority => return self.class_prices.priority.as_ref(),
+        };
+        own.or(self.price.as_ref())
     }
 
     /// Whether it is known to cost nothing.

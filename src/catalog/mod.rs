@@ -1,11 +1,13 @@
 //! What exists and what it costs: tiers, deployments, capabilities, prices, money.
 
+mod class;
 mod deployment;
 mod money;
 mod price;
 mod targets;
 mod tier;
 
+pub use class::{ClassPrices, ServiceClass};
 pub use deployment::{Capabilities, Capability, Deployment, DeploymentId};
 pub use money::Money;
 pub(crate) use price::amount;

@@ -58,6 +58,36 @@ impl Money {
         Self(i64::try_from(clamped).unwrap_or(i64::MAX))
     }
 
+    /// Reads dollars as a JSON number, `1.4e-5` too, and rounds up to the next nano-dollar; what is out of range becomes the nearest
+    /// amount. `None` if it is no number.
+    pub(crate) fn from_json_up(number: &str) -> Option<Self> {
+        let (negative, rest) = match number.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, number),
+        };
+        let (decimal, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
+        let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
+        let digits = format!("{whole}{fraction}");
+        if whole.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        // The digits with the point moved nine places on are nano-dollars.
+        let places = i64::try_from(whole.len()).ok()? + 9;
+        let point = exponent.parse::<i64>().ok()?.saturating_add(places).max(0);
+        let point = usize::try_from(point).ok()?;
+        let (kept, rest) = digits.split_at(point.min(digits.len()));
+        let nanos = match kept.trim_start_matches('0') {
+            "" => 0,
+            kept => {
+                let zeros = "0".repeat((point - point.min(digits.len())).min(20));
+                format!("{kept}{zeros}").parse().unwrap_or(i64::MAX)
+            }
+        };
+        let more = !negative && rest.bytes().any(|digit| digit != b'0');
+        let nanos = nanos.saturating_add(i64::from(more));
+        Some(Self(if negative { -nanos } else { nanos }))
+    }
+
     /// The amount in dollars, for figures that are looked at and not added (metrics, the original's JSON).
     #[must_use]
     #[expect(

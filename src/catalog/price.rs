@@ -55,6 +55,9 @@ pub struct Price {
 
 const PER: i128 = 1_000_000;
 
+/// A factor of one, in billionths.
+const ONE: i128 = 1_000_000_000;
+
 impl Price {
     /// A price that is known to be nothing.
     pub const FREE: Self = Self {
@@ -80,6 +83,31 @@ impl Price {
                 ..Rates::default()
             },
             ..Self::default()
+        }
+    }
+
+    /// The price with each of its rates multiplied by a factor in billionths, and rounded up.
+    #[must_use]
+    pub fn times(&self, billionths: i64) -> Self {
+        let one = |rate: Money| {
+            let product = i128::from(rate.nanos()) * i128::from(billionths);
+            Money::from_product_up(product, ONE)
+        };
+        let all = |rates: &Rates| Rates {
+            input: one(rates.input),
+            output: one(rates.output),
+            cache_read: rates.cache_read.map(one),
+            cache_write_5m: rates.cache_write_5m.map(one),
+            cache_write_1h: rates.cache_write_1h.map(one),
+            reasoning: rates.reasoning.map(one),
+        };
+        Self {
+            rates: all(&self.rates),
+            above: self
+                .above
+                .as_ref()
+                .map(|(limit, rates)| (*limit, all(rates))),
+            per_request: one(self.per_request),
         }
     }
 
@@ -122,6 +150,6 @@ pub(crate) fn amount<const N: usize>(buckets: [(u64, Money); N]) -> Money {
     let product: i128 = buckets
         .into_iter()
         .map(|(tokens, rate)| i128::from(tokens) * i128::from(rate.nanos()))
-        .sum();
+        .fold(0, i128::saturating_add);
     Money::from_product_up(product, PER)
 }

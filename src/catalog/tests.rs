@@ -83,6 +83,54 @@ fn costs_round_up_once() {
 }
 
 #[test]
+fn r2_the_price_of_a_class_is_its_own_or_the_usual() {
+    let one = |text| Price::per_million(usd(text), usd(text));
+    let class_prices = ClassPrices {
+        batch: Some(one("0.5")),
+        ..ClassPrices::default()
+    };
+    let mut deployment = Deployment::new("p", "m").price(one("1"));
+    deployment.class_prices = class_prices;
+    let price = |class| deployment.price_for(class).copied();
+    assert_eq!(price(ServiceClass::Standard), Some(one("1")));
+    assert_eq!(price(ServiceClass::Batch), Some(one("0.5")));
+    assert_eq!(price(ServiceClass::Flex), Some(one("1")));
+    // Nobody knows how much more it is.
+    assert_eq!(price(ServiceClass::Priority), None);
+    let free = Deployment::new("p", "m").price(Price::FREE);
+    assert_eq!(free.price_for(ServiceClass::Priority), Some(&Price::FREE));
+    let unknown = Deployment::new("p", "m");
+    assert_eq!(unknown.price_for(ServiceClass::Batch), None);
+}
+
+#[test]
+fn a_factor_is_exact_and_rounds_up() {
+    let price = Price {
+        above: Some((
+            7,
+            Rates {
+                input: usd("0.3"),
+                output: usd("1"),
+                ..Rates::default()
+            },
+        )),
+        per_request: Money::from_nanos(3),
+        ..Price::per_million(usd("0.1"), usd("2.5"))
+    };
+    let half = price.times(500_000_000);
+    assert_eq!(
+        (half.rates.input, half.rates.output),
+        (usd("0.05"), usd("1.25"))
+    );
+    assert_eq!(
+        half.above.map(|(limit, rates)| (limit, rates.input)),
+        Some((7, usd("0.15")))
+    );
+    assert_eq!(half.per_request.nanos(), 2);
+    assert_eq!(price.times(1_000_000_000), price);
+}
+
+#[test]
 fn tiers_are_ordered_names() {
     assert_eq!("l2".parse::<Tier>().unwrap(), Tier::L2);
     assert!("2".parse::<Tier>().is_err());

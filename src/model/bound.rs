@@ -2,10 +2,11 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use super::{ModelRequest, Operation};
+use super::{ModelRequest, Operation, Usage};
 use crate::{
-    catalog::{Deployment, Money},
+    catalog::{Deployment, Money, ServiceClass},
     error::Error,
+    json::RawObject,
 };
 
 /// The most tokens that one attempt can use: what a budget reserves, and what an attempt of unknown usage is charged.
@@ -15,6 +16,8 @@ pub struct TokenBound {
     pub input: u64,
     /// Output tokens at most.
     pub output: u64,
+    /// How soon the answer is asked for.
+    pub class: ServiceClass,
 }
 
 /// More than any provider counts for one picture, file or clip that is referred to rather than included.
@@ -22,6 +25,9 @@ const PER_MEDIUM: u64 = 50_000;
 
 /// Template tokens that a provider may add around a prompt, beyond one per byte of JSON.
 const OVERHEAD: u64 = 64;
+
+/// What a provider may say to a model about tools as such, beside the tools of the request.
+const TOOLS: u64 = 1_024;
 
 impl TokenBound {
     /// The bound of `request` at `deployment`.
@@ -33,10 +39,18 @@ impl TokenBound {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a limit has the wrong type, or if nothing bounds the output.
     pub fn of(request: &ModelRequest, deployment: &Deployment) -> Result<Self, Error> {
         let body = &request.body;
-        let input = body.as_bytes().len() as u64 + OVERHEAD + PER_MEDIUM * media(body.as_bytes());
+        let class = asked_class(body);
+        let text = body.as_bytes().len() as u64 + OVERHEAD;
+        let input = text + PER_MEDIUM * media(body.as_bytes());
         if request.op == Operation::Embeddings {
-            return Ok(Self { input, output: 0 });
+            let output = 0;
+            return Ok(Self {
+                input,
+                output,
+                class,
+            });
         }
+        let tools = ["tools", "functions"].iter().any(|m| body.get(m).is_some());
         let asked = match body.get_as::<u64>("max_completion_tokens")? {
             Some(limit) => Some(limit),
             None => body.get_as::<u64>("max_tokens")?,
@@ -55,18 +69,35 @@ impl TokenBound {
         };
         let n = body.get_as::<u64>("n")?.unwrap_or(1);
         Ok(Self {
-            input,
+            input: input + if tools { TOOLS } else { 0 },
             output: each.saturating_mul(n),
+            class,
         })
     }
 
-    /// What the bound costs at `deployment`'s price; nothing if the price is not known.
+    /// What the bound costs at `deployment`, whichever class of service answers in the end; `None` if a price is not known.
     #[must_use]
-    pub fn cost(&self, deployment: &Deployment) -> Money {
-        deployment.price.map_or(Money::ZERO, |price| {
-            price.worst_case(self.input, self.output)
-        })
+    pub fn cost(&self, deployment: &Deployment) -> Option<Money> {
+        let worst = |class| {
+            let price = deployment.price_for(class)?;
+            Some(price.worst_case(self.input, self.output))
+        };
+        // Who asks to be served sooner may be served as usual instead.
+        Some(worst(ServiceClass::Standard)?.max(worst(self.class)?))
     }
+
+    /// Whether that many tokens are within the bound.
+    #[must_use]
+    pub fn admits(&self, usage: &Usage) -> bool {
+        usage.total_input() <= self.input && usage.total_output() <= self.output
+    }
+}
+
+fn asked_class(body: &RawObject) -> ServiceClass {
+    let asked = body.get_as::<String>("service_tier").ok().flatten();
+    asked.map_or_else(ServiceClass::default, |name| {
+        ServiceClass::from_service_tier(&name)
+    })
 }
 
 fn media(body: &[u8]) -> u64 {

@@ -1,6 +1,7 @@
 use bytes::Bytes;
 
 use super::Usage;
+use crate::catalog::{Money, ServiceClass};
 
 /// One step of an answer: any number of [`Data`](Frame::Data), then exactly one [`End`](Frame::End).
 #[derive(Debug, Clone)]
@@ -16,6 +17,10 @@ pub enum Frame {
 pub struct End {
     /// The tokens, if the provider told.
     pub usage: Option<Usage>,
+    /// What the provider says it charges, if it says so.
+    pub reported_cost: Option<Money>,
+    /// How soon the provider says it answered, which has its price.
+    pub class: ServiceClass,
     /// Why the model stopped.
     pub finish: Option<FinishReason>,
     /// A stream's usage chunk as the provider sent it. It travels here and not as data, because only a client that asked for it may see it.

@@ -5,6 +5,7 @@
 
 mod body;
 mod bound;
+mod charge;
 pub mod chat;
 mod collect;
 mod context;
@@ -17,6 +18,7 @@ mod usage;
 
 pub use body::ModelBody;
 pub use bound::TokenBound;
+pub use charge::{Charge, CostSource, Ending, Violation};
 pub use collect::Collected;
 pub use context::{Call, CallContext, OnExhaust, Quality, RateLimits, Step};
 pub use frame::{End, FinishReason, Frame};

@@ -26,6 +26,16 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Beyond every bound of a request that a gateway accepts, and small enough to be added up. What a provider tells beyond it, or
+    /// below zero, dialects read as this.
+    pub const ABSURD: u64 = 100_000_000;
+
+    /// Whether it holds a figure that cannot be.
+    #[must_use]
+    pub fn is_absurd(&self) -> bool {
+        self.total_input() >= Self::ABSURD || self.total_output() >= Self::ABSURD
+    }
+
     /// Plain input and output tokens.
     #[must_use]
     pub const fn new(input: u64, output: u64) -> Self {

@@ -55,6 +55,7 @@ mod service;
 mod target;
 #[cfg(any(feature = "hyper", feature = "reqwest"))]
 mod transport;
+mod usage;
 
 #[cfg(feature = "hyper")]
 pub use self::transport::HyperTransport;

@@ -3,13 +3,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use serde::Serialize;
-
 use super::StoreFuture;
 use crate::{
     catalog::{DeploymentId, Money, Tier},
     error::ErrorKind,
-    model::{Operation, Usage},
+    model::{CostSource, Operation, Usage},
 };
 
 /// One attempt, or one cache hit.
@@ -43,9 +41,9 @@ pub struct LedgerRow {
     pub cost: Money,
     /// How the cost is known.
     pub source: CostSource,
-    /// The price list that the cost was computed with.
+    /// Which price list the deployment's price is from; `None` if it has none, or nothing was asked.
     pub price_version: Option<Arc<str>>,
-    /// Whether the provider reported more, or less, than can be, and the cost was set to the nearest that can.
+    /// Whether the provider told tokens that cannot be, which were clamped to the bound of the request.
     pub clamped: bool,
     /// When the attempt began.
     pub started: SystemTime,
@@ -97,50 +95,6 @@ impl RowStatus {
             "cache_hit" => Self::CacheHit,
             other => Self::Failed(ErrorKind::of_name(other)?),
         })
-    }
-}
-
-/// How a cost is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CostSource {
-    /// The provider said what it charged.
-    Reported,
-    /// Reported tokens times the price list.
-    Computed,
-    /// Tokens estimated from the bytes, times the price list.
-    Estimated,
-    /// The attempt may have cost something, but nothing tells how much.
-    Unknown,
-    /// It cost nothing: not sent, refused without an answer, or served from the cache.
-    Nothing,
-}
-
-impl CostSource {
-    /// The name in the ledger.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Reported => "reported",
-            Self::Computed => "computed",
-            Self::Estimated => "estimated",
-            Self::Unknown => "unknown",
-            Self::Nothing => "nothing",
-        }
-    }
-
-    /// The source of this name.
-    #[must_use]
-    pub fn of_name(name: &str) -> Option<Self> {
-        [
-            Self::Reported,
-            Self::Computed,
-            Self::Estimated,
-            Self::Unknown,
-            Self::Nothing,
-        ]
-        .into_iter()
-        .find(|source| source.as_str() == name)
     }
 }
 

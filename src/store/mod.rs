@@ -28,11 +28,11 @@ mod window;
 pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
 pub use keys::{KeyRecord, KeyStore, OnStoreDown, Role, Secret};
-pub use ledger::{
-    Chain, CostSource, Durability, Entry, Intent, Ledger, LedgerRow, LedgerSink, RowStatus,
-};
+pub use ledger::{Chain, Durability, Entry, Intent, Ledger, LedgerRow, LedgerSink, RowStatus};
 pub use rates::{Quota, RateDecision, RateStore};
 pub use window::{Window, Zone};
+
+pub use crate::model::CostSource;
 
 /// A boxed future, so that the store traits stay object-safe.
 pub type StoreFuture<'a, T> = futures_util::future::BoxFuture<'a, Result<T, crate::error::Error>>;

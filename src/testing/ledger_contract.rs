@@ -10,8 +10,8 @@ use std::{
 use crate::{
     catalog::{DeploymentId, Money, Tier},
     error::ErrorKind,
-    model::{Operation, Usage},
-    store::{CostSource, Durability, Entry, Ledger, LedgerRow, LedgerSink, RowStatus},
+    model::{CostSource, Operation, Usage},
+    store::{Durability, Entry, Ledger, LedgerRow, LedgerSink, RowStatus},
 };
 
 /// A row of attempt `attempt` of call `request`, of tenant `acme` and key `k_1`, that cost `nanos` and began `age` ago.
@@ -32,7 +32,7 @@ pub fn row(request: &str, attempt: u32, nanos: i64, age: Duration) -> LedgerRow 
         usage: Some(Usage::new(1_000, 200)),
         cost: Money::from_nanos(nanos),
         source: CostSource::Computed,
-        price_version: None,
+        price_version: Some("2026-11".into()),
         clamped: false,
         started: SystemTime::now() - age,
         first_frame_ms: Some(210),

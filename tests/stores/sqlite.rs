@@ -52,6 +52,7 @@ async fn every_column_says_what_the_row_said() {
     let second = LedgerRow {
         usage: None,
         key: None,
+        price_version: None,
         status: RowStatus::Failed(ErrorKind::RateLimited),
         clamped: true,
         first_frame_ms: None,
@@ -93,6 +94,7 @@ async fn every_column_says_what_the_row_said() {
         ("output_tokens", 200),
         ("reasoning_tokens", 0),
         ("cost_nanos", 42),
+        ("clamped", 0),
         ("first_frame_ms", 210),
         ("total_ms", 1_300),
     ] {
@@ -100,6 +102,7 @@ async fn every_column_says_what_the_row_said() {
     }
     assert_eq!(text(1, "status").as_deref(), Some("rate_limit_exceeded"));
     assert_eq!(text(1, "key_id"), None);
+    assert_eq!(text(1, "price_version"), None);
     assert_eq!(number(1, "clamped"), Some(1));
     for column in [
         "input_tokens",

@@ -3,6 +3,7 @@
 mod bench_proxy;
 mod child;
 mod doc_block;
+mod prices;
 mod real_model;
 mod test;
 mod workspace;
@@ -15,13 +16,15 @@ usage: cargo xtask <command>
 commands:
   test                    formatting, lints, every test, doc tests, the light library build
   bench-proxy [--record]  gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
-  real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md";
+  real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md
+  prices --from <file>    write proxy/prices anew from a collected list in JSON";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         ["test"] => test::run(),
+        ["prices", "--from", file] => prices::run(file),
         ["bench-proxy"] => bench_proxy::run(Record::No),
         ["bench-proxy", "--record"] => bench_proxy::run(Record::Yes),
         ["real-model"] => real_model::run(Record::No),

@@ -1,9 +1,12 @@
 //! `rungs check`: read a configuration and say what is wrong with it, offline.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use super::world;
-use crate::{cli::ConfigArgs, config::Catalog};
+use crate::{
+    cli::ConfigArgs,
+    config::{CONFIGURED, Catalog},
+};
 
 /// Prints the warnings and a summary; errors are the caller's to print.
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
@@ -25,5 +28,21 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
             .collect::<Vec<_>>()
             .join(" "),
     );
+    println!("prices: {}", prices(&catalog));
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many prices come from where.
+fn prices(catalog: &Catalog) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for deployment in catalog.deployments() {
+        let from = match deployment.price_version.as_deref() {
+            Some(CONFIGURED) => "configured".to_owned(),
+            Some(version) => format!("from the list {version}"),
+            None => "not known".to_owned(),
+        };
+        *counts.entry(from).or_default() += 1;
+    }
+    let counts = counts.into_iter().map(|(from, n)| format!("{n} {from}"));
+    counts.collect::<Vec<_>>().join(", ")
 }

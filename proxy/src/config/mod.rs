@@ -16,6 +16,7 @@ mod model;
 mod money;
 mod nearest;
 mod price;
+mod price_lists;
 mod provider;
 mod read;
 mod seconds;
@@ -36,7 +37,7 @@ pub(crate) use catalog::Catalog;
 pub(crate) use env::Mode;
 pub(crate) use error::{ConfigError, Source};
 pub(crate) use key::Key;
-pub(crate) use model::{AUTO, Model};
+pub(crate) use model::{AUTO, CONFIGURED, Model};
 pub(crate) use money::{BudgetRules, Project, Unpriced};
 pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
 pub(crate) use sections::{

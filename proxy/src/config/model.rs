@@ -3,10 +3,18 @@ use std::sync::Arc;
 use rungs::catalog::{Capabilities, Capability, Deployment, Tier};
 use serde::Deserialize;
 
-use super::{error::Faults, price::PriceSpec};
+use super::{
+    error::Faults,
+    nearest::did_you_mean,
+    price::{PriceSpec, Prices},
+    price_lists::{self, Row},
+};
 
 /// The name that lets the router choose.
 pub(crate) const AUTO: &str = "auto";
+
+/// The version of prices that a configuration says itself.
+pub(crate) const CONFIGURED: &str = "config";
 
 /// `[[model]]` as written: one deployment.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,7 +55,7 @@ impl ModelSpec {
             capabilities: vec![capability],
             context_window: None,
             max_output: None,
-            price: Some(PriceSpec(rungs::catalog::Price::FREE)),
+            price: Some(PriceSpec::free()),
             priority: 0,
             fallback: Vec::new(),
         }
@@ -94,16 +102,26 @@ impl ModelSpec {
                 );
             }
         }
+        let upstream = self.upstream.as_deref().unwrap_or(&self.id);
+        let Known {
+            row,
+            prices,
+            version,
+        } = self.known(upstream, path, faults);
         let deployment = Deployment {
             id: self.deployment_id().into(),
             model: self.id.as_str().into(),
             provider: self.provider.as_str().into(),
-            upstream: self.upstream.as_deref().unwrap_or(&self.id).into(),
+            upstream: upstream.into(),
             tier: self.tier,
             capabilities,
-            context_window: self.context_window,
-            max_output: self.max_output,
-            price: self.price.map(|PriceSpec(price)| price),
+            context_window: self
+                .context_window
+                .or(row.and_then(|row| row.context_window)),
+            max_output: self.max_output.or(row.and_then(|row| row.max_output)),
+            price: prices.map(|prices| prices.usual),
+            class_prices: prices.map(|prices| prices.classes).unwrap_or_default(),
+            price_version: version,
             priority: self.priority,
         };
         Model {
@@ -111,6 +129,54 @@ impl ModelSpec {
             fallback: self.fallback.clone(),
         }
     }
+
+    /// What the price lists know of the model. What is written here wins.
+    fn known(&self, upstream: &str, path: &str, faults: &mut Faults<'_>) -> Known {
+        let own = price_lists::find(&self.provider, upstream);
+        let listed = match &self.price {
+            None => own,
+            Some(PriceSpec::Own(prices)) => {
+                return Known {
+                    row: own.map(|(row, _)| row),
+                    prices: Some(**prices),
+                    version: Some(CONFIGURED.into()),
+                };
+            }
+            Some(PriceSpec::Like(name)) => {
+                let found = price_lists::named(name);
+                let fault = &format!("{path}.price");
+                if found.is_some_and(|(row, _)| row.prices().is_none()) {
+                    faults.at(
+                        fault,
+                        format_args!("`{name}` has no price in the price lists"),
+                    );
+                }
+                if found.is_none() {
+                    let names = price_lists::names_like(name);
+                    let hint = did_you_mean(name, names.iter().map(String::as_str));
+                    faults.at(
+                        fault,
+                        format_args!("there is no `{name}` in the price lists{hint}"),
+                    );
+                }
+                found
+            }
+        };
+        let (row, version) = listed.unzip();
+        let prices = row.and_then(Row::prices).copied();
+        Known {
+            row,
+            version: prices.and(version).cloned(),
+            prices,
+        }
+    }
+}
+
+/// What is known of a model besides what its entry says.
+struct Known {
+    row: Option<&'static Row>,
+    prices: Option<Prices>,
+    version: Option<Arc<str>>,
 }
 
 impl Model {

@@ -63,6 +63,10 @@ fn describe() {
         "rungs_cost_nanodollars_total",
         "Cost in nano-dollars (1e-9 USD) by deployment"
     );
+    metrics::describe_counter!(
+        "rungs_bound_violations_total",
+        "Answers that told more tokens or a higher cost than their request can have, by deployment and kind"
+    );
 }
 
 pub(super) async fn render(State(recorder): State<Recorder>) -> impl IntoResponse {

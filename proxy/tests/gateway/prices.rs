@@ -1,6 +1,9 @@
-//! R15: no price is not free.
+//! R15: no price is not free. R2: what a provider tells is believed within reason.
 
-use rungs::testing::{Reply, Upstream};
+use rungs::{
+    model::Usage,
+    testing::{Reply, Upstream},
+};
 
 use crate::support::*;
 
@@ -68,4 +71,72 @@ fn models_cost(answer: &Answer) -> String {
     let nanos = usage["prompt_tokens"].as_i64().unwrap() * 1000
         + usage["completion_tokens"].as_i64().unwrap() * 2000;
     rungs::catalog::Money::from_nanos(nanos).to_string()
+}
+
+/// R2: a provider that lies about tokens, or charges more than it says it would.
+#[tokio::test]
+async fn r2_what_cannot_be_is_clamped_counted_and_flagged() {
+    let lies = scripted("lies", Reply::text("here").usage(Usage::new(3, 1_000_000)));
+    let bills = scripted("bills", Reply::text("here").cost("0.5".parse().unwrap()));
+    let upstream = Upstream::serve([lies, bills]).await.unwrap();
+    let price = "price = { input = \"1\", output = \"2\" }\nmax_output = 100";
+    let config = key("capped", KEY, "budget = \"5/day\"")
+        + &provider("p", &upstream.base_url())
+        + &model("lies", "p", "L0", price)
+        + &model("bills", "p", "L0", price);
+    let gateway = Gateway::serve(&config).with_key(KEY);
+    let body = chat("lies", "q");
+    let clamped = gateway.ask(&body).await;
+    // A token per byte and 64 more at $1, a hundred of output at $2 a million.
+    let worst = i64::try_from(body.to_string().len() + 64).unwrap() * 1_000 + 100 * 2_000;
+    let worst = rungs::catalog::Money::from_nanos(worst);
+    assert_eq!(clamped.header("x-rungs-cost-usd"), worst.to_string());
+    let dear = gateway.ask(&chat_stream("bills", "q")).await;
+    assert_eq!(dear.last_words()["cost_usd"], "0.5");
+
+    assert_eq!(gateway.counted("rungs_bound_violations_total").await, 2.0);
+    let metrics = gateway.get("/metrics").await.text;
+    for series in [
+        "{deployment=\"p/lies\",kind=\"tokens\"} 1",
+        "{deployment=\"p/bills\",kind=\"cost\"} 1",
+    ] {
+        assert!(metrics.contains(series), "{metrics}");
+    }
+    gateway
+        .logs("told more than the request can have used")
+        .await;
+}
+
+/// R15: what a price is from is on the ledger, and `rungs check` tells.
+#[tokio::test]
+async fn r15_a_listed_price_needs_no_configuration() {
+    let models = ["gpt-4o-mini", "own"].map(|name| scripted(name, Reply::text("here")));
+    let upstream = Upstream::serve(models).await.unwrap();
+    let own = model(
+        "own",
+        "openai",
+        "L0",
+        "price = { input = \"1\", output = \"2\" }\nmax_output = 100",
+    );
+    let unknown = model("unknown", "openai", "L0", "");
+    let config = key("capped", KEY, "budget = \"5/day\"")
+        + &provider("openai", &upstream.base_url())
+        + &model("gpt-4o-mini", "openai", "L0", "")
+        + &own
+        + &unknown;
+    let gateway = Gateway::serve(&config).with_key(KEY);
+    for name in ["gpt-4o-mini", "own"] {
+        assert_eq!(gateway.ask(&chat(name, "q")).await.status, 200);
+    }
+    let refused = gateway.ask(&chat("unknown", "q")).await;
+    let message = refused.error()["message"].to_string();
+    assert!(message.contains("`unknown` has no price"), "{message}");
+    let checked = gateway.rungs(&["check", "--config", "rungs.toml"]);
+    let prices = checked.lines().find(|line| line.starts_with("prices: "));
+    let prices = prices.unwrap_or_else(|| unreachable!("{checked}"));
+    assert!(
+        prices.contains("1 configured, 1 from the list 2026-11-"),
+        "{prices}"
+    );
+    assert!(prices.ends_with(", 1 not known"), "{prices}");
 }

@@ -4,7 +4,7 @@ use super::{BudgetLayer, Unpriced};
 use crate::{
     catalog::{Deployment, Money},
     error::{Error, ErrorKind},
-    model::{ModelRequest, Outcome, Tap, TokenBound},
+    model::{Charge, Ending, ModelRequest, Outcome, Tap, TokenBound, Usage},
     store::Reservation,
 };
 
@@ -12,6 +12,8 @@ use crate::{
 pub(super) struct Hold {
     reservation: Reservation,
     deployment: Arc<Deployment>,
+    /// `None` where no price makes it matter.
+    bound: Option<TokenBound>,
 }
 
 impl Hold {
@@ -29,41 +31,51 @@ impl Hold {
         {
             return Ok(None);
         }
-        let worst_case = match (deployment.price, unpriced) {
-            (Some(price), _) if price.is_free() => Money::ZERO,
-            (Some(_), _) => TokenBound::of(request, deployment)?.cost(deployment),
-            (None, Unpriced::Allow) => Money::ZERO,
-            (None, Unpriced::Refuse) => {
-                return Err(Error::new(
-                    ErrorKind::Budget,
-                    format!(
-                        "the model `{}` has no price, so no budget can pay for it; give it a price (0 if it is free)",
-                        deployment.model
-                    ),
-                ));
-            }
+        let bound = match deployment.price {
+            Some(price) if !price.is_free() => Some(TokenBound::of(request, deployment)?),
+            _ => None,
+        };
+        let worst_case = match (bound, deployment.price, unpriced) {
+            (Some(bound), ..) => bound
+                .cost(deployment)
+                .ok_or_else(|| no_price(deployment, " for that `service_tier`"))?,
+            (None, Some(_), _) | (None, None, Unpriced::Allow) => Money::ZERO,
+            (None, None, Unpriced::Refuse) => return Err(no_price(deployment, "")),
         };
         let reservation = Reservation::hold(Arc::clone(book), Arc::clone(accounts), worst_case)?;
         Ok(Some(Self {
             reservation,
             deployment: Arc::clone(deployment),
+            bound,
         }))
     }
 
     /// The attempt failed before its answer began.
     pub(super) fn failed(self, error: &Error) {
-        if error.is_unbilled() {
-            self.reservation.release();
-        }
+        self.settle(Ending::Unanswered(error));
+    }
+
+    fn settle(self, ending: Ending<'_>) {
+        let charge = Charge::of(&self.deployment, self.bound, ending, Usage::default());
+        self.reservation.settle(charge.cost);
     }
 }
 
 impl Tap for Hold {
     fn on_end(self: Box<Self>, outcome: Outcome<'_>) {
-        if let Outcome::Complete(end) = outcome
-            && let (Some(usage), Some(price)) = (end.usage, &self.deployment.price)
-        {
-            self.reservation.settle(usage.cost(price));
-        }
+        self.settle(match outcome {
+            Outcome::Complete(end) => Ending::Complete(end),
+            Outcome::Failed(_) | Outcome::Cut => Ending::Partial,
+        });
     }
+}
+
+fn no_price(deployment: &Deployment, service: &str) -> Error {
+    Error::new(
+        ErrorKind::Budget,
+        format!(
+            "the model `{}` has no price{service}, so no budget can pay for it; give it a price (0 if it is free)",
+            deployment.model
+        ),
+    )
 }

@@ -35,7 +35,7 @@
 //!
 //! # Errors
 //! [`ErrorKind::Budget`](crate::ErrorKind::Budget) if an account has no room for the worst case, and if a deployment without a
-//! known price is asked for by an account that has a budget.
+//! known price, or without one for the `service_tier` of the request, is asked for by an account that has a budget.
 //!
 //! # Cost of the layer
 //! Two short locks of the book per attempt; nothing at all for calls without accounts.

@@ -5,10 +5,10 @@ use tokio::time::Instant;
 
 use super::meters::Meters;
 use crate::{
-    catalog::{Deployment, Money},
+    catalog::Deployment,
     error::{Error, ErrorKind},
-    model::{ModelRequest, Outcome, Tap, TokenBound, Usage},
-    store::{CostSource, Intent, Ledger, LedgerRow, RowStatus},
+    model::{Charge, Ending, ModelRequest, Outcome, Tap, TokenBound, Usage},
+    store::{Intent, Ledger, LedgerRow, RowStatus},
 };
 
 /// A row in the making. It is written exactly once: by the end of the answer, by an error, or by being dropped.
@@ -18,7 +18,6 @@ struct Open {
     ledger: Arc<dyn Ledger>,
     deployment: Arc<Deployment>,
     meters: Arc<Meters>,
-    /// Kept for the bound, which only an attempt of unknown usage needs.
     request: ModelRequest,
     frames: u64,
     started: SystemTime,
@@ -47,14 +46,8 @@ impl Entry {
             intent: Intent::default(),
         };
         if !open.deployment.is_free() {
-            let (usage, cost) = open.unknown();
-            let row = open.row(
-                RowStatus::Interrupted,
-                Some(usage),
-                cost,
-                CostSource::Unknown,
-            );
-            open.intent = open.ledger.begin(&row);
+            let interrupted = open.row(RowStatus::Interrupted, &open.charge(Ending::Partial));
+            open.intent = open.ledger.begin(&interrupted);
         }
         Self(Some(open))
     }
@@ -68,7 +61,7 @@ impl Entry {
     /// The attempt failed before its answer began.
     pub(super) fn failed(mut self, error: &Error) {
         if let Some(open) = self.0.take() {
-            open.fail(error);
+            open.close(status(error), Ending::Unanswered(error));
         }
     }
 }
@@ -83,12 +76,9 @@ impl Tap for Entry {
     fn on_end(mut self: Box<Self>, outcome: Outcome<'_>) {
         let Some(open) = self.0.take() else { return };
         match outcome {
-            Outcome::Complete(end) => match end.usage {
-                Some(usage) => open.close(RowStatus::Ok, Some(usage), CostSource::Computed),
-                None => open.close_unknown(RowStatus::Ok),
-            },
-            Outcome::Failed(error) => open.fail(error),
-            Outcome::Cut => open.close_unknown(RowStatus::Cancelled),
+            Outcome::Complete(end) => open.close(RowStatus::Ok, Ending::Complete(end)),
+            Outcome::Failed(error) => open.close(status(error), Ending::Partial),
+            Outcome::Cut => open.close(RowStatus::Cancelled, Ending::Partial),
         }
     }
 }
@@ -96,73 +86,47 @@ impl Tap for Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         if let Some(open) = self.0.take() {
-            open.close_unknown(RowStatus::Cancelled);
+            open.close(RowStatus::Cancelled, Ending::Partial);
         }
     }
 }
 
+fn status(error: &Error) -> RowStatus {
+    match error.kind() {
+        ErrorKind::Cut => RowStatus::Truncated,
+        kind => RowStatus::Failed(kind),
+    }
+}
+
 impl Open {
-    fn fail(self, error: &Error) {
-        let status = match error.kind() {
-            ErrorKind::Cut => RowStatus::Truncated,
-            kind => RowStatus::Failed(kind),
-        };
-        if self.frames == 0 && error.is_unbilled() {
-            self.close(status, None, CostSource::Nothing);
-        } else {
-            self.close_unknown(status);
+    fn close(mut self, status: RowStatus, ending: Ending<'_>) {
+        let charge = self.charge(ending);
+        let ctx = &self.request.ctx;
+        ctx.charge(charge.cost);
+        self.meters.count(status, &charge);
+        if let (Some(violation), Ending::Complete(end)) = (charge.violation, ending) {
+            tracing::warn!(
+                request = &*ctx.id,
+                deployment = %self.deployment.id,
+                what = violation.as_str(),
+                usage = ?end.usage,
+                reported_cost = ?end.reported_cost,
+                charged = %charge.cost,
+                "a provider told more than the request can have used"
+            );
         }
-    }
-
-    /// The tokens are not known: the row shows an estimate, and the cost is the most that it can be.
-    fn close_unknown(self, status: RowStatus) {
-        let (usage, cost) = self.unknown();
-        match self.deployment.is_free() {
-            true => self.write(status, Some(usage), Money::ZERO, CostSource::Nothing),
-            false => self.write(status, Some(usage), cost, CostSource::Unknown),
-        }
-    }
-
-    fn unknown(&self) -> (Usage, Money) {
-        let estimate = Usage::new(self.prompt_bytes().div_ceil(4), self.frames);
-        let cost = match &self.deployment.price {
-            Some(price) => self
-                .bound()
-                .cost(&self.deployment)
-                .max(estimate.cost(price)),
-            None => Money::ZERO,
-        };
-        (estimate, cost)
-    }
-
-    fn close(self, status: RowStatus, usage: Option<Usage>, source: CostSource) {
-        match (source, usage, &self.deployment.price) {
-            (CostSource::Computed, Some(reported), Some(price)) => {
-                let cost = reported.cost(price);
-                self.write(status, usage, cost, source);
-            }
-            (CostSource::Computed, _, None) => {
-                self.write(status, usage, Money::ZERO, CostSource::Unknown);
-            }
-            _ => self.write(status, usage, Money::ZERO, source),
-        }
-    }
-
-    fn write(mut self, status: RowStatus, usage: Option<Usage>, cost: Money, source: CostSource) {
-        self.request.ctx.charge(cost);
-        self.meters.count(status, usage, cost);
-        let row = self.row(status, usage, cost, source);
+        let row = self.row(status, &charge);
         let intent = std::mem::take(&mut self.intent);
         self.ledger.end(intent, row);
     }
 
-    fn row(
-        &self,
-        status: RowStatus,
-        usage: Option<Usage>,
-        cost: Money,
-        source: CostSource,
-    ) -> LedgerRow {
+    fn charge(&self, ending: Ending<'_>) -> Charge {
+        let bound = TokenBound::of(&self.request, &self.deployment).ok();
+        Charge::of(&self.deployment, bound, ending, self.seen())
+    }
+
+    fn row(&self, status: RowStatus, charge: &Charge) -> LedgerRow {
+        let deployment = &self.deployment;
         let ModelRequest {
             ctx, op, attempt, ..
         } = &self.request;
@@ -175,31 +139,24 @@ impl Open {
             user: ctx.user.clone(),
             conversation: ctx.conversation.clone(),
             op: *op,
-            deployment: self.deployment.id.clone(),
-            tier: self.deployment.tier,
+            deployment: deployment.id.clone(),
+            tier: deployment.tier,
             status,
-            usage,
-            cost,
-            source,
-            price_version: None,
-            clamped: false,
+            usage: charge.usage,
+            cost: charge.cost,
+            source: charge.source,
+            price_version: deployment.price_version.clone(),
+            clamped: charge.is_clamped(),
             started: self.started,
             first_frame_ms: self.first_frame_ms,
             total_ms: self.elapsed_ms(),
         }
     }
 
-    fn prompt_bytes(&self) -> u64 {
-        self.request.body.as_bytes().len() as u64
-    }
-
-    /// Where nothing bounds the output no budget let this attempt pass; only what was seen can be charged.
-    fn bound(&self) -> TokenBound {
-        let unbounded = TokenBound {
-            input: 0,
-            output: 0,
-        };
-        TokenBound::of(&self.request, &self.deployment).unwrap_or(unbounded)
+    /// What can be told of the tokens without the provider: about four bytes each, and one a frame.
+    fn seen(&self) -> Usage {
+        let prompt = self.request.body.as_bytes().len() as u64;
+        Usage::new(prompt.div_ceil(4), self.frames)
     }
 
     fn elapsed_ms(&self) -> u32 {

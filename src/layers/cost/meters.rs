@@ -3,8 +3,8 @@ use std::sync::{Arc, OnceLock};
 use metrics::Counter;
 
 use crate::{
-    catalog::{Deployment, Money},
-    model::Usage,
+    catalog::Deployment,
+    model::{Charge, Violation},
     store::RowStatus,
 };
 
@@ -29,17 +29,24 @@ impl Meters {
         }
     }
 
-    pub(super) fn count(&self, status: RowStatus, usage: Option<Usage>, cost: Money) {
+    pub(super) fn count(&self, status: RowStatus, charge: &Charge) {
         let counters = self.counters.get_or_init(|| self.register());
         match status {
             RowStatus::Ok => counters.ok.increment(1),
             status => self.attempts(status).increment(1),
         }
-        if let Some(usage) = usage {
+        if let Some(usage) = charge.usage {
             counters.input.increment(usage.total_input());
             counters.output.increment(usage.total_output());
         }
-        counters.cost.increment(cost.nanos().unsigned_abs());
+        counters.cost.increment(charge.cost.nanos().unsigned_abs());
+        if let Some(violation) = charge.violation {
+            self.violations(violation).increment(1);
+        }
+    }
+
+    fn violations(&self, violation: Violation) -> Counter {
+        metrics::counter!("rungs_bound_violations_total", "deployment" => self.id(), "kind" => violation.as_str())
     }
 
     fn attempts(&self, status: RowStatus) -> Counter {

@@ -23,7 +23,7 @@
 //! request that went out; directly above the timeout, whose errors it records.
 //!
 //! # Streams
-//! The row is written when the body ends. A body that is dropped before leaves a row with status `cancelled`.
+//! The row is written when the body ends, with the charge that budgets post too: see [`Charge`](crate::model::Charge). A body that is dropped before leaves a row with status `cancelled`.
 //!
 //! # Errors
 //! Passes the inner errors on. Refuses with [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded) while the ledger's writer

@@ -52,13 +52,13 @@ async fn row(
 #[tokio::test]
 async fn r3_a_complete_answer_costs_what_was_billed() {
     for request in [ask("q"), ask_stream("q")] {
-        let reply = Reply::text("a b c").usage(Usage::new(1000, 10));
+        let reply = Reply::text("a b c").usage(Usage::new(100, 10));
         let (row, charged, bill) = row(reply, request, None).await;
         assert_eq!(
             (row.status, row.source),
             (RowStatus::Ok, CostSource::Computed)
         );
-        assert_eq!(charged.to_string(), "0.0011");
+        assert_eq!(charged.to_string(), "0.0002");
         assert_eq!(charged, bill);
     }
 }

@@ -106,6 +106,18 @@ async fn r27_requests_are_counted_one_by_one() {
 }
 
 #[tokio::test]
+async fn r2_nobody_waits_for_tokens_that_cannot_have_been_used() {
+    let store = Arc::new(Counted::default());
+    let lie = Reply::text("a").usage(Usage::new(3, Usage::ABSURD));
+    let service = limits(&store, 10, 1000).layer(provider(lie));
+    let request = chat(&serde_json::json!({ "model": "m", "messages": [], "max_tokens": 100 }));
+    let estimate = i64::try_from(request.body.as_bytes().len()).unwrap() / 4 + 100;
+    let answer = service.oneshot(request).await.unwrap();
+    answer.body.collect(9999).await.unwrap();
+    assert_eq!(store.used(TOKENS), estimate);
+}
+
+#[tokio::test]
 async fn tokens_are_estimated_and_then_corrected() {
     let store = Arc::new(Counted::default());
     let used = Reply::text("a b c").usage(Usage::new(40, 7));

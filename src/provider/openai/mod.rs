@@ -9,7 +9,6 @@ mod opening;
 mod request;
 mod response;
 mod stream;
-mod usage;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};

@@ -1,11 +1,12 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::{error, usage};
+use super::error;
 use crate::{
     error::{Error, ErrorKind},
     json::{self, Fault, Scan},
     model::{End, FinishReason, Operation},
+    provider::usage::{self, Told},
 };
 
 /// The members of an answer that matter here; the rest is passed over.
@@ -13,6 +14,8 @@ use crate::{
 struct Answer<'a> {
     error: Option<&'a str>,
     usage: Option<&'a str>,
+    usage_metadata: Option<&'a str>,
+    service_tier: Option<&'a str>,
     has_choices: bool,
     has_data: bool,
     /// Of the first choice that has one.
@@ -39,12 +42,18 @@ pub(super) fn read(op: Operation, body: Bytes) -> Result<(Bytes, End), Error> {
         }
         _ => None,
     };
-    let usage = match answer.usage {
-        Some(reported) => usage::read(op, raw(reported)?),
+    let told = match answer.usage.or(answer.usage_metadata) {
+        Some(usage) => usage::read(op, raw(usage)?),
+        None => Told::default(),
+    };
+    let class = match answer.service_tier {
+        Some(tier) => usage::class(raw(tier)?),
         None => None,
     };
     let end = End {
-        usage,
+        usage: told.usage,
+        reported_cost: told.cost,
+        class: class.or(told.class).unwrap_or_default(),
         finish,
         usage_chunk: None,
     };
@@ -58,6 +67,8 @@ impl<'a> Answer<'a> {
             match name {
                 "error" => answer.error = value.present()?,
                 "usage" => answer.usage = value.present()?,
+                "usageMetadata" => answer.usage_metadata = value.present()?,
+                "service_tier" => answer.service_tier = value.present()?,
                 "data" => answer.has_data = value.present()?.is_some(),
                 "choices" if value.is_array() => {
                     answer.has_choices = true;

@@ -6,24 +6,34 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
-use super::{Terminal, error, usage};
+use super::{Terminal, error};
 use crate::{
     error::{Error, ErrorKind},
     json::RawObject,
-    model::{End, FinishReason, Frame, Operation, Usage},
-    provider::Decode,
+    model::{End, FinishReason, Frame, Operation},
+    provider::{
+        Decode,
+        usage::{self, Told},
+    },
     sse::{Decoder, Event},
 };
 
 /// The members that make a chunk worth parsing.
-static NOTABLE: LazyLock<[Finder<'static>; 3]> =
-    LazyLock::new(|| [r#""usage""#, r#""finish_reason""#, r#""error""#].map(Finder::new));
+static NOTABLE: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| {
+    let names = [
+        r#""usage""#,
+        r#""usageMetadata""#,
+        r#""finish_reason""#,
+        r#""error""#,
+    ];
+    names.map(Finder::new)
+});
 
 /// Decodes a stream of chat chunks.
 pub(super) struct Chunks {
     decoder: Decoder,
     terminal: Terminal,
-    usage: Option<Usage>,
+    told: Told,
     finish: Option<FinishReason>,
     usage_chunk: Option<Bytes>,
     /// The choices seen, and whether each has finished; kept where the finish reason ends the stream.
@@ -36,6 +46,12 @@ struct Chunk<'a> {
     error: Option<&'a RawValue>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
+    #[serde(borrow, rename = "usageMetadata")]
+    usage_metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
+    #[serde(borrow)]
+    x_groq: Option<&'a RawValue>,
     #[serde(borrow)]
     choices: Option<Vec<Choice<'a>>>,
 }
@@ -53,7 +69,7 @@ impl Chunks {
         Self {
             decoder: Decoder::new(),
             terminal,
-            usage: None,
+            told: Told::default(),
             finish: None,
             usage_chunk: None,
             finished: SmallVec::new(),
@@ -83,13 +99,28 @@ impl Chunks {
         }
         let choices = chunk.choices.unwrap_or_default();
         self.note(&choices);
-        let Some(raw) = chunk.usage else {
+        if let Some(class) = chunk.service_tier.and_then(usage::class) {
+            self.told.class = Some(class);
+        }
+        let Some(raw) = chunk.usage.or(chunk.usage_metadata) else {
+            if let Some(usage) = chunk.x_groq.and_then(within) {
+                self.hear(usage);
+            }
             return Ok(Some(Frame::Data(data)));
         };
-        // Providers that send running totals repeat themselves; the last figure is the true one.
-        self.usage = usage::read(Operation::Chat, raw).or(self.usage);
+        self.hear(raw);
         let silent = choices.is_empty();
         self.take_usage(data, silent)
+    }
+
+    /// Providers that send running totals repeat themselves; the last figures are the true ones.
+    fn hear(&mut self, usage: &RawValue) {
+        let told = usage::read(Operation::Chat, usage);
+        self.told = Told {
+            usage: told.usage.or(self.told.usage),
+            cost: told.cost.or(self.told.cost),
+            class: told.class.or(self.told.class),
+        };
     }
 
     fn note(&mut self, choices: &[Choice<'_>]) {
@@ -119,6 +150,7 @@ impl Chunks {
         let rest = (!silent).then(|| {
             let mut rest = usage_chunk.clone();
             rest.remove("usage");
+            rest.remove("usageMetadata");
             Frame::Data(rest.into_bytes())
         });
         if usage_chunk.get("choices") != Some("[]") {
@@ -134,7 +166,9 @@ impl Chunks {
 
     fn end(&mut self) -> Frame {
         Frame::End(End {
-            usage: self.usage,
+            usage: self.told.usage,
+            reported_cost: self.told.cost,
+            class: self.told.class.unwrap_or_default(),
             finish: self.finish,
             usage_chunk: self.usage_chunk.take(),
         })
@@ -167,6 +201,17 @@ impl Decode for Chunks {
             Terminal::Done => Err(cut("`[DONE]`")),
         }
     }
+}
+
+/// The usage in Groq's own member, where it stands if it was not asked for.
+fn within(x_groq: &RawValue) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Groq<'a> {
+        #[serde(borrow)]
+        usage: Option<&'a RawValue>,
+    }
+    let groq: Groq<'_> = serde_json::from_str(x_groq.get()).ok()?;
+    groq.usage
 }
 
 /// The text of an event, if it looks like a JSON object; whether it is one is for those to find out who read it.

@@ -10,8 +10,8 @@ use smallvec::SmallVec;
 
 use crate::{
     catalog::{DeploymentId, Money, Tier},
-    model::{Operation, Usage},
-    store::{Chain, CostSource, LedgerRow, RowStatus},
+    model::{CostSource, Operation, Usage},
+    store::{Chain, LedgerRow, RowStatus},
 };
 
 /// The first byte of each row: another layout gets another number.

@@ -32,6 +32,7 @@
 //! # Ok::<(), rungs::Error>(()) }).unwrap();
 //! ```
 
+mod audit;
 mod codec;
 mod fail_point;
 mod files;
@@ -50,6 +51,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
+pub use audit::{Audit, Finding};
 pub use codec::{encode, next_chain};
 
 use self::{intents::Intents, shared::Shared};

@@ -11,6 +11,7 @@
 
 mod keys;
 mod ledger;
+mod log;
 mod migrations;
 mod rows;
 
@@ -25,6 +26,7 @@ use sqlx::{
 };
 
 pub use keys::SqliteKeys;
+pub use log::SqliteLog;
 use tokio::sync::Mutex;
 
 use super::lock;

@@ -275,7 +275,7 @@ fn end() -> End {
     End {
         usage: Some(Usage::new(3, 2)),
         finish: Some(FinishReason::Stop),
-        usage_chunk: None,
+        ..End::default()
     }
 }
 

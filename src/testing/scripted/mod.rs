@@ -231,8 +231,9 @@ impl Service<ModelRequest> for Scripted {
                 };
                 let end = End {
                     usage: Some(usage),
+                    reported_cost: reply.cost,
                     finish: Some(FinishReason::from_openai(reply.finish)),
-                    usage_chunk: None,
+                    ..End::default()
                 };
                 ModelBody::whole(document, end)
             };

@@ -24,7 +24,7 @@ pub(super) fn whole(
         "created": 1_700_000_000,
         "model": &*deployment.upstream,
         "choices": [{ "index": 0, "message": message, "finish_reason": reply.finish, "logprobs": null }],
-        "usage": openai_usage(usage),
+        "usage": openai_usage(reply, usage),
     })
     .to_string()
     .into()
@@ -59,14 +59,24 @@ pub(super) fn embeddings(deployment: &Deployment, body: &RawObject, usage: Usage
     .into()
 }
 
-fn openai_usage(usage: Usage) -> Value {
-    json!({
+fn openai_usage(reply: &Reply, usage: Usage) -> Value {
+    let mut told = json!({
         "prompt_tokens": usage.total_input(),
         "completion_tokens": usage.total_output(),
-        "total_tokens": usage.total_input() + usage.total_output(),
+        "total_tokens": usage.total_input().saturating_add(usage.total_output()),
         "prompt_tokens_details": { "cached_tokens": usage.cache_read },
         "completion_tokens_details": { "reasoning_tokens": usage.reasoning },
-    })
+    });
+    if usage.cache_write_5m + usage.cache_write_1h > 0 {
+        told["cache_creation"] = json!({
+            "ephemeral_5m_input_tokens": usage.cache_write_5m,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h,
+        });
+    }
+    if let Some(cost) = reply.cost {
+        told["cost"] = json!(cost.to_f64_lossy());
+    }
+    told
 }
 
 /// The chunks of a stream, one per word, and its end.
@@ -99,8 +109,10 @@ pub(super) fn chunks(
     chunks.push_back(part(json!({}), Some(reply.finish)));
     let end = End {
         usage: Some(usage),
+        reported_cost: reply.cost,
         finish: Some(FinishReason::from_openai(reply.finish)),
-        usage_chunk: Some(chunk(json!([]), openai_usage(usage))),
+        usage_chunk: Some(chunk(json!([]), openai_usage(reply, usage))),
+        ..End::default()
     };
     (chunks, end)
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
+    catalog::Money,
     error::Error,
     model::{ModelRequest, Usage},
 };
@@ -13,6 +14,7 @@ pub struct Reply {
     pub(super) answer: Result<Value, Error>,
     pub(super) finish: &'static str,
     pub(super) usage: Option<Usage>,
+    pub(super) cost: Option<Money>,
     pub(super) after: Duration,
     pub(super) gap: Duration,
     pub(super) stop_after: Option<usize>,
@@ -53,6 +55,7 @@ impl Reply {
             answer,
             finish: "stop",
             usage: None,
+            cost: None,
             after: Duration::ZERO,
             gap: Duration::ZERO,
             stop_after: None,
@@ -72,6 +75,13 @@ impl Reply {
     #[must_use]
     pub fn usage(mut self, usage: Usage) -> Self {
         self.usage = Some(usage);
+        self
+    }
+
+    /// Sets the cost that is reported beside the tokens; what is billed stays their price.
+    #[must_use]
+    pub fn cost(mut self, cost: Money) -> Self {
+        self.cost = Some(cost);
         self
     }
 

@@ -39,6 +39,11 @@ fn each_key_switches_its_provider_on_and_fills_the_catalog() {
                 "{}",
                 deployment.id
             );
+            let version = deployment.price_version.as_deref();
+            assert!(
+                version
+                    .is_some_and(|version| { version.starts_with("2026-11-") || price.is_free() })
+            );
             assert!(deployment.context_window.is_some(), "{}", deployment.id);
             assert!(price.above.is_none_or(|(limit, _)| limit >= 100_000));
         }

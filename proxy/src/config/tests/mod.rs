@@ -9,6 +9,7 @@ mod catalog;
 mod entries;
 mod environment;
 mod faults;
+mod prices;
 
 fn vars(all: &[(&str, &str)]) -> Vars {
     all.iter()

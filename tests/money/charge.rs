@@ -1,0 +1,270 @@
+//! The one rule of what an attempt is charged, as ledger and budget see it.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use http::StatusCode;
+use proptest::prelude::*;
+use rungs::{
+    Error, ErrorKind,
+    catalog::{ClassPrices, Deployment, Money, Price},
+    layers::{budget::BudgetLayer, cost::CostLayer},
+    model::{Call, CallContext, ModelRequest, TokenBound, Usage},
+    store::{
+        Budgets, CostSource, LedgerRow,
+        memory::{MemoryBudgets, MemoryLedger},
+    },
+    testing::{Reply, Scripted, ask, ask_stream, chat},
+};
+use serde_json::json;
+use tower::{ServiceBuilder, ServiceExt};
+
+const ACCOUNT: &str = "key:k";
+
+fn usd(text: &str) -> Money {
+    text.parse().unwrap()
+}
+
+fn priced() -> Deployment {
+    Deployment {
+        max_output: Some(100),
+        price_version: Some("2026-11".into()),
+        ..Deployment::new("p", "m").price(Price::per_million(usd("1"), usd("10")))
+    }
+}
+
+/// What came of one attempt under a budget.
+struct Outcome {
+    row: Option<LedgerRow>,
+    posted: Money,
+    worst: Money,
+    error: Option<Error>,
+}
+
+/// Plays one attempt; `frames` are read of its answer, or all.
+async fn play(
+    deployment: Deployment,
+    request: ModelRequest,
+    reply: Reply,
+    frames: Option<usize>,
+) -> Outcome {
+    let provider = Scripted::at(deployment, [reply]);
+    let deployment = provider.deployment();
+    let ledger = Arc::new(MemoryLedger::default());
+    let book = Arc::new(MemoryBudgets::new());
+    book.set(ACCOUNT, vec!["1000000".parse().unwrap()]);
+    let stack = ServiceBuilder::new()
+        .layer(BudgetLayer::new(deployment.clone(), book.clone()))
+        .layer(CostLayer::new(deployment.clone(), ledger.clone()))
+        .service(provider);
+    let call = Call {
+        accounts: Arc::new([ACCOUNT.into()]),
+        ..Call::new("t")
+    };
+    let request = ModelRequest {
+        ctx: CallContext::new(call),
+        ..request
+    };
+    let bound = TokenBound::of(&request, &deployment).unwrap();
+    let error = match stack.oneshot(request).await {
+        Err(error) => Some(error),
+        Ok(mut answer) => {
+            match frames {
+                None => drop(answer.body.collect(usize::MAX).await),
+                Some(frames) => {
+                    for _ in 0..frames {
+                        answer.body.next().await;
+                    }
+                }
+            }
+            None
+        }
+    };
+    let balance = book.balance(ACCOUNT).unwrap();
+    assert!(balance.reserved.is_zero(), "something is still held");
+    Outcome {
+        row: ledger.rows().pop(),
+        posted: balance.posted,
+        worst: bound.cost(&deployment).unwrap_or_default(),
+        error,
+    }
+}
+
+async fn told(usage: Usage, cost: Option<&str>) -> (LedgerRow, Money) {
+    let mut reply = Reply::text("a").usage(usage);
+    if let Some(cost) = cost {
+        reply = reply.cost(usd(cost));
+    }
+    let Outcome {
+        row, posted, worst, ..
+    } = play(priced(), ask("q"), reply, None).await;
+    let row = row.unwrap();
+    assert_eq!(row.cost, posted);
+    (row, worst)
+}
+
+#[tokio::test]
+async fn r2_tokens_that_cannot_be_are_clamped_and_flagged() {
+    for usage in [
+        Usage::new(100_000_000, 1),
+        Usage::new(1, 101),
+        Usage::new(u64::MAX, u64::MAX),
+        Usage {
+            reasoning: 100,
+            ..Usage::new(1, 1)
+        },
+        Usage {
+            cache_read: 1_000,
+            ..Usage::new(1, 1)
+        },
+    ] {
+        let (row, worst) = told(usage, None).await;
+        assert!(row.clamped, "{usage:?}");
+        assert_eq!((row.cost, row.source), (worst, CostSource::Unknown));
+        let clamped = row.usage.unwrap();
+        assert!(clamped.total_input() < 200 && clamped.total_output() == 100);
+    }
+    let (row, worst) = told(Usage::new(1, 100), None).await;
+    assert!(!row.clamped && row.cost < worst);
+}
+
+#[tokio::test]
+async fn r2_a_reported_cost_is_believed_also_where_it_is_more() {
+    let usage = Usage::new(10, 1);
+    // Ten input tokens at $1 and one output token at $10 a million are 20,000 nano-dollars.
+    let (row, worst) = told(usage, Some("0.000019")).await;
+    assert_eq!(
+        (row.cost.nanos(), row.source),
+        (19_000, CostSource::Reported)
+    );
+    let above = worst + Money::from_nanos(1);
+    let (row, _) = told(usage, Some(&above.to_string())).await;
+    assert_eq!((row.cost, row.source), (above, CostSource::Reported));
+    assert!(!row.clamped);
+    // What cannot be a bill is none, and a zero is what a server says that does not know.
+    for no_bill in ["-0.000001", "10000.000000001", "0"] {
+        let (row, _) = told(usage, Some(no_bill)).await;
+        assert_eq!(
+            (row.cost.nanos(), row.source),
+            (20_000, CostSource::Computed)
+        );
+    }
+    // Who is wrong about the tokens is not believed about a lower cost, but about a higher one.
+    let absurd = Usage::new(1, 1_000_000);
+    let (row, worst) = told(absurd, Some("0.000001")).await;
+    assert_eq!((row.cost, row.clamped), (worst, true));
+    let (row, _) = told(absurd, Some("0.5")).await;
+    assert_eq!((row.cost, row.clamped), (usd("0.5"), true));
+}
+
+#[tokio::test]
+async fn r2_a_free_model_that_charges_is_charged() {
+    let free = Deployment::new("p", "m").price(Price::FREE);
+    let reply = Reply::text("a").cost(usd("0.01"));
+    let deployment = Deployment {
+        max_output: Some(100),
+        ..free
+    };
+    let outcome = play(deployment, ask("q"), reply, None).await;
+    assert_eq!(outcome.posted, usd("0.01"));
+    assert_eq!(outcome.row.unwrap().cost, outcome.posted);
+}
+
+#[tokio::test]
+async fn r15_who_asks_to_be_served_sooner_pays_the_price_of_that() {
+    let request = chat(&json!({
+        "messages": [{ "role": "user", "content": "q" }],
+        "service_tier": "priority",
+    }));
+    let refused = play(priced(), request.clone(), Reply::text("a"), None).await;
+    let error = refused.error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Budget);
+    assert!(
+        error
+            .message()
+            .contains("`m` has no price for that `service_tier`")
+    );
+    assert!(refused.row.is_none() && refused.posted.is_zero());
+
+    let prices = ClassPrices {
+        priority: Some(Price::per_million(usd("2"), usd("20"))),
+        ..ClassPrices::default()
+    };
+    let dearer = Deployment {
+        class_prices: prices,
+        ..priced()
+    };
+    let usual = TokenBound::of(&request, &priced()).unwrap();
+    let usual = priced()
+        .price
+        .unwrap()
+        .worst_case(usual.input, usual.output);
+    let cut = play(dearer, request, Reply::text("a b c").stop_after(1), None).await;
+    assert_eq!(cut.worst.nanos(), usual.nanos() * 2);
+}
+
+#[derive(Debug, Clone)]
+enum Ending {
+    Whole,
+    Left(usize),
+    Stops(usize),
+    Fails(usize),
+    Refused,
+    TimedOut,
+}
+
+fn endings() -> impl Strategy<Value = Ending> {
+    prop_oneof![
+        3 => Just(Ending::Whole),
+        1 => (0usize..4).prop_map(Ending::Left),
+        1 => (0usize..4).prop_map(Ending::Stops),
+        1 => (0usize..4).prop_map(Ending::Fails),
+        1 => Just(Ending::Refused),
+        1 => Just(Ending::TimedOut),
+    ]
+}
+
+proptest! {
+    /// Whatever a provider tells and however an attempt ends: the ledger and the budget have the same cost, it is never negative,
+    /// and only a cost that the provider reports is above the worst case.
+    #[test]
+    fn r2_ledger_and_budget_never_disagree(
+        ending in endings(),
+        streamed in any::<bool>(),
+        free in any::<bool>(),
+        tokens in prop::array::uniform6(prop_oneof![0u64..60, Just(100_000_000), Just(u64::MAX / 64)]),
+        cost in prop::option::of(prop_oneof![-1_000i64..3_000_000, Just(i64::MAX), Just(i64::MIN + 1)]),
+    ) {
+        let [input, cache_read, cache_write_5m, cache_write_1h, output, reasoning] = tokens;
+        let usage = Usage { input, cache_read, cache_write_5m, cache_write_1h, output, reasoning };
+        let mut reply = Reply::text("a b c d e").usage(usage);
+        if let Some(nanos) = cost {
+            reply = reply.cost(Money::from_nanos(nanos));
+        }
+        let mut frames = None;
+        match ending {
+            Ending::Whole => {}
+            Ending::Left(n) => frames = Some(n),
+            Ending::Stops(n) => reply = reply.stop_after(n),
+            Ending::Fails(n) => reply = reply.fail_after(n, Error::new(ErrorKind::Timeout, "late")),
+            Ending::Refused => {
+                let error = Error::new(ErrorKind::Upstream, "no");
+                reply = Reply::error(error.upstream_status(StatusCode::BAD_GATEWAY));
+            }
+            Ending::TimedOut => reply = Reply::error(Error::new(ErrorKind::Timeout, "late")),
+        }
+        let deployment = match free {
+            true => Deployment { price: Some(Price::FREE), ..priced() },
+            false => priced(),
+        };
+        let request = if streamed { ask_stream("q") } else { ask("q") };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let outcome = runtime.block_on(play(deployment, request, reply, frames));
+        let row = outcome.row.unwrap();
+        prop_assert_eq!(row.cost, outcome.posted);
+        prop_assert!(row.cost >= Money::ZERO);
+        prop_assert!(row.cost <= outcome.worst || row.source == CostSource::Reported);
+        let usage = row.usage.unwrap_or_default();
+        prop_assert!(usage.total_input() < 1_000 && usage.total_output() <= 100);
+    }
+}
