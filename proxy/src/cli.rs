@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Make, list and take back API keys.
     Keys(KeysArgs),
+    /// Export the ledger, or check that nobody has changed it.
+    Ledger(LedgerArgs),
 }
 
 impl Default for Command {
@@ -78,6 +80,37 @@ pub(crate) struct ExplainArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LedgerArgs {
+    #[command(subcommand)]
+    pub(crate) verb: LedgerVerb,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerVerb {
+    /// Print each attempt and each cache hit, oldest first.
+    Export {
+        /// Only those that began within this time, like 1d or 12h.
+        #[arg(long)]
+        since: Option<Age>,
+        /// How they are printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: ExportFormat,
+    },
+    /// Walk the chain of all rows, and name each that was altered or taken out.
+    Verify,
+}
+
+/// How rows are printed.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// One JSON object a line.
+    #[default]
+    Jsonl,
 }
 
 #[derive(Debug, Args)]

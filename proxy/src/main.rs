@@ -26,6 +26,9 @@ use crate::cli::{Cli, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Places where a test stops this process; there are none in a build for use.
+    #[cfg(feature = "failpoints")]
+    let _places = fail::FailScenario::setup();
     match run(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -42,5 +45,6 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(args) => commands::check::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
+        Command::Ledger(args) => commands::ledger::run(&args),
     }
 }

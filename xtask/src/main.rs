@@ -2,6 +2,7 @@
 
 mod bench_proxy;
 mod child;
+mod crash;
 mod doc_block;
 mod prices;
 mod real_model;
@@ -15,6 +16,7 @@ usage: cargo xtask <command>
 
 commands:
   test                    server programs, formatting, lints, every test, doc tests, the light library build
+  crash --runs <n>        kills a gateway under load so often, also where it hurts, and looks whether the ledger lost anything
   bench-proxy [--record]  gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
   real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md
   prices --from <file>    write proxy/prices anew from a collected list in JSON";
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         ["test"] => test::run(),
+        ["crash", "--runs", runs] => crash::run(runs),
         ["prices", "--from", file] => prices::run(file),
         ["bench-proxy"] => bench_proxy::run(Record::No),
         ["bench-proxy", "--record"] => bench_proxy::run(Record::Yes),

@@ -4,5 +4,6 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod keys;
+pub(crate) mod ledger;
 pub(crate) mod serve;
 mod world;

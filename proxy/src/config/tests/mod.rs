@@ -78,6 +78,7 @@ fn the_example_says_the_defaults() {
                 &c.store,
                 &c.cache,
                 &c.limits,
+                &c.idempotency,
                 &c.timeouts,
                 &c.retry,
                 &c.breaker,

@@ -107,7 +107,12 @@ impl Gateway {
     }
 
     fn start(folder: PathBuf, args: &[&str]) -> Self {
-        let mut child = command(&folder, args).spawn().unwrap();
+        Self::start_with(folder, args, &[])
+    }
+
+    fn start_with(folder: PathBuf, args: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = command(&folder, args);
+        let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
         let log = collect(child.stderr.take().unwrap());
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let (sender, first) = mpsc::channel();
@@ -164,6 +169,14 @@ impl Gateway {
         let mut next = Self::start(folder, &["serve", "--listen", "127.0.0.1:0"]);
         next.bearer = self.bearer.take();
         next
+    }
+
+    /// Kills this one, with no chance to write anything, and starts another in the same folder.
+    pub(crate) fn killed(mut self, environment: &[(&str, &str)]) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let folder = std::mem::take(&mut self.folder);
+        Self::start_with(folder, &["serve", "--listen", "127.0.0.1:0"], environment)
     }
 
     /// `127.0.0.1:4711`.

@@ -1,0 +1,88 @@
+//! `rungs ledger`: what was written down comes out again, and what somebody changed is named.
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, sqlite::SqliteConnection};
+
+use crate::support::*;
+
+async fn asked() -> (Wire, Gateway) {
+    let wire = Wire::answer(|_| whole("yes")).await;
+    let gateway = Gateway::serve(&format!(
+        "{}{}",
+        provider("p", &wire.base_url),
+        model("m", "p", "L0", "price = { input = \"1\", output = \"2\" }")
+    ));
+    for question in ["a", "b", "b", "c"] {
+        assert_eq!(gateway.ask(&chat("m", question)).await.status, 200);
+    }
+    gateway.rows_after(4).await;
+    (wire, gateway)
+}
+
+fn whole(text: &str) -> String {
+    let body = serde_json::json!({
+        "choices": [{ "index": 0, "message": { "role": "assistant", "content": text }, "finish_reason": "stop" }],
+        "usage": { "prompt_tokens": 9, "completion_tokens": 2 },
+    })
+    .to_string();
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+    )
+}
+
+async fn change(gateway: &Gateway, sql: &str) {
+    let url = format!("sqlite:{}", gateway.folder.join("rungs.db").display());
+    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query(AssertSqlSafe(sql))
+        .execute(&mut database)
+        .await
+        .unwrap();
+    database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_are_exported_as_they_were_written() {
+    let (_wire, gateway) = asked().await;
+    let text = gateway.rungs(&["ledger", "export", "--since", "1d", "--format", "jsonl"]);
+    let rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |name: &str| rows.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+    assert_eq!(of("seq"), [1, 2, 3, 4]);
+    assert_eq!(of("status"), ["ok", "ok", "cache_hit", "ok"]);
+    assert_eq!(of("cost_nanos"), [13_000, 13_000, 0, 13_000]);
+    assert_eq!(rows[0]["cost_usd"], "0.000013");
+    assert_eq!(rows[0]["deployment"], "p/m");
+    assert_eq!(rows[0]["price_version"], "config");
+    assert_eq!(rows[0]["usage"]["input"], 9);
+    assert_eq!(rows[0]["accounts"], serde_json::json!(["global"]));
+    assert!(rows[0]["started"].as_str().unwrap().ends_with('Z'));
+    // Of the last second there is nothing after a while.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    assert_eq!(gateway.rungs(&["ledger", "export", "--since", "1s"]), "");
+}
+
+#[tokio::test]
+async fn what_somebody_changed_is_named() {
+    let (_wire, gateway) = asked().await;
+    let good = gateway.rungs(&["ledger", "verify"]);
+    assert_eq!(good, "4 rows, none altered, none missing\n");
+    for (sql, finding) in [
+        (
+            "UPDATE llm_calls SET cost_nanos = 1 WHERE seq = 2",
+            "row 2 was altered",
+        ),
+        (
+            "UPDATE llm_calls SET user_id = 'bob' WHERE seq = 4",
+            "row 4 was altered",
+        ),
+        ("DELETE FROM llm_calls WHERE seq = 3", "row 3 is missing"),
+        ("DELETE FROM llm_calls WHERE seq = 1", "row 1 is missing"),
+    ] {
+        change(&gateway, sql).await;
+        let (status, out, _) = run(&gateway.folder, &["ledger", "verify"]);
+        assert!(!status.success() && out.contains(finding), "{sql}: {out}");
+    }
+}
