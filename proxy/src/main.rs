@@ -14,6 +14,7 @@ mod provider;
 mod server;
 mod stack;
 mod state;
+mod stores;
 
 use std::process::ExitCode;
 

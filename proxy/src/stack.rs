@@ -112,7 +112,7 @@ pub(crate) fn attempt_ring(
             .option_layer(provider.permits.clone().map(InFlightLayer::shared))
             // Holds the worst case, settles the real cost. Its refusal sends the route to something cheaper.
             .layer(
-                BudgetLayer::new(deployment.clone(), state.accounts.book().clone())
+                BudgetLayer::new(deployment.clone(), state.accounts.book().budgets())
                     .unpriced(config.budget.unpriced.into()),
             )
             // One ledger row for whatever passes here, however it ends.

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,24 +16,16 @@ use rungs::{
         retry::RetryBudget,
     },
     provider::{HyperTransport, TransportConfig},
-    store::{
-        CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore,
-        journal::Journal,
-        memory::{MemoryBudgets, MemoryKeys, MemoryLedger},
-        redis::Redis,
-        sqlite::SqliteStore,
-    },
+    store::{CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, redis::Redis},
 };
 
 use crate::{
     accounts::{self, Accounts, GLOBAL, Users},
     auth::Pepper,
-    config::{Config, StoreUrl},
+    config::Config,
     hot::Hot,
+    stores::{Durable, Stores},
 };
-
-/// Rows that a ledger in memory keeps for looking at.
-const ROWS_IN_MEMORY: usize = 10_000;
 
 /// How long the end of the process waits for answers that were cut, or that nobody reads.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -62,39 +53,17 @@ pub(crate) struct State {
     permits: Mutex<HashMap<Arc<str>, Permits>>,
 }
 
-struct Durable {
-    journal: Arc<Journal>,
-    store: Arc<SqliteStore>,
-}
-
 impl State {
     /// Opens the stores of `config`.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
-        let (ledger, keys, pepper, durable): (Arc<dyn Ledger>, Arc<dyn KeyStore>, _, _) =
-            match &config.store.url {
-                StoreUrl::Memory => (
-                    Arc::new(MemoryLedger::new(ROWS_IN_MEMORY)),
-                    Arc::new(MemoryKeys::new()),
-                    Pepper::random()?,
-                    None,
-                ),
-                StoreUrl::Sqlite(path) => {
-                    let store = Arc::new(open_database(path).await?);
-                    let pepper = Pepper::beside(path)?;
-                    let folder = PathBuf::from(format!("{}.journal", path.display()));
-                    let journal = Journal::open(&folder, store.clone(), pepper.seal()).await?;
-                    let journal = Arc::new(journal);
-                    let keys = Arc::new(store.keys());
-                    (
-                        journal.clone(),
-                        keys,
-                        pepper,
-                        Some(Durable { journal, store }),
-                    )
-                }
-            };
+        let Stores {
+            ledger,
+            keys,
+            pepper,
+            book,
+            durable,
+        } = Stores::open(config).await?;
         let transport = TransportConfig::default();
-        let book = Arc::new(MemoryBudgets::new());
         let Hot {
             rates,
             cache,
@@ -178,6 +147,11 @@ impl State {
         self.redis.as_ref().map(|redis| redis.is_up())
     }
 
+    /// Whether a database that processes share answers; `None` if there is none.
+    pub(crate) fn shared_database_is_up(&self) -> Option<bool> {
+        self.durable.as_ref().and_then(Durable::is_up)
+    }
+
     /// Whether there is a database, or memory only.
     pub(crate) fn has_database(&self) -> bool {
         self.durable.is_some()
@@ -204,11 +178,10 @@ impl State {
             if let Some(redis) = &self.redis {
                 redis.flush().await;
             }
-            let Some(Durable { journal, store }) = &self.durable else {
-                return Ok(());
-            };
-            journal.close().await;
-            store.close().await
+            match &self.durable {
+                Some(durable) => durable.close().await,
+                None => Ok(()),
+            }
         });
         match flushed.await {
             Ok(Ok(())) => {}
@@ -216,8 +189,4 @@ impl State {
             Err(_) => tracing::error!("the ledger could not be written in time"),
         }
     }
-}
-
-async fn open_database(path: &Path) -> Result<SqliteStore, Error> {
-    SqliteStore::open(&format!("sqlite:{}", path.display())).await
 }

@@ -2,19 +2,21 @@ use std::{sync::Arc, time::SystemTime};
 
 use rungs::{
     Error,
-    store::{Budget, Ledger, Window, memory::MemoryBudgets},
+    store::{Budget, Ledger, OnStoreDown, Window, memory::MemoryBudgets},
 };
+
+use super::Book;
 
 /// Budgets in force, which begin with what the ledger says was spent.
 pub(crate) struct Accounts {
-    book: Arc<MemoryBudgets>,
+    book: Book,
     ledger: Arc<dyn Ledger>,
     /// Held while an account is opened: two calls with a new key must not both put what was spent into the book.
     opening: tokio::sync::Mutex<()>,
 }
 
 impl Accounts {
-    pub(crate) fn new(book: Arc<MemoryBudgets>, ledger: Arc<dyn Ledger>) -> Self {
+    pub(crate) fn new(book: Book, ledger: Arc<dyn Ledger>) -> Self {
         Self {
             book,
             ledger,
@@ -23,14 +25,32 @@ impl Accounts {
     }
 
     /// The budgets in force.
-    pub(crate) fn book(&self) -> &Arc<MemoryBudgets> {
+    pub(crate) fn book(&self) -> &Book {
         &self.book
     }
 
     /// Puts an account's budgets into the book, unless they are there. No call may use an account before that.
     pub(crate) async fn open(&self, account: &str, budgets: &[Budget]) -> Result<(), Error> {
+        self.open_with(account, budgets, OnStoreDown::Closed).await
+    }
+
+    /// The same for an account that says what becomes of its calls while nobody can tell what was spent.
+    pub(crate) async fn open_with(
+        &self,
+        account: &str,
+        budgets: &[Budget],
+        on_down: OnStoreDown,
+    ) -> Result<(), Error> {
+        let book = match &self.book {
+            Book::Own(book) => book,
+            // The database knows what was spent.
+            Book::Shared(book) => {
+                book.set(account, budgets.to_vec(), on_down);
+                return Ok(());
+            }
+        };
         let _alone = self.opening.lock().await;
-        let old = self.book.balances(account);
+        let old = book.balances(account);
         let old: Vec<Budget> = old.into_iter().map(|balance| balance.budget).collect();
         if old == budgets {
             return Ok(());
@@ -39,14 +59,14 @@ impl Accounts {
         let new = budgets.iter().filter(|budget| !known(&budget.window));
         // Both are in force until what was spent is known. What is settled meanwhile may count twice: never less than once.
         let both = old.iter().chain(new.clone()).cloned();
-        self.book.set(account, both.collect());
-        match self.restore(account, new).await {
+        book.set(account, both.collect());
+        match self.restore(book, account, new).await {
             Ok(()) => {
-                self.book.set(account, budgets.to_vec());
+                book.set(account, budgets.to_vec());
                 Ok(())
             }
             Err(error) => {
-                self.book.set(account, old);
+                book.set(account, old);
                 Err(error)
             }
         }
@@ -54,6 +74,7 @@ impl Accounts {
 
     async fn restore(
         &self,
+        book: &MemoryBudgets,
         account: &str,
         new: impl Iterator<Item = &Budget>,
     ) -> Result<(), Error> {
@@ -64,7 +85,7 @@ impl Accounts {
                 let posted = self.ledger.spent(account, since).await?;
                 // At the turn of a window the sum may be the one before's.
                 if window.start(SystemTime::now()) == since {
-                    self.book.seed(account, window, posted);
+                    book.seed(account, window, posted);
                     break;
                 }
             }

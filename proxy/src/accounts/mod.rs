@@ -1,11 +1,13 @@
 //! The accounts that pay for calls: `global`, `key:<id>`, `user:<tenant>/<user>` and `project:<name>`. A call is paid by all of its
 //! accounts at once.
 
+mod book;
 mod ledgered;
 mod users;
 
 use std::sync::Arc;
 
+pub(crate) use book::Book;
 pub(crate) use ledgered::Accounts;
 pub(crate) use users::{Users, UsersLayer};
 

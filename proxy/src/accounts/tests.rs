@@ -33,7 +33,7 @@ impl World {
             ..Deployment::new("p", "m").price(price)
         };
         Self {
-            accounts: Arc::new(Accounts::new(Arc::default(), ledger.clone())),
+            accounts: Arc::new(Accounts::new(Book::Own(Arc::default()), ledger.clone())),
             users: Arc::default(),
             ledger,
             provider: Scripted::at(deployment, [Reply::text("42")]),
@@ -47,7 +47,7 @@ impl World {
             users: self.users.clone(),
             patience: HOUR,
         };
-        let book: Arc<dyn Budgets> = self.accounts.book().clone();
+        let book: Arc<dyn Budgets> = self.accounts.book().budgets();
         let stack = ServiceBuilder::new()
             .layer(layer)
             .layer(BudgetLayer::new(self.provider.deployment(), book))
@@ -66,7 +66,7 @@ impl World {
     }
 
     fn spent(&self, user: &str) -> Option<Money> {
-        let balance = self.accounts.book().balance(&of_user("t", user));
+        let balance = self.accounts.book().budgets().balance(&of_user("t", user));
         balance.map(|balance| balance.posted)
     }
 }
@@ -120,7 +120,7 @@ async fn other_budgets_begin_with_what_was_spent_in_their_windows() {
         Arc::new(MemoryBudgets::new()),
         Arc::new(MemoryLedger::default()),
     );
-    let accounts = Accounts::new(book.clone(), ledger.clone());
+    let accounts = Accounts::new(Book::Own(book.clone()), ledger.clone());
     let parse = |texts: &[&str]| {
         texts
             .iter()

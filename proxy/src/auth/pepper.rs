@@ -45,6 +45,11 @@ impl Pepper {
         }
     }
 
+    /// The secret that the configuration gives.
+    pub(crate) fn of_config(secret: &str) -> Self {
+        Self::from_secret(secret.as_bytes())
+    }
+
     fn from_secret(secret: &[u8]) -> Self {
         Self {
             key: blake3::derive_key(HASHES, secret),

@@ -7,7 +7,7 @@ use rungs::{
     Error,
     catalog::Tier,
     model::OnExhaust,
-    store::{Budget, Role},
+    store::{Budget, OnStoreDown, Role},
 };
 
 use crate::{
@@ -29,6 +29,8 @@ pub(crate) struct Principal {
     pub(crate) rights: Rights,
     /// What a call does that their budgets cannot pay for.
     pub(crate) on_exhaust: OnExhaust,
+    /// What becomes of their calls while nobody can tell what was spent.
+    on_store_down: OnStoreDown,
     /// The accounts that pay for their calls.
     pub(crate) accounts: Arc<[Arc<str>]>,
     /// The budgets of the accounts that are their own.
@@ -56,6 +58,7 @@ impl Principal {
                 ends: None,
             },
             on_exhaust: OnExhaust::default(),
+            on_store_down: OnStoreDown::default(),
             accounts: Arc::new([GLOBAL.into()]),
             budgets: Vec::new(),
         }
@@ -88,6 +91,7 @@ impl Principal {
                 ends: None,
             },
             on_exhaust: key.on_exhaust,
+            on_store_down: OnStoreDown::default(),
             accounts: accounts.into_iter().chain(projects).collect(),
             budgets: vec![(account, key.budgets.clone())],
         }
@@ -110,6 +114,7 @@ impl Principal {
             tenant: key.tenant.as_str().into(),
             rights,
             on_exhaust: key.on_exhaust,
+            on_store_down: key.on_store_down,
             accounts: [GLOBAL.into()]
                 .into_iter()
                 .chain(own)
@@ -131,9 +136,14 @@ impl Principal {
     }
 
     /// Opens the accounts that are theirs.
-    pub(crate) async fn open_accounts(&self, accounts: &Accounts) -> Result<(), Error> {
+    pub(crate) async fn open_accounts(&self, open: &Accounts) -> Result<(), Error> {
         for (account, budgets) in &self.budgets {
-            accounts.open(account, budgets).await?;
+            let own = self.key.as_deref().map(accounts::of_key);
+            let on_down = match own.as_ref() == Some(account) {
+                true => self.on_store_down,
+                false => OnStoreDown::Closed,
+            };
+            open.open_with(account, budgets, on_down).await?;
         }
         Ok(())
     }

@@ -3,61 +3,76 @@
 use std::{process::ExitCode, sync::Arc};
 
 use anyhow::bail;
-use rungs::store::sqlite::SqliteKeys;
+use rungs::store::{KeyStore, postgres::PostgresStore, sqlite::SqliteKeys};
 use serde_json::json;
 
 use super::{serve::runtime, world};
 use crate::{
     auth::Pepper,
     cli::{CreateKeyArgs, KeysArgs, KeysVerb},
-    config::StoreUrl,
+    config::{Config, StoreUrl},
     keys::{Books, BudgetTexts, Issued, KeyView, NewKey, Registry, Rules, Terms},
+    stores,
 };
 
 /// Works on the configured store, also while a gateway runs on it.
 pub(crate) fn run(args: &KeysArgs) -> anyhow::Result<ExitCode> {
     let config = world::load(&args.config)?;
-    let StoreUrl::Sqlite(path) = &config.store.url else {
-        bail!(
-            "keys in memory end with this command; set `store.url` to a database such as sqlite:rungs.db"
-        );
-    };
     runtime()?.block_on(async {
-        let file = SqliteKeys::open(&format!("sqlite:{}", path.display())).await?;
-        let pepper = Pepper::beside(path)?;
-        let registry = Registry::new(Arc::new(file.clone()), pepper, Rules::of(&config));
-        let books = Books::File(&file);
-        match &args.verb {
-            KeysVerb::Create(wanted) => {
-                show_once(&registry.create(wanted.to_new_key()?).await?, wanted.json);
+        match &config.store.url {
+            StoreUrl::Memory => bail!(
+                "keys in memory end with this command; set `store.url` to a database such as sqlite:rungs.db"
+            ),
+            StoreUrl::Sqlite(path) => {
+                let file = SqliteKeys::open(&format!("sqlite:{}", path.display())).await?;
+                let registry = registry(file.clone(), Pepper::beside(path)?, &config);
+                work(args, &registry, &Books::File(&file)).await
             }
-            KeysVerb::Rotate { id, grace, json } => {
-                show_once(&registry.rotate(id, grace.0).await?, *json);
-            }
-            KeysVerb::Show { id } => {
-                let view = KeyView::of(registry.show(id).await?, &books).await?;
-                println!("{}", serde_json::to_string_pretty(&view)?);
-            }
-            KeysVerb::List { json } => {
-                let mut views = Vec::new();
-                for key in registry.list().await? {
-                    views.push(KeyView::of(key, &books).await?);
-                }
-                match json {
-                    true => println!("{}", serde_json::to_string_pretty(&views)?),
-                    false => views.iter().for_each(|view| println!("{}", view.line())),
-                }
-            }
-            KeysVerb::Revoke { id } => {
-                registry
-                    .revoke(id)
-                    .await
-                    .map_err(|e| anyhow::anyhow!("key `{id}`: {e}"))?;
-                println!("revoked {id}");
+            StoreUrl::Postgres(url) => {
+                let store = PostgresStore::new(url.expose(), config.store.connections)?;
+                let (keys, pepper) = (store.keys(), stores::pepper(&config)?);
+                let registry = registry(keys.clone(), pepper, &config);
+                work(args, &registry, &Books::Database(&keys)).await
             }
         }
-        Ok(ExitCode::SUCCESS)
     })
+}
+
+fn registry(keys: impl KeyStore + 'static, pepper: Pepper, config: &Config) -> Registry {
+    Registry::new(Arc::new(keys), pepper, Rules::of(config))
+}
+
+async fn work(args: &KeysArgs, registry: &Registry, books: &Books<'_>) -> anyhow::Result<ExitCode> {
+    match &args.verb {
+        KeysVerb::Create(wanted) => {
+            show_once(&registry.create(wanted.to_new_key()?).await?, wanted.json);
+        }
+        KeysVerb::Rotate { id, grace, json } => {
+            show_once(&registry.rotate(id, grace.0).await?, *json);
+        }
+        KeysVerb::Show { id } => {
+            let view = KeyView::of(registry.show(id).await?, books).await?;
+            println!("{}", serde_json::to_string_pretty(&view)?);
+        }
+        KeysVerb::List { json } => {
+            let mut views = Vec::new();
+            for key in registry.list().await? {
+                views.push(KeyView::of(key, books).await?);
+            }
+            match json {
+                true => println!("{}", serde_json::to_string_pretty(&views)?),
+                false => views.iter().for_each(|view| println!("{}", view.line())),
+            }
+        }
+        KeysVerb::Revoke { id } => {
+            registry
+                .revoke(id)
+                .await
+                .map_err(|e| anyhow::anyhow!("key `{id}`: {e}"))?;
+            println!("revoked {id}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 impl CreateKeyArgs {

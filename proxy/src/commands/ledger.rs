@@ -25,10 +25,14 @@ const PAGE: u32 = 10_000;
 /// Works on the configured store, also while a gateway runs on it; rows come into it a moment after their answers.
 pub(crate) fn run(args: &LedgerArgs) -> anyhow::Result<ExitCode> {
     let config = world::load(&args.config)?;
-    let StoreUrl::Sqlite(path) = &config.store.url else {
-        bail!(
+    let path = match &config.store.url {
+        StoreUrl::Sqlite(path) => path,
+        StoreUrl::Memory => bail!(
             "a ledger in memory ends with its process; set `store.url` to a database such as sqlite:rungs.db"
-        );
+        ),
+        StoreUrl::Postgres(_) => bail!(
+            "this reads SQLite files; in PostgreSQL the rows of all processes stand in the table llm_calls"
+        ),
     };
     runtime()?.block_on(async {
         let log = SqliteLog::open(&format!("sqlite:{}", path.display()))?;

@@ -24,6 +24,7 @@ mod seconds;
 mod secret;
 mod sections;
 mod server;
+mod store;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,10 +45,10 @@ pub(crate) use model::{AUTO, CONFIGURED, Model};
 pub(crate) use money::{BudgetRules, Project, Unpriced};
 pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
 pub(crate) use sections::{
-    Breaker, Cache, CrossCheck, Eviction, Log, LogFormat, OnStream, Retry, Routing, Store,
-    StoreUrl, Timeouts,
+    Breaker, Cache, CrossCheck, Log, LogFormat, OnStream, Retry, Routing, Timeouts,
 };
 pub(crate) use server::{Access, Auth, Server};
+pub(crate) use store::{Eviction, PostgresUrl, Store, StoreUrl};
 
 use admin::AdminSpec;
 use entries::Entries;
@@ -112,6 +113,8 @@ pub(crate) struct Config {
     pub(crate) models: Vec<Model>,
     /// Keys of the file; the store may have more.
     pub(crate) keys: Vec<Key>,
+    /// What keys are hashed with, where the store cannot keep it.
+    pub(crate) secret: Option<SecretString>,
     /// Opens `/admin/v1`.
     pub(crate) admin: Option<SecretString>,
     /// Keys that share budgets.
@@ -178,6 +181,7 @@ impl Config {
             providers: Vec::new(),
             models: Vec::new(),
             keys: Vec::new(),
+            secret: None,
             admin: None,
             projects: Vec::new(),
             warnings,
@@ -198,6 +202,7 @@ impl Config {
         let zone = &config.budget.tz;
         config.projects = money::projects(&project_specs, zone, faults);
         config.keys = keys(&key_specs, &config, &entries.names(), world, faults);
+        config.secret = config.store.resolve(world, faults);
         config.admin = admin.resolve(&config.keys, world, faults);
         config.check_numbers(faults);
         faults.check()?;
@@ -229,6 +234,7 @@ impl Config {
             ("limits.replicas", self.limits.replicas == Some(0)),
             ("limits.user_rpm", self.limits.user_rpm == Some(0)),
             ("limits.user_tpm", self.limits.user_tpm == Some(0)),
+            ("store.connections", self.store.connections == 0),
             ("retry.max_tries", self.retry.max_tries == 0),
             ("breaker.failures", self.breaker.failures == 0),
             ("breaker.window", self.breaker.window == 0),

@@ -1,90 +1,9 @@
 use std::{path::PathBuf, time::Duration};
 
-use rungs::{catalog::Tier, store::redis::RedisUrl};
-use serde::{Deserialize, Deserializer, de};
+use rungs::catalog::Tier;
+use serde::Deserialize;
 
 use super::seconds;
-
-/// `[store]`: where ledger, keys and conversations live, and what processes share.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Store {
-    /// The database.
-    pub(crate) url: StoreUrl,
-    /// The hot layer that processes share.
-    #[serde(deserialize_with = "redis_url")]
-    pub(crate) redis: Option<RedisUrl>,
-    /// The longest that a call waits for one of its answers.
-    #[serde(rename = "redis_seconds", deserialize_with = "seconds::some")]
-    pub(crate) redis_patience: Duration,
-    /// Whether it may evict keys.
-    pub(crate) redis_eviction: Eviction,
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self {
-            url: StoreUrl::default(),
-            redis: None,
-            redis_patience: Duration::from_millis(25),
-            redis_eviction: Eviction::Refuse,
-        }
-    }
-}
-
-/// What to do with a Redis that evicts keys when it is full, and with them limits and names in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Eviction {
-    /// Do not start.
-    Refuse,
-    /// Use it all the same.
-    Allow,
-}
-
-/// A database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum StoreUrl {
-    /// Lost when the process ends.
-    Memory,
-    /// A SQLite file.
-    Sqlite(PathBuf),
-}
-
-impl Default for StoreUrl {
-    fn default() -> Self {
-        Self::Sqlite("rungs.db".into())
-    }
-}
-
-impl<'de> Deserialize<'de> for StoreUrl {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let url = String::deserialize(d)?;
-        // A URL may hold a password: only its scheme is ever shown.
-        let (scheme, rest) = url.split_once(':').unwrap_or(("", &url));
-        let path = rest.strip_prefix("//").unwrap_or(rest);
-        let path = path.split('?').next().unwrap_or(path);
-        match scheme {
-            "memory" => Ok(Self::Memory),
-            "sqlite" if path == ":memory:" => Ok(Self::Memory),
-            "sqlite" if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            "redis" | "rediss" => Err(de::Error::custom(format!(
-                "{scheme} keeps no ledger; it goes into `store.redis`"
-            ))),
-            "postgres" | "postgresql" | "mysql" => Err(de::Error::custom(format!(
-                "{scheme} is not in this build; use sqlite:rungs.db or memory:"
-            ))),
-            _ => Err(de::Error::custom(
-                "is no store like sqlite:rungs.db or memory:",
-            )),
-        }
-    }
-}
-
-fn redis_url<'de, D: Deserializer<'de>>(d: D) -> Result<Option<RedisUrl>, D::Error> {
-    let url = String::deserialize(d)?;
-    url.parse().map(Some).map_err(de::Error::custom)
-}
 
 /// `[cache]`: answers kept in memory.
 #[derive(Debug, Clone, Deserialize)]

@@ -23,11 +23,16 @@ pub(super) async fn ready(State(gateway): State<Gateway>) -> (StatusCode, Json<V
     let broken = gateway.state().broken().len();
     // Nothing needs Redis: without it the gateway is slower to agree with others, and ready all the same.
     let redis = gateway.state().redis_is_up();
-    let status = status(broken == 0, redis);
+    // Leases and the journal bridge a while without the database; then paid calls are refused, and this process is as good as any.
+    let database = gateway.state().shared_database_is_up();
+    let status = status(broken == 0 && database != Some(false), redis);
+    let database = database.map(|up| if up { "up" } else { "away" });
     let redis = redis.map(|up| if up { "up" } else { "away" });
     (
         StatusCode::OK,
-        Json(json!({ "status": status, "models": models, "broken": broken, "redis": redis })),
+        Json(
+            json!({ "status": status, "models": models, "broken": broken, "redis": redis, "database": database }),
+        ),
     )
 }
 
@@ -41,11 +46,12 @@ fn status(whole: bool, redis: Option<bool>) -> &'static str {
 /// The shape of the original: whether the hot and the cold store are there.
 pub(super) async fn health(State(gateway): State<Gateway>) -> Json<Value> {
     let broken = gateway.state().broken();
+    let database = gateway.state().shared_database_is_up() != Some(false);
     let redis = gateway.state().redis_is_up();
     Json(json!({
-        "status": status(broken.is_empty(), redis),
+        "status": status(broken.is_empty() && database, redis),
         "redis": redis == Some(true),
-        "database": gateway.state().has_database(),
+        "database": gateway.state().has_database() && database,
         "timestamp": OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default(),
         "version": env!("CARGO_PKG_VERSION"),
     }))

@@ -5,14 +5,14 @@ use rungs::{
     catalog::{Money, Tier},
     model::OnExhaust,
     store::{
-        Balance, Budget, KeyRecord, Ledger, OnStoreDown, Role, memory::MemoryBudgets,
+        Balance, Budget, KeyRecord, Ledger, OnStoreDown, Role, postgres::PostgresKeys,
         sqlite::SqliteKeys,
     },
 };
 use serde::Serialize;
 
 use super::rfc3339;
-use crate::accounts;
+use crate::accounts::{self, Book};
 
 /// A key as it is shown: all but its secret.
 #[derive(Debug, Serialize)]
@@ -53,9 +53,11 @@ pub(crate) struct BudgetView {
 /// Where it is written what was spent.
 pub(crate) enum Books<'a> {
     /// The gateway's own: what is held is known as well.
-    Running(&'a MemoryBudgets, &'a dyn Ledger),
+    Running(&'a Book, &'a dyn Ledger),
     /// The database alone. What a running gateway holds for calls under way is not in it and counts as nothing.
     File(&'a SqliteKeys),
+    /// The same for a database that processes share.
+    Database(&'a PostgresKeys),
 }
 
 impl KeyView {
@@ -140,6 +142,7 @@ impl Books<'_> {
                 posted: match self {
                     Self::Running(_, ledger) => ledger.spent(account, since).await?,
                     Self::File(file) => file.spent(account, since).await?,
+                    Self::Database(database) => database.spent(account, since).await?,
                 },
                 reserved: Money::ZERO,
             });

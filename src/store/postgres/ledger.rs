@@ -1,6 +1,7 @@
 use std::{
     collections::HashSet,
     fmt,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -8,6 +9,7 @@ use std::{
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
+    arrived::ArrivedFile,
     failed,
     pool::{Pool, answered},
     posting,
@@ -15,7 +17,7 @@ use super::{
 };
 use crate::{
     catalog::Money,
-    error::Error,
+    error::{Error, ErrorKind},
     store::{Chain, Entry, LedgerSink, StoreFuture, ledger::quarter},
 };
 
@@ -31,6 +33,8 @@ pub struct PostgresLedger {
     pool: Arc<Pool>,
     /// The journal that it is the sink of, and the holder whose leases pay for its rows.
     name: Arc<str>,
+    /// What is known here of how far the journal has arrived.
+    arrived: Option<Arc<ArrivedFile>>,
     /// The days whose month has its table, as far as this process knows.
     made: Arc<Mutex<HashSet<i64>>>,
 }
@@ -40,8 +44,18 @@ impl PostgresLedger {
         Self {
             pool,
             name,
+            arrived: None,
             made: Arc::default(),
         }
+    }
+
+    /// Writes down in `folder` how far the journal has arrived, so that it can be opened while the database is away.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the folder cannot be used.
+    pub fn remembering(self, folder: &Path) -> Result<Self, Error> {
+        let arrived = Some(Arc::new(ArrivedFile::open(folder)?));
+        Ok(Self { arrived, ..self })
     }
 
     /// Forgets the rows of whole months that ended at `before` or earlier: a table each, in milliseconds. Returns how many months.
@@ -90,7 +104,12 @@ impl PostgresLedger {
                 .await?;
             transaction.commit().await
         };
-        written.await.map_err(&failed)
+        written.await.map_err(&failed)?;
+        // Before the journal hears of it, and forgets the rows.
+        match (&self.arrived, entries.last()) {
+            (Some(arrived), Some(last)) => arrived.write(last.seq, &last.chain),
+            _ => Ok(()),
+        }
     }
 
     /// The journal's number, and how far it has arrived. Locked: two writers of one journal come one after the other.
@@ -134,7 +153,7 @@ impl LedgerSink for PostgresLedger {
     }
 
     fn last(&self) -> StoreFuture<'_, Option<(u64, Chain)>> {
-        Box::pin(answered(async move {
+        let asked = answered(async move {
             let row: Option<(i64, Option<Vec<u8>>)> =
                 sqlx::query_as("SELECT seq, chain FROM journals WHERE name = $1")
                     .bind(&*self.name)
@@ -144,7 +163,16 @@ impl LedgerSink for PostgresLedger {
             Ok(row.and_then(|(seq, chain)| {
                 Some((u64::try_from(seq).ok()?, Chain::try_from(chain?).ok()?))
             }))
-        }))
+        });
+        Box::pin(async move {
+            match (asked.await, &self.arrived) {
+                // What arrived later than is known here is sent again, without effect.
+                (Err(error), Some(arrived)) if error.kind() == ErrorKind::Unavailable => {
+                    Ok(arrived.last())
+                }
+                (last, _) => last,
+            }
+        })
     }
 
     fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {

@@ -12,6 +12,7 @@
 //! A database that does not answer is [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable): statements end after two seconds,
 //! locks after half a second, and nobody waits longer than 50 ms for a connection that others use. It may come back at any time.
 
+mod arrived;
 mod births;
 mod budgets;
 mod epochs;

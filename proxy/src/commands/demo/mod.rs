@@ -7,7 +7,13 @@ use std::process::ExitCode;
 use rungs::{store::Window, testing::Upstream};
 
 use super::{serve, world};
-use crate::{accounts, cli::DemoArgs, config::Source, gateway::Gateway, log};
+use crate::{
+    accounts::{self, Book},
+    cli::DemoArgs,
+    config::Source,
+    gateway::Gateway,
+    log,
+};
 
 const CONFIG: &str = include_str!("demo.toml");
 
@@ -31,8 +37,10 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
 fn introduce(gateway: &Gateway, url: &str) {
     let (book, spent) = (gateway.state().accounts.book(), accounts::of_key(SPENT.0));
-    for balance in book.balances(&spent) {
-        book.seed(&spent, &Window::DAY, balance.budget.limit);
+    if let Book::Own(book) = book {
+        for balance in book.balances(&spent) {
+            book.seed(&spent, &Window::DAY, balance.budget.limit);
+        }
     }
     let ask = |question: &str, header: &str| {
         let body =

@@ -72,8 +72,8 @@ fn a_wrong_variable_is_named() {
         ("COST_ALERT_THRESHOLD", "much", "no amount of dollars"),
         (
             "DATABASE_URL",
-            "postgresql://u:canary@db/x",
-            "postgresql is not in this build",
+            "mysql://u:canary@db/x",
+            "mysql is not in this build",
         ),
         ("MODE", "both", "`both` is not one of api, mcp"),
     ] {

@@ -1,0 +1,43 @@
+use std::sync::Arc;
+
+use rungs::store::{
+    Balance, Budget, Budgets, OnStoreDown, memory::MemoryBudgets, postgres::LeasedBudgets,
+};
+
+/// The budgets in force: of this process alone, or leased from a database that several share.
+#[derive(Clone)]
+pub(crate) enum Book {
+    Own(Arc<MemoryBudgets>),
+    Shared(Arc<LeasedBudgets>),
+}
+
+impl Book {
+    /// For the layers.
+    pub(crate) fn budgets(&self) -> Arc<dyn Budgets> {
+        match self {
+            Self::Own(book) => book.clone(),
+            Self::Shared(book) => book.clone(),
+        }
+    }
+
+    pub(crate) fn set(&self, account: impl Into<Arc<str>>, budgets: Vec<Budget>) {
+        match self {
+            Self::Own(book) => book.set(account, budgets),
+            Self::Shared(book) => book.set(account, budgets, OnStoreDown::Closed),
+        }
+    }
+
+    pub(crate) fn balances(&self, account: &str) -> Vec<Balance> {
+        match self {
+            Self::Own(book) => book.balances(account),
+            Self::Shared(book) => book.balances(account),
+        }
+    }
+
+    pub(crate) fn accounts(&self) -> Vec<Arc<str>> {
+        match self {
+            Self::Own(book) => book.accounts(),
+            Self::Shared(book) => book.accounts(),
+        }
+    }
+}

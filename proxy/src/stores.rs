@@ -1,0 +1,160 @@
+//! The cold stores: ledger, keys, and the budgets that begin with them.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+use rungs::{
+    Error,
+    store::{
+        KeyStore, Ledger,
+        journal::Journal,
+        memory::{MemoryKeys, MemoryLedger},
+        postgres::{LeaseTerms, LeasedBudgets, PostgresStore},
+        sqlite::SqliteStore,
+    },
+};
+use secrecy::ExposeSecret;
+
+use crate::{
+    accounts::Book,
+    auth::Pepper,
+    config::{Config, PostgresUrl, StoreUrl},
+};
+
+/// Rows that a ledger in memory keeps for looking at.
+const ROWS_IN_MEMORY: usize = 10_000;
+
+/// What a configuration's `store.url` leads to.
+pub(crate) struct Stores {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) keys: Arc<dyn KeyStore>,
+    pub(crate) pepper: Pepper,
+    pub(crate) book: Book,
+    pub(crate) durable: Option<Durable>,
+}
+
+/// What is closed last, where rows outlive the process.
+pub(crate) struct Durable {
+    journal: Arc<Journal>,
+    database: Database,
+}
+
+enum Database {
+    File(Arc<SqliteStore>),
+    Shared(PostgresStore, Arc<LeasedBudgets>),
+}
+
+impl Stores {
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        match &config.store.url {
+            StoreUrl::Memory => Ok(Self {
+                ledger: Arc::new(MemoryLedger::new(ROWS_IN_MEMORY)),
+                keys: Arc::new(MemoryKeys::new()),
+                pepper: Pepper::random()?,
+                book: Book::Own(Arc::default()),
+                durable: None,
+            }),
+            StoreUrl::Sqlite(path) => {
+                let store = SqliteStore::open(&format!("sqlite:{}", path.display())).await?;
+                let store = Arc::new(store);
+                let pepper = Pepper::beside(path)?;
+                let folder = PathBuf::from(format!("{}.journal", path.display()));
+                let journal = Journal::open(&folder, store.clone(), pepper.seal()).await?;
+                let journal = Arc::new(journal);
+                Ok(Self {
+                    ledger: journal.clone(),
+                    keys: Arc::new(store.keys()),
+                    pepper,
+                    book: Book::Own(Arc::default()),
+                    durable: Some(Durable {
+                        journal,
+                        database: Database::File(store),
+                    }),
+                })
+            }
+            StoreUrl::Postgres(url) => Self::shared(config, url).await,
+        }
+    }
+
+    /// A database that is away is no reason not to start: keys of the configuration are known, rows wait in the journal, and paid
+    /// calls are refused until leases can be had.
+    async fn shared(config: &Config, url: &PostgresUrl) -> anyhow::Result<Self> {
+        let store = PostgresStore::new(url.expose(), config.store.connections)?;
+        match store.connect().await {
+            Err(error) if !is_away(&error) => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, "the database is away; the gateway starts without it")
+            }
+            Ok(()) => {}
+        }
+        let pepper = pepper(config)?;
+        let folder = &config.store.folder;
+        let terms = LeaseTerms {
+            folder: Some(folder.clone()),
+            ..LeaseTerms::default()
+        };
+        let leased = Arc::new(LeasedBudgets::open(&store, terms)?);
+        let sink = Arc::new(store.ledger(leased.holder()).remembering(folder)?);
+        let journal = Journal::open(&folder.join("journal"), sink, pepper.seal()).await?;
+        let journal = Arc::new(journal);
+        replay(journal.clone(), leased.clone());
+        Ok(Self {
+            ledger: journal.clone(),
+            keys: Arc::new(store.keys()),
+            pepper,
+            book: Book::Shared(leased.clone()),
+            durable: Some(Durable {
+                journal,
+                database: Database::Shared(store, leased),
+            }),
+        })
+    }
+}
+
+/// Once all rows of the process before are in the database, what its leases had and no row explains counts as spent.
+fn replay(journal: Arc<Journal>, leased: Arc<LeasedBudgets>) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends with the journal, which is closed with the state"
+    )]
+    drop(tokio::spawn(async move {
+        if journal.flush().await.is_ok() {
+            leased.replayed();
+        }
+    }));
+}
+
+/// The secret of a database that cannot hold its own.
+pub(crate) fn pepper(config: &Config) -> anyhow::Result<Pepper> {
+    let secret = config.secret.as_ref();
+    let secret = secret.context("`store.secret` is missing")?;
+    Ok(Pepper::of_config(secret.expose_secret()))
+}
+
+/// Whether a store may come back by itself.
+pub(crate) fn is_away(error: &Error) -> bool {
+    error.kind() == rungs::ErrorKind::Unavailable
+}
+
+impl Durable {
+    /// Whether a database that is shared answers.
+    pub(crate) fn is_up(&self) -> Option<bool> {
+        match &self.database {
+            Database::File(_) => None,
+            Database::Shared(_, leased) => Some(leased.is_up()),
+        }
+    }
+
+    /// Brings the last rows home, and gives back what is free.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        self.journal.close().await;
+        match &self.database {
+            Database::File(store) => store.close().await,
+            Database::Shared(store, leased) => {
+                let closed = leased.close().await;
+                store.close().await;
+                closed
+            }
+        }
+    }
+}
