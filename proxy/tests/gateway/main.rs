@@ -12,6 +12,7 @@
 mod access;
 mod admin;
 mod attempts;
+mod canaries;
 mod config;
 mod crash;
 mod demo;
