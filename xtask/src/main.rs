@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask <command>`.
 
 mod bench_proxy;
+mod budget;
 mod child;
 mod crash;
 mod doc_block;
@@ -17,6 +18,7 @@ usage: cargo xtask <command>
 commands:
   test                    server programs, formatting, lints, every test, doc tests, the light library build
   crash --runs <n>        kills a gateway under load so often, also where it hurts, and looks whether the ledger lost anything
+  budget --runs <n>       processes that share a budget, so many random runs against what their provider really bills
   bench-proxy [--record]  gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
   real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md
   prices --from <file>    write proxy/prices anew from a collected list in JSON";
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         ["test"] => test::run(),
+        ["budget", "--runs", runs] => budget::run(runs),
         ["crash", "--runs", runs] => crash::run(runs),
         ["prices", "--from", file] => prices::run(file),
         ["bench-proxy"] => bench_proxy::run(Record::No),

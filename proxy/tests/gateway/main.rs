@@ -25,6 +25,7 @@ mod input;
 mod keys;
 mod ledger;
 mod limits;
+mod postgres;
 mod prices;
 mod rates;
 mod redis;

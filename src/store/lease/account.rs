@@ -4,8 +4,9 @@ use tokio::time::Instant;
 
 use super::{BudgetId, Lease};
 use crate::{
+    catalog::Money,
     error::Error,
-    store::{Budget, Hold, OnStoreDown},
+    store::{Balance, Budget, Hold, OnStoreDown},
 };
 
 /// The budgets of an account, and the leases on them.
@@ -31,9 +32,9 @@ pub(crate) trait Marks {
 #[derive(Debug)]
 pub(crate) enum Short {
     /// No lease could pay for it.
-    Never(Error),
+    Never,
     /// A lease has no room; the database may have.
-    Now(Error),
+    Now,
     /// What is held could not be written down.
     Unmarked,
 }
@@ -59,20 +60,27 @@ impl Account {
     }
 
     /// What stands in the way of a hold.
-    pub(super) fn short(&mut self, name: &str, hold: Hold, valid: bool) -> Option<Short> {
+    pub(super) fn short(&mut self, hold: Hold, valid: bool) -> Option<Short> {
         let nanos = hold.amount.nanos();
-        let refusal = |lease: &Lease| lease.balance().refusal(name, hold.amount, hold.at);
-        let mut now = None;
+        let mut short = None;
         for lease in self.current(hold.at) {
             if lease.is_out_of_reach(nanos) {
-                return Some(Short::Never(refusal(lease)));
+                return Some(Short::Never);
             }
-            let enough = lease.is_known() && (nanos == 0 || (valid && nanos <= lease.free()));
-            if !enough && now.is_none() {
-                now = Some(Short::Now(refusal(lease)));
+            if !lease.is_known() || (nanos > 0 && (!valid || nanos > lease.free())) {
+                short = Some(Short::Now);
             }
         }
-        now
+        short
+    }
+
+    /// The error of the budget that has the least room for `amount`, if one has too little.
+    pub(super) fn refusal(&mut self, name: &str, amount: Money, at: SystemTime) -> Option<Error> {
+        let balances = self.current(at).map(|lease| lease.balance());
+        let tight = balances.min_by_key(Balance::room)?;
+        tight
+            .lacks_room(amount)
+            .then(|| tight.refusal(name, amount, at))
     }
 
     pub(super) fn hold(

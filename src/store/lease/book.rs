@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     catalog::Money,
+    error::Error,
     store::{Balance, Budget, Hold, OnStoreDown},
 };
 
@@ -79,7 +80,7 @@ impl Book {
                 continue;
             };
             account.roll(hold.at, now);
-            if let Some(short) = account.short(name, hold, valid) {
+            if let Some(short) = account.short(hold, valid) {
                 self.take_back(&accounts[..i], hold, now, marks);
                 return Err(short);
             }
@@ -90,6 +91,15 @@ impl Book {
             }
         }
         Ok(hold)
+    }
+
+    /// Which budget has too little for `amount`, in words.
+    pub(crate) fn refusal(&mut self, accounts: &[Arc<str>], amount: Money) -> Option<Error> {
+        let at = self.latest.unwrap_or(SystemTime::UNIX_EPOCH);
+        accounts.iter().find_map(|name| {
+            let account = self.accounts.get_mut(name)?;
+            account.refusal(name, amount, at)
+        })
     }
 
     /// Holds without a lease, if an account says that calls go on while the database is away. What is spent so is counted later.

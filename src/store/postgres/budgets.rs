@@ -29,13 +29,16 @@ use crate::{
     },
 };
 
+/// An answer of the database that may say yes is waited for so many times as long as one that says no.
+const LATE: u32 = 8;
+
 /// How leases are held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseTerms {
     /// A folder of this process alone, for what is used of its leases. With it a process that was killed has its money back as soon
     /// as it starts again; without it, whatever its leases had counts as spent.
     pub folder: Option<PathBuf>,
-    /// How long a call waits, at most, for money that the leases in memory do not have.
+    /// How long a call waits, at most, for money that is not there; for an answer that may say that it is, a few times as long.
     pub patience: Duration,
     /// How long leases are good without word from the database.
     pub ttl: Duration,
@@ -78,10 +81,9 @@ pub(super) struct Shared {
     /// For waiting calls: something may have become free.
     pub(super) changed: Notify,
     pub(super) waiting: AtomicUsize,
-    /// Rounds of questions begun; the last that was answered; those that failed.
+    /// Rounds of questions begun, and the last that was answered.
     pub(super) rounds: AtomicU64,
     pub(super) answered: AtomicU64,
-    pub(super) failures: AtomicU64,
     pub(super) down: AtomicBool,
     pub(super) recalled: AtomicBool,
     pub(super) replayed: AtomicBool,
@@ -115,7 +117,6 @@ impl LeasedBudgets {
             waiting: AtomicUsize::new(0),
             rounds: AtomicU64::new(0),
             answered: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
             down: AtomicBool::new(false),
             recalled: AtomicBool::new(false),
             replayed: AtomicBool::new(false),
@@ -219,37 +220,56 @@ impl LeasedBudgets {
     /// Waits for a hold until there is one, or it is clear that there will be none.
     async fn wait_for(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error> {
         let shared = &*self.shared;
-        let deadline = Instant::now() + shared.terms.patience;
+        let start = Instant::now();
+        let mut deadline = start + shared.terms.patience;
         let place = Place::take(shared, accounts, amount);
         place.queue();
         // One wake-up a call: the keeper asks again by itself as long as somebody waits.
         shared.wake.notify_one();
         let asked = shared.rounds.load(Ordering::SeqCst);
-        let failures = shared.failures.load(Ordering::SeqCst);
         loop {
             let changed = shared.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let refusal = match self.try_hold(accounts, amount) {
+            match self.try_hold(accounts, amount) {
                 Ok(hold) => return Ok(hold),
-                Err(Short::Now(refusal)) => refusal,
-                Err(short) => return Err(short.into()),
-            };
+                Err(Short::Now) => {}
+                Err(short) => return Err(self.refusal(short, accounts, amount)),
+            }
             // Again, because a new window has leases of its own.
             place.queue();
-            if shared.failures.load(Ordering::SeqCst) > failures {
+            if shared.down.load(Ordering::SeqCst) {
                 return self.while_down(accounts, amount);
             }
             if shared.desk().book.is_hopeless(accounts, amount, asked) {
-                return Err(refusal);
+                return Err(self.refusal(Short::Now, accounts, amount));
             }
             if timeout_at(deadline, changed).await.is_err() {
                 let heard = shared.answered.load(Ordering::SeqCst) > asked;
-                return match heard && shared.desk().book.lacks_room(accounts, amount) {
-                    true => Err(refusal),
-                    false => self.while_down(accounts, amount),
-                };
+                if heard && shared.desk().book.lacks_room(accounts, amount) {
+                    return Err(self.refusal(Short::Now, accounts, amount));
+                }
+                // There may be room: only the answer is late.
+                deadline += shared.terms.patience;
+                if start.elapsed() > shared.terms.patience * LATE {
+                    return self.while_down(accounts, amount);
+                }
             }
+        }
+    }
+
+    fn refusal(&self, short: Short, accounts: &[Arc<str>], amount: Money) -> Error {
+        match short {
+            Short::Unmarked => Error::new(
+                ErrorKind::Unavailable,
+                "the budget cannot be held: what is used of it cannot be written down",
+            ),
+            Short::Never | Short::Now => self
+                .shared
+                .desk()
+                .book
+                .refusal(accounts, amount)
+                .unwrap_or_else(|| unavailable("the budget is in use; try again")),
         }
     }
 
@@ -267,7 +287,8 @@ impl LeasedBudgets {
 
 impl Budgets for LeasedBudgets {
     fn hold(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error> {
-        self.try_hold(accounts, amount).map_err(Error::from)
+        self.try_hold(accounts, amount)
+            .map_err(|short| self.refusal(short, accounts, amount))
     }
 
     fn wait<'a>(
@@ -335,18 +356,6 @@ impl Drop for LeasedBudgets {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::SeqCst);
         self.shared.wake.notify_one();
-    }
-}
-
-impl From<Short> for Error {
-    fn from(short: Short) -> Self {
-        match short {
-            Short::Never(error) | Short::Now(error) => error,
-            Short::Unmarked => Error::new(
-                ErrorKind::Unavailable,
-                "the budget cannot be held: what is used of it cannot be written down",
-            ),
-        }
     }
 }
 

@@ -73,9 +73,7 @@ impl Keeper {
                     }
                     // A round that failed may have been half of one: everything is asked again.
                     self.ticked = None;
-                    let waiters = &self.shared.changed;
-                    self.shared.failures.fetch_add(1, Ordering::SeqCst);
-                    waiters.notify_waiters();
+                    self.shared.changed.notify_waiters();
                     if closing {
                         break;
                     }

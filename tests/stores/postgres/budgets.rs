@@ -222,6 +222,7 @@ async fn leases_go_on_while_the_database_is_away_until_they_are_used_up() {
     let open = hold(&book, &accounts, 200)
         .await
         .expect("made, and counted later");
+    set(&book, "key:k", "0.000001/total");
     database.server.restart().expect("it starts");
     let ledger = database.store().ledger(book.holder());
     let rows = [first, second, open].map(|hold| {

@@ -1,0 +1,218 @@
+//! Gateways that share a PostgreSQL, which works, is not there, and comes back.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use rungs::testing::{Reply, Scripted, Upstream, servers::PostgresServer};
+use rungs::{
+    catalog::{Deployment, Price},
+    model::Usage,
+};
+
+use crate::support::*;
+
+const SECRET: &str = "tW5-oPq81-vw7x-Tk20-zq4-Hn81-vw7x";
+
+struct Shared {
+    server: PostgresServer,
+    url: String,
+    provider_model: Scripted,
+    upstream: Upstream,
+}
+
+/// A model for a dollar per million tokens either way, that answers at most a thousand.
+fn paid() -> String {
+    model(
+        "paid",
+        "p",
+        "L1",
+        "price = { input = \"1\", output = \"1\" }\nmax_output = 1000",
+    )
+}
+
+impl Shared {
+    async fn start(reply: Reply) -> Self {
+        let server = PostgresServer::start().unwrap();
+        let price = Price::per_million("1".parse().unwrap(), "1".parse().unwrap());
+        let models = ["m", "paid"].map(|name| {
+            let deployment = Deployment {
+                max_output: Some(1000),
+                ..Deployment::new("scripted", name).price(price)
+            };
+            Scripted::at(deployment, [reply.clone()])
+        });
+        Self {
+            url: server.database().unwrap(),
+            upstream: Upstream::serve(models.clone()).await.unwrap(),
+            provider_model: models[1].clone(),
+            server,
+        }
+    }
+
+    fn config(&self, store: &str, more: &str) -> String {
+        format!(
+            "[store]\nurl = \"{}\"\nsecret = \"{SECRET}\"\n{store}\n[cache]\nenabled = false\n{NO_RETRY}{more}\n{}{}{}",
+            self.url,
+            provider("p", &self.upstream.base_url()),
+            free("m", "p", "L0"),
+            paid(),
+        )
+    }
+
+    fn number(&self, sql: &str) -> i64 {
+        let name = self.url.rsplit('/').next().unwrap();
+        self.server.query(name, sql).unwrap().parse().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn r1_gateways_hold_one_budget_together() {
+    let reply = Reply::text("ok")
+        .usage(Usage::new(50, 700))
+        .after(Duration::from_millis(20));
+    let shared = Shared::start(reply).await;
+    let config = shared.config("", "");
+    let (one, two) = (Gateway::serve(&config), Gateway::serve(&config));
+    let made = one.rungs(&[
+        "keys", "create", "--name", "k", "--budget", "0.05/day", "--json",
+    ]);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let secret = made["key"].as_str().unwrap();
+    let (mut one, mut two) = (one.with_key(secret), two.with_key(secret));
+    let mut refused = 0;
+    for _ in 0..12 {
+        let asks = (0..10).map(|n| {
+            let gateway = [&one, &two][n % 2];
+            async move { gateway.ask(&chat("paid", "q")).await }
+        });
+        let answers = join_all(asks).await;
+        for answer in answers {
+            match answer.status {
+                200 => {}
+                402 | 429 => refused += 1,
+                status => panic!("{status}: {}", answer.text),
+            }
+        }
+    }
+    assert!(refused > 0);
+    assert!(shared.provider_model.bill().nanos() <= 50_000_000);
+    for gateway in [&mut one, &mut two] {
+        assert!(gateway.stop().await.success(), "{}", gateway.log());
+    }
+    let bill = shared.provider_model.bill().nanos();
+    assert_eq!(
+        shared.number("SELECT sum(cost_nanos)::BIGINT FROM llm_calls"),
+        bill
+    );
+    let stands = "posted_nanos FROM budgets WHERE account LIKE 'key:%'";
+    assert_eq!(shared.number(&format!("SELECT {stands}")), bill);
+    assert_eq!(
+        shared.number("SELECT granted_nanos FROM budgets WHERE account LIKE 'key:%'"),
+        0
+    );
+    assert!(
+        bill > 48_000_000,
+        "{bill}: what is left is less than a call can cost"
+    );
+}
+
+#[tokio::test]
+async fn r17_a_gateway_starts_and_serves_without_its_database_and_finds_it_again() {
+    let mut shared = Shared::start(Reply::text("ok").usage(Usage::new(5, 5))).await;
+    let keys = key("known", KEY, "budget = \"1/day\"");
+    let config = shared.config("", &keys);
+    shared.server.stop().unwrap();
+    let mut gateway = Gateway::serve(&config).with_key(KEY);
+    assert_eq!(gateway.get("/ready").await.status, 200);
+    let ready = gateway.get("/ready").await.json();
+    assert_eq!(
+        (&ready["status"], &ready["database"]),
+        (&"degraded".into(), &"away".into())
+    );
+    let start = Instant::now();
+    let refused = gateway.ask(&chat("paid", "q")).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(!refused.header("retry-after").is_empty());
+    assert!(start.elapsed() < Duration::from_secs(5));
+    let unknown = gateway.request("POST", "/v1/chat/completions");
+    let unknown = unknown.bearer_auth(format!("sk-rungs-abc-{}", "0".repeat(64)));
+    let unknown = unknown
+        .header("content-type", "application/json")
+        .body(chat("m", "q").to_string())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        unknown.status(),
+        503,
+        "never 401 for what cannot be looked up"
+    );
+
+    shared.server.restart().unwrap();
+    let start = Instant::now();
+    while gateway.ask(&chat("paid", "q")).await.status != 200 {
+        assert!(start.elapsed() < PATIENCE, "{}", gateway.log());
+    }
+    assert_eq!(gateway.get("/ready").await.json()["database"], "up");
+
+    // A lease goes on while the database is away, and rows wait.
+    for _ in 0..20 {
+        gateway.ask(&chat("paid", "q")).await;
+    }
+    shared.server.stop().unwrap();
+    assert_eq!(gateway.ask(&chat("paid", "q")).await.status, 200);
+    shared.server.restart().unwrap();
+    let bill = shared.provider_model.bill().nanos();
+    assert!(gateway.stop().await.success());
+    assert_eq!(
+        shared.number("SELECT sum(cost_nanos)::BIGINT FROM llm_calls"),
+        bill
+    );
+}
+
+#[tokio::test]
+async fn r17_two_connections_serve_hundreds_of_streams() {
+    let reply = Reply::text("a b c d")
+        .usage(Usage::new(5, 5))
+        .gap(Duration::from_millis(300));
+    let shared = Shared::start(reply).await;
+    let keys = key("known", KEY, "budget = \"100/day\"");
+    let config = shared.config("connections = 2", &keys);
+    let gateway = Gateway::serve(&config).with_key(KEY);
+    gateway.ask(&chat("paid", "q")).await;
+    let body = chat_stream("paid", "q");
+    let asks = (0..500).map(|_| gateway.ask(&body));
+    let answers = join_all(asks).await;
+    let failed = answers.iter().filter(|answer| answer.status != 200);
+    let failed: Vec<_> = failed.map(|a| (a.status, &a.text)).collect();
+    assert!(failed.is_empty(), "{}: {:?}", failed.len(), failed[0]);
+}
+
+#[tokio::test]
+async fn a_secret_is_needed_and_the_url_is_never_shown() {
+    let store = "[store]\nurl = \"postgres://u:hunter2@127.0.0.1:1/x\"\n";
+    let refused = Refused::by(store, &[]);
+    assert!(refused.text.contains("store.secret"), "{}", refused.text);
+    assert!(!refused.text.contains("hunter2"));
+    let short = Refused::by(&format!("{store}secret = \"short\"\n"), &[]);
+    assert!(short.text.contains("32 characters"), "{}", short.text);
+}
+
+#[tokio::test]
+async fn r31_a_newer_database_stops_the_start_by_name() {
+    let shared = Shared::start(Reply::text("ok")).await;
+    let config = shared.config("", "");
+    let mut gateway = Gateway::serve(&config);
+    gateway.stop().await;
+    shared
+        .server
+        .query(
+            "db1",
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (99, 'of tomorrow', true, '\\x00', 0)",
+        )
+        .unwrap();
+    let refused = Refused::by(&config, &[]);
+    assert!(!refused.status.success());
+    assert!(refused.text.contains("has schema 99"), "{}", refused.text);
+}
