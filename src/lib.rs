@@ -105,6 +105,7 @@
 //! | `hyper` | `provider::HyperTransport`, an HTTP client with rustls that connects to public addresses only |
 //! | `redis` | `store::redis`, rate limits, answers and names of calls that processes share |
 //! | `reqwest` | `provider::ReqwestTransport`, the same through the environment's proxies |
+//! | `postgres` | `store::postgres`, a ledger, keys and budgets that processes share |
 //! | `sqlite` | `store::sqlite`, a ledger and keys in one file |
 //! | `testing` | `testing`: scripted providers that keep their own bill, contract suites, private servers |
 //! | `full` | all of them |

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Keys(KeysArgs),
     /// Export the ledger, or check that nobody has changed it.
     Ledger(LedgerArgs),
+    /// Look after the leases that processes hold on shared budgets.
+    Leases(LeasesArgs),
 }
 
 impl Default for Command {
@@ -80,6 +82,30 @@ pub(crate) struct ExplainArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+}
+
+/// `rungs leases`.
+#[derive(Debug, Args)]
+pub(crate) struct LeasesArgs {
+    #[command(subcommand)]
+    pub(crate) verb: LeasesVerb,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// What to do with leases.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LeasesVerb {
+    /// Print each process that holds money of shared budgets, and how much is out.
+    List,
+    /// Close the leases of a process that is gone for good, its folder with it: what was out counts as spent.
+    Close {
+        /// Its name in the list.
+        holder: String,
+        /// It is dead, although its leases are good still.
+        #[arg(long)]
+        sure: bool,
+    },
 }
 
 #[derive(Debug, Args)]

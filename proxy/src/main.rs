@@ -47,5 +47,6 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => commands::explain::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
         Command::Ledger(args) => commands::ledger::run(&args),
+        Command::Leases(args) => commands::leases::run(&args),
     }
 }

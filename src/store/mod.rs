@@ -8,9 +8,10 @@
 //! | [`CacheStore`] | answers, for a time | [`memory::MemoryCache`], `redis::RedisCache` |
 //! | [`RateStore`] | what is used of rate limits | [`memory::MemoryRates`], `redis::RedisRates` |
 //! | [`IdempotencyStore`] | calls that clients may repeat | [`memory::MemoryIdempotency`], `redis::RedisIdempotency` |
-//! | [`Budgets`] | what accounts may spend | [`memory::MemoryBudgets`] |
-//! | [`Ledger`] | every attempt and cache hit, in money | [`memory::MemoryLedger`], `sqlite::SqliteStore` |
-//! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteKeys` |
+//! | [`Budgets`] | what accounts may spend | [`memory::MemoryBudgets`], `postgres::LeasedBudgets` |
+//! | [`Ledger`] | every attempt and cache hit, in money | [`memory::MemoryLedger`], `journal::Journal` |
+//! | [`LedgerSink`] | the rows of a journal | `sqlite::SqliteStore`, `postgres::PostgresLedger` |
+//! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteKeys`, `postgres::PostgresKeys` |
 
 mod budgets;
 mod cache;

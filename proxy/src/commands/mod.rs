@@ -4,6 +4,7 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod keys;
+pub(crate) mod leases;
 pub(crate) mod ledger;
 pub(crate) mod serve;
 mod world;

@@ -13,13 +13,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{
-    PostgresStore, epochs, failed,
-    keeper::Keeper,
-    marks::MarkFile,
-    pool::{Pool, answered},
-    unavailable,
-};
+use super::{PostgresStore, keeper::Keeper, marks::MarkFile, pool::Pool, unavailable};
 use crate::{
     catalog::Money,
     error::{Error, ErrorKind},
@@ -65,7 +59,7 @@ impl Default for LeaseTerms {
 /// room. Rows that arrive in the [ledger](super::PostgresLedger) move what they cost from the lease to what is spent.
 ///
 /// No lease ends by time alone. It is closed by its holder; by the next process with the same folder; or by an operator who knows
-/// that the holder is gone, with [`close_dead`](Self::close_dead).
+/// that the holder is gone, with [`PostgresStore::close_dead`].
 pub struct LeasedBudgets {
     shared: Arc<Shared>,
 }
@@ -185,25 +179,6 @@ impl LeasedBudgets {
             true => Ok(()),
             false => Err(unavailable("idle leases could not be given back")),
         }
-    }
-
-    /// Closes the leases of another holder, which is gone for good; all that was out counts as spent. Returns how much that was, or
-    /// `None` if the holder may be alive: its leases are good still by the database's clock, and `sure` does not say otherwise.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Unavailable`] if the database does not answer.
-    pub async fn close_dead(
-        store: &PostgresStore,
-        holder: &str,
-        sure: bool,
-    ) -> Result<Option<Money>, Error> {
-        answered(async {
-            let mut connection = store.pool.get().await?;
-            let lost = epochs::close_dead(&mut connection, holder, sure).await;
-            let lost = lost.map_err(failed("the leases cannot be closed"))?;
-            Ok(lost.map(Money::from_nanos))
-        })
-        .await
     }
 
     fn try_hold(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Short> {

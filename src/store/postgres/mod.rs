@@ -16,6 +16,7 @@ mod arrived;
 mod births;
 mod budgets;
 mod epochs;
+mod holders;
 mod keeper;
 mod keys;
 mod leases;
@@ -30,6 +31,7 @@ mod standing;
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use budgets::{LeaseTerms, LeasedBudgets};
+pub use holders::Holder;
 pub use keys::PostgresKeys;
 pub use ledger::PostgresLedger;
 

@@ -282,11 +282,12 @@ async fn an_operator_closes_what_is_dead_and_nothing_else() {
     let held = hold(&book, &accounts, 500).await.expect("there is room");
     let store = database.store();
     let name = book.holder();
-    let closed = LeasedBudgets::close_dead(&store, &name, false).await;
+    let closed = store.close_dead(&name, false).await;
     assert_eq!(closed.expect("it answers"), None, "it may be alive");
-    let lost = LeasedBudgets::close_dead(&store, &name, true)
-        .await
-        .expect("it answers");
+    let holders = store.holders().await.expect("it answers");
+    assert_eq!((holders.len(), holders[0].out), (1, nanos(500)));
+    assert!(holders[0].silent.is_some());
+    let lost = store.close_dead(&name, true).await.expect("it answers");
     assert_eq!(lost, Some(nanos(500)));
     // It wakes up, sees that it has nothing, and begins anew.
     book.settle(&accounts, held, nanos(500));
