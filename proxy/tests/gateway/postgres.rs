@@ -100,7 +100,11 @@ async fn r1_gateways_hold_one_budget_together() {
         assert!(gateway.stop().await.success(), "{}", gateway.log());
     }
     let leases = one.rungs(&["leases", "list"]);
-    assert_eq!(leases.matches("ended in order  $0 out").count(), 2, "{leases}");
+    assert_eq!(
+        leases.matches("ended in order  $0 out").count(),
+        2,
+        "{leases}"
+    );
     let bill = shared.provider_model.bill().nanos();
     assert_eq!(
         shared.number("SELECT sum(cost_nanos)::BIGINT FROM llm_calls"),
