@@ -97,6 +97,7 @@ impl Stores {
         let sink = Arc::new(store.ledger(leased.holder()).remembering(folder)?);
         let journal = Journal::open(&folder.join("journal"), sink, pepper.seal()).await?;
         let journal = Arc::new(journal);
+        leased.recorded_by(journal.clone());
         replay(journal.clone(), leased.clone());
         Ok(Self {
             ledger: journal.clone(),

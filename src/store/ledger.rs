@@ -147,6 +147,15 @@ pub enum Durability {
 #[must_use = "an attempt that was begun is ended by its row"]
 pub struct Intent(pub(crate) Option<u32>);
 
+/// How far a ledger is. Rows are counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// The last row that it has taken.
+    pub taken: u64,
+    /// The last row that survives the end of this process.
+    pub written: u64,
+}
+
 /// Keeps the rows.
 pub trait Ledger: Send + Sync {
     /// Writes down that an attempt begins, with the row that it will have left should this process die before it ends. Called on
@@ -167,6 +176,11 @@ pub trait Ledger: Send + Sync {
     /// Whether another attempt may begin; `false` while what is taken cannot be written, so that memory stays bounded.
     fn has_room(&self) -> bool {
         true
+    }
+
+    /// How far it is. A ledger that ends with its process, or writes at once, is never behind.
+    fn progress(&self) -> Progress {
+        Progress::default()
     }
 
     /// Waits until every row taken so far survives `what`; `None` if there is nothing to wait for.

@@ -44,7 +44,9 @@ pub use idempotency::{
     Begun, Claim, IdempotencyKey, IdempotencyStore, KeptCall, KeptOutcome, Question,
 };
 pub use keys::{KeyRecord, KeyStore, OnStoreDown, Role, Secret};
-pub use ledger::{Chain, Durability, Entry, Intent, Ledger, LedgerRow, LedgerSink, RowStatus};
+pub use ledger::{
+    Chain, Durability, Entry, Intent, Ledger, LedgerRow, LedgerSink, Progress, RowStatus,
+};
 pub use rates::{Alone, Quota, RateDecision, RateStore, Standing, Standings, Take};
 pub use window::{Window, Zone};
 

@@ -78,6 +78,7 @@ async fn play(part: &Part) -> End {
     let ledger = store.ledger(leased.holder());
     let journal = journal(part, &ledger).await;
     journal.flush().await.expect("it is written");
+    leased.recorded_by(journal.clone());
     leased.replayed();
     let limit = Money::from_nanos(part.limit);
     for (account, limit) in [

@@ -55,7 +55,7 @@ pub use audit::{Audit, Finding};
 pub use codec::{encode, next_chain};
 
 use self::{intents::Intents, shared::Shared};
-use super::{Durability, Intent, Ledger, LedgerRow, LedgerSink, StoreFuture, lock};
+use super::{Durability, Intent, Ledger, LedgerRow, LedgerSink, Progress, StoreFuture, lock};
 use crate::{catalog::Money, error::Error};
 
 /// The journal of one gateway, and the ledger behind it. See the [module](self).
@@ -161,6 +161,10 @@ impl Ledger for Journal {
 
     fn has_room(&self) -> bool {
         self.shared.has_room()
+    }
+
+    fn progress(&self) -> Progress {
+        self.shared.progress()
     }
 
     fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
     error::Error,
-    store::{Durability, Entry, LedgerRow, StoreFuture},
+    store::{Durability, Entry, LedgerRow, Progress, StoreFuture},
 };
 
 /// Past this many rows that are not shipped no further attempt is admitted: some hundred bytes of memory each.
@@ -35,7 +35,11 @@ pub(super) struct Shared {
     pub(super) cargo: Notify,
     pub(super) hurry: Notify,
     shipped: AtomicU64,
-    pub(super) progress: watch::Sender<Progress>,
+    /// Of the state, for those who only look.
+    taken: AtomicU64,
+    written: AtomicU64,
+    failing: AtomicBool,
+    pub(super) stage: watch::Sender<Stage>,
     closing: AtomicBool,
 }
 
@@ -70,7 +74,7 @@ struct Waiter {
 
 /// What others wait for.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Progress {
+pub(super) struct Stage {
     pub(super) shipped: u64,
     /// The writer has ended, and freed the folder.
     pub(super) written: bool,
@@ -81,9 +85,9 @@ pub(super) struct Progress {
 impl Shared {
     pub(super) fn new(next_seq: u64, shipped: u64) -> Self {
         let last = next_seq - 1;
-        let progress = Progress {
+        let stage = Stage {
             shipped,
-            ..Progress::default()
+            ..Stage::default()
         };
         Self {
             state: Mutex::new(State {
@@ -103,7 +107,10 @@ impl Shared {
             cargo: Notify::new(),
             hurry: Notify::new(),
             shipped: AtomicU64::new(shipped),
-            progress: watch::Sender::new(progress),
+            taken: AtomicU64::new(last),
+            written: AtomicU64::new(last),
+            failing: AtomicBool::new(false),
+            stage: watch::Sender::new(stage),
             closing: AtomicBool::new(false),
         }
     }
@@ -119,6 +126,7 @@ impl Shared {
         let mut state = self.state();
         state.last += 1;
         let seq = state.last;
+        self.taken.store(seq, Ordering::Release);
         state.taken.push_back(Taken { seq, row, slot });
         if std::mem::take(&mut state.idle) {
             drop(state);
@@ -146,21 +154,28 @@ impl Shared {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        !self.is_closing() && self.backlog() < ROOM && self.state().failure.is_none()
+        !self.is_closing() && self.backlog() < ROOM && !self.failing.load(Ordering::Relaxed)
     }
 
     pub(super) fn backlog(&self) -> u64 {
-        let last = self.state().last;
-        last.saturating_sub(self.shipped.load(Ordering::Relaxed))
+        let taken = self.taken.load(Ordering::Relaxed);
+        taken.saturating_sub(self.shipped.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        // Read in this order it never seems to be further than it is.
+        let written = self.written.load(Ordering::Acquire);
+        let taken = self.taken.load(Ordering::Acquire);
+        Progress { taken, written }
     }
 
     pub(super) async fn flush(&self) -> Result<(), Error> {
         let last = self.state().last;
         self.hurry.notify_one();
-        let mut progress = self.progress.subscribe();
-        let reached = progress.wait_for(|p| p.shipped >= last || p.done).await;
+        let mut stage = self.stage.subscribe();
+        let reached = stage.wait_for(|s| s.shipped >= last || s.done).await;
         match reached {
-            Ok(progress) if progress.shipped >= last => Ok(()),
+            Ok(stage) if stage.shipped >= last => Ok(()),
             _ => Err(gone()),
         }
     }
@@ -175,9 +190,9 @@ impl Shared {
     }
 
     pub(super) async fn closed(&self) {
-        let mut progress = self.progress.subscribe();
+        let mut stage = self.stage.subscribe();
         // The sender lives as long as this does.
-        let _ = progress.wait_for(|p| p.written && p.done).await;
+        let _ = stage.wait_for(|s| s.written && s.done).await;
     }
 
     pub(super) fn is_closing(&self) -> bool {
@@ -219,11 +234,13 @@ impl Shared {
     pub(super) fn safe(&self, seq: u64, what: Durability) {
         let mut state = self.state();
         state.written = seq;
+        self.written.store(seq, Ordering::Release);
         if what == Durability::PowerLoss {
             state.synced = seq;
         }
         if !state.broken {
             state.failure = None;
+            self.failing.store(false, Ordering::Relaxed);
         }
         let mut told = self.told();
         for waiting in &mut state.waiting[..=what as usize] {
@@ -241,7 +258,7 @@ impl Shared {
     pub(super) async fn tell(&self) {
         loop {
             // A waiter that comes later has its own notice.
-            let last = self.progress.borrow().written;
+            let last = self.stage.borrow().written;
             let told = std::mem::take(&mut *self.told());
             for waiter in told {
                 let _ = waiter.told.send(Ok(()));
@@ -255,7 +272,7 @@ impl Shared {
 
     /// The writer has ended, and freed the folder.
     pub(super) fn ended(&self) {
-        self.progress.send_modify(|p| p.written = true);
+        self.stage.send_modify(|s| s.written = true);
         self.cargo.notify_one();
         self.news.notify_one();
     }
@@ -268,6 +285,7 @@ impl Shared {
             tracing::error!(%error, cause, "the journal cannot be written; its rows wait in memory");
         }
         state.failure = Some(error.clone());
+        self.failing.store(true, Ordering::Relaxed);
         for waiter in state.waiting.iter_mut().flat_map(|w| w.drain(..)) {
             let _ = waiter.told.send(Err(error.clone()));
         }
@@ -302,7 +320,7 @@ impl Shared {
         drop(unshipped);
         if let Some(last) = last {
             self.shipped.store(last.seq, Ordering::Relaxed);
-            self.progress.send_modify(|p| p.shipped = last.seq);
+            self.stage.send_modify(|s| s.shipped = last.seq);
         }
     }
 

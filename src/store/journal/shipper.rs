@@ -43,7 +43,7 @@ impl Shipper {
     async fn run(mut self) {
         loop {
             // The writer may have ended before the last look at what it left.
-            let last_look = self.shared.progress.borrow().written;
+            let last_look = self.shared.stage.borrow().written;
             let shipped = self.ship_all().await;
             if last_look || (!shipped && self.shared.is_closing()) {
                 break;
@@ -54,7 +54,7 @@ impl Shipper {
                 let _ = timeout(LINGER, self.shared.hurry.notified()).await;
             }
         }
-        self.shared.progress.send_modify(|p| p.done = true);
+        self.shared.stage.send_modify(|s| s.done = true);
     }
 
     /// Ships until less is left than makes a batch; that waits for company.

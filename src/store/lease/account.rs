@@ -26,6 +26,12 @@ pub(crate) trait Marks {
 
     /// The mark is not needed any more.
     fn forget(&mut self, at: usize);
+
+    /// The last row that the ledger has taken.
+    fn taken(&self) -> u64;
+
+    /// The last row of the ledger that survives this process.
+    fn written(&self) -> u64;
 }
 
 /// Why nothing was held.
@@ -37,6 +43,8 @@ pub(crate) enum Short {
     Now,
     /// What is held could not be written down.
     Unmarked,
+    /// The database does not answer.
+    Away,
 }
 
 impl Account {
@@ -54,16 +62,24 @@ impl Account {
     /// The leases of the windows of `at` that a budget counts over.
     pub(super) fn current(&mut self, at: SystemTime) -> impl Iterator<Item = &mut Lease> {
         let budgets = &self.budgets;
-        self.leases.iter_mut().filter(move |lease| {
-            lease.contains(at) && budgets.iter().any(|b| b.window == lease.budget.window)
-        })
+        let leases = self.leases.iter_mut();
+        leases.filter(move |lease| is_current(lease, budgets, at))
+    }
+
+    /// What they are called.
+    pub(super) fn ids(&self, name: &Arc<str>, at: SystemTime) -> impl Iterator<Item = BudgetId> {
+        let leases = self.leases.iter();
+        leases
+            .filter(move |lease| is_current(lease, &self.budgets, at))
+            .map(|lease| id(name, lease))
     }
 
     /// What stands in the way of a hold.
-    pub(super) fn short(&mut self, hold: Hold, valid: bool) -> Option<Short> {
+    pub(super) fn short(&mut self, hold: Hold, valid: bool, written: u64) -> Option<Short> {
         let nanos = hold.amount.nanos();
         let mut short = None;
         for lease in self.current(hold.at) {
+            lease.prove(written);
             if lease.is_out_of_reach(nanos) {
                 return Some(Short::Never);
             }
@@ -92,20 +108,24 @@ impl Account {
     ) {
         for lease in self.current(hold.at) {
             lease.hold(hold.serial, hold.amount.nanos(), now);
-            mark(name, lease, now, marks);
+            mark(name, lease, marks);
         }
     }
 
     pub(super) fn is_unmarked(&self) -> bool {
         self.leases
             .iter()
-            .any(|lease| lease.used() > 0 && lease.mark.is_none())
+            .any(|lease| lease.tied() > 0 && lease.mark.is_none())
     }
 }
 
-pub(super) fn mark(name: &Arc<str>, lease: &mut Lease, now: Instant, marks: &mut dyn Marks) {
+fn is_current(lease: &Lease, budgets: &[Budget], at: SystemTime) -> bool {
+    lease.contains(at) && budgets.iter().any(|b| b.window == lease.budget.window)
+}
+
+pub(super) fn mark(name: &Arc<str>, lease: &mut Lease, marks: &mut dyn Marks) {
     let id = id(name, lease);
-    let used = lease.next_mark(now);
+    let used = lease.next_mark();
     lease.mark = marks.mark(lease.mark, &id, used);
 }
 

@@ -1,14 +1,15 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use tokio::time::Instant;
 
 use super::{
     Answer, BudgetId, Lease, Marks, Short,
-    account::{Account, id, mark},
+    account::{Account, mark},
+    queue::Queue,
 };
 use crate::{
     catalog::Money,
@@ -19,26 +20,16 @@ use crate::{
 /// All leases of one holder.
 #[derive(Default)]
 pub(crate) struct Book {
-    accounts: HashMap<Arc<str>, Account>,
-    /// Accounts that somebody waits for, or that somebody else does.
-    hot: HashSet<Arc<str>>,
+    pub(super) accounts: HashMap<Arc<str>, Account>,
+    pub(super) queue: Queue,
+    /// Accounts that there is something to say of before the next tick.
+    pub(super) hot: HashSet<Arc<str>>,
     holds: u64,
-    tickets: u64,
-    latest: Option<SystemTime>,
+    /// Rounds of questions that have begun.
+    pub(super) rounds: u64,
+    pub(super) latest: Option<SystemTime>,
     /// Nothing is held from a lease after this.
     valid_until: Option<Instant>,
-}
-
-/// Which leases to look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Which {
-    /// Those that somebody waits for.
-    Hot,
-    /// All; what has not moved for `idle` goes back.
-    All {
-        /// How long money may lie here.
-        idle: Duration,
-    },
 }
 
 impl Book {
@@ -75,18 +66,19 @@ impl Book {
     ) -> Result<Hold, Short> {
         let hold = self.hold_of(amount, clock);
         let valid = self.valid_until.is_some_and(|until| now < until);
+        let written = marks.written();
         for (i, name) in accounts.iter().enumerate() {
             let Some(account) = self.accounts.get_mut(name) else {
                 continue;
             };
             account.roll(hold.at, now);
-            if let Some(short) = account.short(hold, valid) {
-                self.take_back(&accounts[..i], hold, now, marks);
+            if let Some(short) = account.short(hold, valid, written) {
+                self.take_back(&accounts[..i], hold, marks);
                 return Err(short);
             }
             account.hold(name, hold, now, marks);
             if account.is_unmarked() {
-                self.take_back(&accounts[..=i], hold, now, marks);
+                self.take_back(&accounts[..=i], hold, marks);
                 return Err(Short::Unmarked);
             }
         }
@@ -132,18 +124,12 @@ impl Book {
         }
     }
 
-    fn take_back(
-        &mut self,
-        accounts: &[Arc<str>],
-        hold: Hold,
-        now: Instant,
-        marks: &mut dyn Marks,
-    ) {
+    pub(super) fn take_back(&mut self, accounts: &[Arc<str>], hold: Hold, marks: &mut dyn Marks) {
         for name in accounts {
             if let Some(account) = self.accounts.get_mut(name) {
                 for lease in account.current(hold.at) {
                     lease.take_back(hold.serial, hold.amount.nanos());
-                    mark(name, lease, now, marks);
+                    mark(name, lease, marks);
                 }
             }
         }
@@ -164,8 +150,8 @@ impl Book {
         for name in accounts {
             if let Some(account) = self.accounts.get_mut(name) {
                 for lease in account.leases.iter_mut().filter(|l| l.contains(hold.at)) {
-                    lease.settle(hold.serial, spent, now);
-                    mark(name, lease, now, marks);
+                    lease.settle(hold.serial, spent, now, marks);
+                    mark(name, lease, marks);
                     if lease.is_recalled(now) {
                         wanted = true;
                         self.hot.insert(name.clone());
@@ -193,53 +179,12 @@ impl Book {
         names
     }
 
-    pub(crate) fn ticket(&mut self) -> u64 {
-        self.tickets += 1;
-        self.tickets
-    }
-
-    /// Puts a call into the queue of every lease that it lacks.
-    pub(crate) fn wait(&mut self, accounts: &[Arc<str>], amount: Money, ticket: u64) {
-        let at = self.latest.unwrap_or(SystemTime::UNIX_EPOCH);
-        for name in accounts {
-            if let Some(account) = self.accounts.get_mut(name) {
-                for lease in account.current(at) {
-                    lease.wait(ticket, amount.nanos());
-                }
-                self.hot.insert(name.clone());
-            }
-        }
-    }
-
-    pub(crate) fn leave(&mut self, accounts: &[Arc<str>], ticket: u64) {
-        for name in accounts {
-            if let Some(account) = self.accounts.get_mut(name) {
-                account.leases.iter_mut().for_each(|l| l.leave(ticket));
-            }
-        }
-    }
-
-    /// Whether waiting for `amount` any longer is in vain, by what was learned after `round`.
-    pub(crate) fn is_hopeless(&mut self, accounts: &[Arc<str>], amount: Money, round: u64) -> bool {
+    /// Whether a lease of these accounts, of the windows of now, is so.
+    pub(super) fn any(&mut self, accounts: &[Arc<str>], is: impl Fn(&Lease) -> bool) -> bool {
         let at = self.latest.unwrap_or(SystemTime::UNIX_EPOCH);
         accounts.iter().any(|name| {
-            self.accounts.get_mut(name).is_some_and(|account| {
-                account
-                    .current(at)
-                    .any(|lease| lease.is_hopeless(amount.nanos(), round))
-            })
-        })
-    }
-
-    /// Whether the database has said that a budget of these has no room for `amount`, with what is free here.
-    pub(crate) fn lacks_room(&mut self, accounts: &[Arc<str>], amount: Money) -> bool {
-        let at = self.latest.unwrap_or(SystemTime::UNIX_EPOCH);
-        accounts.iter().any(|name| {
-            self.accounts.get_mut(name).is_some_and(|account| {
-                account
-                    .current(at)
-                    .any(|lease| lease.lacks_room(amount.nanos()))
-            })
+            let account = self.accounts.get_mut(name);
+            account.is_some_and(|account| account.current(at).any(|lease| is(lease)))
         })
     }
 
@@ -263,52 +208,6 @@ impl Book {
             lease.recall(now);
             self.hot.insert(id.account.clone());
         }
-    }
-
-    /// The leases that there is something to ask, or to give back, for: of all accounts, or of those alone that somebody waits for.
-    pub(crate) fn due(&mut self, which: Which, clock: SystemTime, now: Instant) -> Vec<BudgetId> {
-        let at = self.time(clock);
-        let mut due = Vec::new();
-        let hot = std::mem::take(&mut self.hot);
-        let (names, idle): (Vec<_>, _) = match which {
-            Which::Hot => (hot.into_iter().collect(), Duration::MAX),
-            Which::All { idle } => (self.accounts.keys().cloned().collect(), idle),
-        };
-        for name in &names {
-            let Some(account) = self.accounts.get_mut(name) else {
-                continue;
-            };
-            account.roll(at, now);
-            let Account {
-                budgets, leases, ..
-            } = account;
-            for lease in leases {
-                let unused = !budgets.iter().any(|b| b.window == lease.budget.window);
-                if lease.is_due(unused, idle, at, now) {
-                    due.push(id(name, lease));
-                }
-                if lease.is_wanted() {
-                    self.hot.insert(name.clone());
-                }
-            }
-        }
-        due.sort_unstable();
-        due
-    }
-
-    /// Gives back all that is free, because the process ends.
-    pub(crate) fn give_all_back(&mut self) -> Vec<BudgetId> {
-        let mut due = Vec::new();
-        for (name, account) in &mut self.accounts {
-            for lease in &mut account.leases {
-                lease.give_back();
-                if lease.keep() < lease.size() {
-                    due.push(id(name, lease));
-                }
-            }
-        }
-        due.sort_unstable();
-        due
     }
 
     pub(crate) fn lease(&mut self, id: &BudgetId) -> Option<&mut Lease> {
@@ -345,10 +244,13 @@ impl Book {
     }
 
     /// Writes down again what was written too high.
-    pub(crate) fn correct_marks(&mut self, now: Instant, marks: &mut dyn Marks) {
+    pub(crate) fn correct_marks(&mut self, marks: &mut dyn Marks) {
         for (name, account) in &mut self.accounts {
-            for lease in account.leases.iter_mut().filter(|l| l.is_marked_high()) {
-                mark(name, lease, now, marks);
+            for lease in &mut account.leases {
+                lease.prove(marks.written());
+                if lease.is_marked_high() {
+                    mark(name, lease, marks);
+                }
             }
         }
     }

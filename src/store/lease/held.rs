@@ -1,12 +1,12 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use tokio::time::Instant;
 
-use super::{Standing, Wish, lately::Lately};
+use super::{Answer, Marks, Standing, lately::Lately};
 use crate::{
     catalog::Money,
     store::{Balance, Budget},
@@ -14,9 +14,6 @@ use crate::{
 
 /// How long a lease should last. A guess: it sizes leases, and nothing depends on it.
 const STRETCH: Duration = Duration::from_secs(30);
-
-/// A row is on file long before that.
-const PROOF: Duration = Duration::from_millis(50);
 
 /// After a recall, what becomes free goes back at once for so long.
 const RECALLED: Duration = Duration::from_secs(1);
@@ -39,11 +36,11 @@ pub(crate) struct Lease {
     open: HashMap<u64, i64>,
     /// How the budget stood when the database last answered, and what this holder had out of it.
     seen: Option<Answer>,
-    /// What calls wait for, in their order.
-    waiting: BTreeMap<u64, i64>,
     recent: Lately,
-    /// What was held and turned out not to be spent, as long as the row that says so may not be written yet.
-    unproven: Lately,
+    /// What was held and turned out not to be spent, each with the number of the ledger's row that says so and is not written yet.
+    unproven: VecDeque<(u64, i64)>,
+    /// All of that. Should the process die now, the next one charges it: it is not free.
+    doubtful: i64,
     /// What the marks say.
     marked: i64,
     touched: Instant,
@@ -54,20 +51,6 @@ pub(crate) struct Lease {
     pub(super) announce: bool,
     /// Where the marks keep it.
     pub(super) mark: Option<usize>,
-}
-
-/// What the database says of a budget and of a holder's lease on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) standing: Standing,
-    /// The lease: all that was granted, less what was given back.
-    pub(crate) size: i64,
-    /// How much of it has arrived as spending.
-    pub(crate) shipped: i64,
-    /// Whether that was all that had been granted before this answer.
-    pub(crate) arrived: bool,
-    /// Counts the rounds of questions.
-    pub(crate) round: u64,
 }
 
 impl Lease {
@@ -87,9 +70,9 @@ impl Lease {
             held: 0,
             open: HashMap::new(),
             seen: None,
-            waiting: BTreeMap::new(),
             recent: Lately::new(STRETCH, now),
-            unproven: Lately::new(PROOF, now),
+            unproven: VecDeque::new(),
+            doubtful: 0,
             marked: 0,
             touched: now,
             recalled: None,
@@ -104,7 +87,7 @@ impl Lease {
     }
 
     pub(crate) fn free(&self) -> i64 {
-        self.size - self.returning - self.used
+        self.size - self.returning - self.tied()
     }
 
     pub(crate) fn end(&self) -> Option<SystemTime> {
@@ -124,8 +107,9 @@ impl Lease {
         self.size
     }
 
-    pub(crate) fn used(&self) -> i64 {
-        self.used
+    /// What is used, and what would be charged as used if the process died now.
+    pub(super) fn tied(&self) -> i64 {
+        self.used + self.doubtful
     }
 
     pub(super) fn is_known(&self) -> bool {
@@ -140,15 +124,21 @@ impl Lease {
         self.touched = now;
     }
 
-    /// What is to be written down as used: more than is, as long as nothing else tells that it was not. Should the process die now, its
-    /// attempts of the last moments may be charged at their worst case.
-    pub(super) fn next_mark(&mut self, now: Instant) -> i64 {
-        self.marked = self.used + self.unproven.sum(now);
+    /// Rows up to `written` say what was spent, whatever becomes of this process.
+    pub(super) fn prove(&mut self, written: u64) {
+        while let Some((_, nanos)) = self.unproven.pop_front_if(|(row, _)| *row <= written) {
+            self.doubtful -= nanos;
+        }
+    }
+
+    /// What is to be written down as used.
+    pub(super) fn next_mark(&mut self) -> i64 {
+        self.marked = self.tied();
         self.marked
     }
 
     pub(super) fn is_marked_high(&self) -> bool {
-        self.marked > self.used
+        self.marked > self.tied()
     }
 
     /// Undoes a hold.
@@ -164,12 +154,17 @@ impl Lease {
     }
 
     /// What was held becomes what was spent; a hold that this lease does not know was none here, but what it cost counts.
-    pub(super) fn settle(&mut self, serial: u64, spent: i64, now: Instant) {
+    /// The ledger has taken the row already.
+    pub(super) fn settle(&mut self, serial: u64, spent: i64, now: Instant, marks: &dyn Marks) {
         let held = self.open.remove(&serial).unwrap_or(0);
         self.held -= held;
         self.used += spent - held;
         self.recent.add(spent, now);
-        self.unproven.add((held - spent).max(0), now);
+        let (unspent, row) = (held - spent, marks.taken());
+        if unspent > 0 && row > marks.written() {
+            self.unproven.push_back((row, unspent));
+            self.doubtful += unspent;
+        }
         self.touched = now;
     }
 
@@ -198,30 +193,17 @@ impl Lease {
         self.balance().is_spent() || nanos > self.budget.limit.nanos()
     }
 
-    pub(super) fn wait(&mut self, ticket: u64, nanos: i64) {
-        self.waiting.insert(ticket, nanos);
-    }
-
-    pub(super) fn leave(&mut self, ticket: u64) {
-        self.waiting.remove(&ticket);
-    }
-
-    pub(super) fn is_wanted(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// Whether the database has said that there is no room for `nanos`, with what is free here.
-    pub(super) fn lacks_room(&self, nanos: i64) -> bool {
+    /// Whether the database has said, in a round after `since`, that there is no room for `nanos`, with what is free here.
+    pub(super) fn lacks_room(&self, nanos: i64, since: u64) -> bool {
         self.seen
-            .is_some_and(|seen| nanos > self.free() + seen.standing.room())
+            .is_some_and(|seen| seen.round > since && nanos > self.free() + seen.standing.room())
     }
 
-    /// Whether the database has said, in a round after `round`, that there is no room for `nanos`, and nothing is held anywhere that
-    /// may become free.
-    pub(super) fn is_hopeless(&self, nanos: i64, round: u64) -> bool {
+    /// The same, and nothing is held anywhere that may become free.
+    pub(super) fn is_hopeless(&self, nanos: i64, since: u64) -> bool {
         self.seen.is_some_and(|seen| {
             let out = seen.standing.granted - (seen.size - seen.shipped);
-            seen.round > round && out <= 0 && self.held == 0 && self.lacks_room(nanos)
+            out <= 0 && self.held + self.doubtful == 0 && self.lacks_room(nanos, since)
         })
     }
 
@@ -233,22 +215,13 @@ impl Lease {
             && self.seen.is_none_or(|seen| seen.standing.room() > 0)
     }
 
-    pub(crate) fn wish(&mut self, now: Instant) -> Wish {
-        let mut free = self.free().max(0);
-        let mut needs = Vec::new();
-        for &nanos in self.waiting.values() {
-            let given = free.min(nanos);
-            free -= given;
-            if nanos > given {
-                needs.push(nanos - given);
-            }
-        }
-        // Whoever was asked for idle money takes none for later.
-        let slice = match self.is_recalled(now) {
+    /// What should be free here for calls to come.
+    pub(super) fn slice(&mut self, now: Instant) -> i64 {
+        // Whoever gives money back, or was asked for what is idle, takes none for later.
+        match self.returning > 0 || self.is_recalled(now) {
             true => 0,
-            false => self.recent.rate(now) - self.free().max(0),
-        };
-        Wish { needs, slice }
+            false => self.recent.rate(now),
+        }
     }
 
     /// Somebody else needs what is idle here.
@@ -263,23 +236,25 @@ impl Lease {
     }
 
     /// Puts what is not needed here on its way back, and says whether there is anything to ask or to tell. `unused` is a lease of a
-    /// window that no budget counts over any more.
+    /// window that no budget counts over any more; for one that is `wanted`, calls wait.
     pub(super) fn is_due(
         &mut self,
-        unused: bool,
+        (unused, wanted): (bool, bool),
         idle: Duration,
         at: SystemTime,
         now: Instant,
     ) -> bool {
         let recalled = self.is_recalled(now);
-        let idle = unused || recalled || self.is_idle(idle, at, now);
-        if idle && self.free() > 0 && !self.is_wanted() {
+        let idle = unused || recalled || (!wanted && self.is_idle(idle, at, now));
+        // What calls here cannot use may be all that a call elsewhere lacks: when asked for, it goes back although they wait, and they
+        // ask anew for all they need.
+        if idle && self.free() > 0 {
             self.give_back();
         }
         let low = !idle && self.contains(at) && self.runs_low(now);
         let told = recalled && !std::mem::replace(&mut self.answering, true);
         let announces = self.announce && !unused && self.contains(at);
-        self.is_wanted() || low || told || announces || self.returning > 0
+        wanted || low || told || announces || self.returning > 0
     }
 
     /// Whether nothing has moved for `idle`, or the window is over.
@@ -294,7 +269,7 @@ impl Lease {
     }
 
     /// What the lease may be at most while something is on its way back.
-    pub(crate) fn keep(&self) -> i64 {
+    pub(super) fn keep(&self) -> i64 {
         self.size - self.returning
     }
 
@@ -317,13 +292,15 @@ impl Lease {
         self.used = 0;
         self.held = 0;
         self.open.clear();
+        self.unproven.clear();
+        self.doubtful = 0;
         self.seen = None;
         self.announce = true;
     }
 
     /// Nothing is held, wanted, or to be given back.
     pub(super) fn is_done(&self) -> bool {
-        self.open.is_empty() && self.waiting.is_empty() && self.returning == 0 && self.free() <= 0
+        self.open.is_empty() && self.doubtful + self.returning == 0 && self.free() <= 0
     }
 
     /// Whether all that was spent has arrived as spending.

@@ -26,12 +26,6 @@ impl Lately {
         self.now = self.now.saturating_add(nanos);
     }
 
-    /// All of it.
-    pub(super) fn sum(&mut self, now: Instant) -> i64 {
-        self.roll(now);
-        self.now.saturating_add(self.before)
-    }
-
     /// What comes in a stretch.
     pub(super) fn rate(&mut self, now: Instant) -> i64 {
         self.roll(now);

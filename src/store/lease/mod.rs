@@ -8,17 +8,27 @@
 //!   allow while the database is away) and provider bills beyond the worst case break it.
 //!
 //! So what was and will be spent of a budget is at most `posted + granted`, and that at most the limit.
+//!
+//! A call that finds too little here waits in the book's queue. [`Questions`] carry what the waiting calls need to the database, which
+//! grants a call all it lacks of all its budgets, or nothing.
 
 mod account;
+mod asking;
 mod book;
 mod held;
 mod lately;
+mod queue;
+mod round;
 mod standing;
+mod waiting;
 
 pub(crate) use account::{Marks, Short};
-pub(crate) use book::{Book, Which};
-pub(crate) use held::{Answer, Lease};
-pub(crate) use standing::{Standing, Wish};
+pub(crate) use asking::Which;
+pub(crate) use book::Book;
+pub(crate) use held::Lease;
+pub(crate) use queue::Ticket;
+pub(crate) use round::{Answer, Ask, Granted, Line, Need, Questions};
+pub(crate) use standing::Standing;
 
 use std::{sync::Arc, time::SystemTime};
 

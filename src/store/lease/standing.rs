@@ -12,15 +12,6 @@ pub(crate) struct Standing {
     pub(crate) unexplained: i64,
 }
 
-/// What a holder would like.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Wish {
-    /// What calls wait for, in their order, less what the lease can give.
-    pub(crate) needs: Vec<i64>,
-    /// What the lease lacks of what is spent in a while.
-    pub(crate) slice: i64,
-}
-
 impl Standing {
     #[cfg(test)]
     pub(crate) fn new(limit: i64) -> Self {
@@ -39,30 +30,11 @@ impl Standing {
         self.limit - self.posted - self.granted - self.excess
     }
 
-    /// Grants what fits of `wish`, with `replicas` holders in mind: whole needs in their order, or a slice that leaves enough for
-    /// others. A part of a need helps nobody, and is not granted.
-    pub(crate) fn grant(&mut self, wish: &Wish, replicas: i64) -> i64 {
-        let room = self.room().max(0);
-        let mut needed = 0_i64;
-        for &need in &wish.needs {
-            match needed.checked_add(need.max(0)) {
-                Some(sum) if sum <= room => needed = sum,
-                _ => {}
-            }
-        }
-        let fair = room / (4 * replicas.max(1));
-        let granted = match needed == 0 && !wish.needs.is_empty() {
-            true => 0,
-            false => needed.max(wish.slice.clamp(0, fair)),
-        };
-        self.granted += granted;
-        granted
-    }
-
     /// Takes back `nanos` that were granted and not used.
     pub(crate) fn give_back(&mut self, nanos: i64) {
         self.granted -= nanos;
         self.approach_target();
+        self.fold();
     }
 
     /// Counts what was spent: `leased` of it was granted before, the rest nobody had held.
@@ -84,6 +56,15 @@ impl Standing {
     pub(crate) fn set_limit(&mut self, limit: i64) {
         self.target = Some(limit);
         self.approach_target();
+        self.fold();
+    }
+
+    /// What was spent beyond the limit while others had the rest is within it once they have given that back.
+    fn fold(&mut self) {
+        let fits = self.limit - self.posted - self.granted;
+        let folded = self.excess.min(fits).max(0);
+        self.excess -= folded;
+        self.posted += folded;
     }
 
     fn approach_target(&mut self) {

@@ -3,12 +3,11 @@ use std::time::SystemTime;
 use sqlx::PgConnection;
 
 use super::{
-    leases::Ask,
     posting,
     rows::{millis, text},
     standing::{self, Ids},
 };
-use crate::store::ledger::quarter;
+use crate::store::{lease::Ask, ledger::quarter};
 
 /// Makes the budgets that are not there yet, with what the ledger knows of them.
 pub(super) async fn bear(

@@ -3,7 +3,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -18,8 +18,8 @@ use crate::{
     catalog::Money,
     error::{Error, ErrorKind},
     store::{
-        Balance, Budget, Budgets, Hold, OnStoreDown, StoreFuture,
-        lease::{Book, Short},
+        Balance, Budget, Budgets, Hold, Ledger, OnStoreDown, StoreFuture,
+        lease::{Book, Short, Ticket},
     },
 };
 
@@ -72,12 +72,6 @@ pub(super) struct Shared {
     pub(super) desk: Mutex<Desk>,
     /// For the keeper: there is something to ask.
     pub(super) wake: Notify,
-    /// For waiting calls: something may have become free.
-    pub(super) changed: Notify,
-    pub(super) waiting: AtomicUsize,
-    /// Rounds of questions begun, and the last that was answered.
-    pub(super) rounds: AtomicU64,
-    pub(super) answered: AtomicU64,
     pub(super) down: AtomicBool,
     pub(super) recalled: AtomicBool,
     pub(super) replayed: AtomicBool,
@@ -107,10 +101,6 @@ impl LeasedBudgets {
                 marks,
             }),
             wake: Notify::new(),
-            changed: Notify::new(),
-            waiting: AtomicUsize::new(0),
-            rounds: AtomicU64::new(0),
-            answered: AtomicU64::new(0),
             down: AtomicBool::new(false),
             recalled: AtomicBool::new(false),
             replayed: AtomicBool::new(false),
@@ -125,6 +115,12 @@ impl LeasedBudgets {
     #[must_use]
     pub fn holder(&self) -> Arc<str> {
         self.shared.name.clone()
+    }
+
+    /// The ledger that takes a row for each attempt before what it held is settled. Should this process be killed, the next one
+    /// charges what that ledger has no row for at its worst case; leases leave room for it until the row is written.
+    pub fn recorded_by(&self, ledger: Arc<dyn Ledger>) {
+        self.shared.desk().marks.recorded_by(ledger);
     }
 
     /// Gives an account its budgets in place of those it had, here and in the database. A limit that is lower than what is out
@@ -195,42 +191,38 @@ impl LeasedBudgets {
     /// Waits for a hold until there is one, or it is clear that there will be none.
     async fn wait_for(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error> {
         let shared = &*self.shared;
+        let refused = |short| self.refuse(short, accounts, amount);
         let start = Instant::now();
-        let mut deadline = start + shared.terms.patience;
-        let place = Place::take(shared, accounts, amount);
-        place.queue();
-        // One wake-up a call: the keeper asks again by itself as long as somebody waits.
+        let mut place = match Place::take(shared, accounts, amount) {
+            Err(told) => return told.or_else(refused),
+            Ok(place) => place,
+        };
         shared.wake.notify_one();
-        let asked = shared.rounds.load(Ordering::SeqCst);
+        let mut deadline = start + shared.terms.patience;
         loop {
-            let changed = shared.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            match self.try_hold(accounts, amount) {
-                Ok(hold) => return Ok(hold),
-                Err(Short::Now) => {}
-                Err(short) => return Err(self.refusal(short, accounts, amount)),
-            }
-            // Again, because a new window has leases of its own.
-            place.queue();
-            if shared.down.load(Ordering::SeqCst) {
-                return self.while_down(accounts, amount);
-            }
-            if shared.desk().book.is_hopeless(accounts, amount, asked) {
-                return Err(self.refusal(Short::Now, accounts, amount));
-            }
-            if timeout_at(deadline, changed).await.is_err() {
-                let heard = shared.answered.load(Ordering::SeqCst) > asked;
-                if heard && shared.desk().book.lacks_room(accounts, amount) {
-                    return Err(self.refusal(Short::Now, accounts, amount));
+            match timeout_at(deadline, &mut place.ticket.told).await {
+                Ok(Ok(told)) => return told.or_else(refused),
+                Ok(Err(_)) => return refused(Short::Away),
+                Err(_) if place.lacks_room() => return refused(Short::Now),
+                Err(_) if start.elapsed() > shared.terms.patience * LATE => {
+                    return refused(Short::Away);
                 }
                 // There may be room: only the answer is late.
-                deadline += shared.terms.patience;
-                if start.elapsed() > shared.terms.patience * LATE {
-                    return self.while_down(accounts, amount);
-                }
+                Err(_) => deadline += shared.terms.patience,
             }
         }
+    }
+
+    /// Calls may be made all the same while nobody can tell what was spent.
+    fn refuse(&self, short: Short, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error> {
+        if !matches!(short, Short::Away) {
+            return Err(self.refusal(short, accounts, amount));
+        }
+        let (clock, now) = (SystemTime::now(), Instant::now());
+        let mut desk = self.shared.desk();
+        let Desk { book, marks } = &mut *desk;
+        let hold = book.hold_open(accounts, amount, clock, now, marks);
+        hold.ok_or_else(|| self.refusal(short, accounts, amount))
     }
 
     fn refusal(&self, short: Short, accounts: &[Arc<str>], amount: Money) -> Error {
@@ -239,6 +231,9 @@ impl LeasedBudgets {
                 ErrorKind::Unavailable,
                 "the budget cannot be held: what is used of it cannot be written down",
             ),
+            Short::Away => {
+                unavailable("the budget cannot be checked: the database does not answer")
+            }
             Short::Never | Short::Now => self
                 .shared
                 .desk()
@@ -246,17 +241,6 @@ impl LeasedBudgets {
                 .refusal(accounts, amount)
                 .unwrap_or_else(|| unavailable("the budget is in use; try again")),
         }
-    }
-
-    /// Nobody can tell what was spent.
-    fn while_down(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error> {
-        let (clock, now) = (SystemTime::now(), Instant::now());
-        let mut desk = self.shared.desk();
-        let Desk { book, marks } = &mut *desk;
-        book.hold_open(accounts, amount, clock, now, marks)
-            .ok_or_else(|| {
-                unavailable("the budget cannot be checked: the database does not answer")
-            })
     }
 }
 
@@ -278,13 +262,15 @@ impl Budgets for LeasedBudgets {
         let recalled = {
             let mut desk = self.shared.desk();
             let Desk { book, marks } = &mut *desk;
-            book.settle(accounts, hold, spent, Instant::now(), marks)
+            let now = Instant::now();
+            let recalled = book.settle(accounts, hold, spent, now, marks);
+            if book.is_waiting() {
+                book.serve(SystemTime::now(), now, marks);
+            }
+            recalled
         };
         if recalled {
             self.shared.wake.notify_one();
-        }
-        if self.shared.waiting.load(Ordering::SeqCst) > 0 {
-            self.shared.changed.notify_waiters();
         }
     }
 
@@ -293,37 +279,45 @@ impl Budgets for LeasedBudgets {
     }
 }
 
-/// A call's place in the queues of the leases that it lacks; it leaves them when dropped.
+/// A call's place in the queue; it leaves when dropped.
 struct Place<'a> {
     shared: &'a Shared,
     accounts: &'a [Arc<str>],
-    amount: Money,
-    ticket: u64,
+    ticket: Ticket,
 }
 
 impl<'a> Place<'a> {
-    fn take(shared: &'a Shared, accounts: &'a [Arc<str>], amount: Money) -> Self {
-        shared.waiting.fetch_add(1, Ordering::SeqCst);
-        let ticket = shared.desk().book.ticket();
-        Self {
-            shared,
-            accounts,
-            amount,
-            ticket,
+    /// A place, unless it is clear already what becomes of the call.
+    fn take(
+        shared: &'a Shared,
+        accounts: &'a [Arc<str>],
+        amount: Money,
+    ) -> Result<Self, Result<Hold, Short>> {
+        let mut desk = shared.desk();
+        let Desk { book, marks } = &mut *desk;
+        match book.hold(accounts, amount, SystemTime::now(), Instant::now(), marks) {
+            Err(Short::Now) if shared.down.load(Ordering::SeqCst) => Err(Err(Short::Away)),
+            Err(Short::Now) => Ok(Self {
+                shared,
+                accounts,
+                ticket: book.wait(accounts, amount),
+            }),
+            told => Err(told),
         }
     }
 
-    fn queue(&self) {
+    /// Whether there is no room, as far as anybody knows.
+    fn lacks_room(&self) -> bool {
         let mut desk = self.shared.desk();
-        desk.book.wait(self.accounts, self.amount, self.ticket);
+        desk.book.lacks_room(self.accounts, &self.ticket)
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.shared.waiting.fetch_sub(1, Ordering::SeqCst);
         let mut desk = self.shared.desk();
-        desk.book.leave(self.accounts, self.ticket);
+        let Desk { book, marks } = &mut *desk;
+        book.leave(self.accounts, &mut self.ticket, marks);
     }
 }
 

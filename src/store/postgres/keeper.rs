@@ -9,13 +9,13 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{
     budgets::{Desk, Shared},
     epochs, failed,
-    leases::{self, Ask, Holder},
+    leases::{self, Holder},
     pool::answered,
     unavailable,
 };
 use crate::{
     error::Error,
-    store::lease::{BudgetId, Which},
+    store::lease::{BudgetId, Marks, Questions, Which},
 };
 
 /// How often the database is asked while calls wait.
@@ -24,8 +24,6 @@ const WAITING: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_secs(1);
 /// After the database did not answer.
 const BACKOFF: Duration = Duration::from_millis(250);
-/// The budgets of one transaction.
-const BATCH: usize = 100;
 /// Ticks between two sweeps.
 const SWEEP: u32 = 60;
 
@@ -61,19 +59,14 @@ impl Keeper {
             let closing = self.shared.closing.load(Ordering::SeqCst);
             match answered(self.round(closing)).await {
                 Ok(()) if closing => break,
-                Ok(()) => {
-                    let begun = self.shared.rounds.load(Ordering::SeqCst);
-                    self.shared.answered.store(begun, Ordering::SeqCst);
-                    self.shared.down.store(false, Ordering::SeqCst);
-                    self.shared.changed.notify_waiters();
-                }
+                Ok(()) => self.shared.down.store(false, Ordering::SeqCst),
                 Err(error) => {
                     if !self.shared.down.swap(true, Ordering::SeqCst) {
                         tracing::warn!(error = %error, cause = ?std::error::Error::source(&error), "budgets cannot be leased: the database is away");
                     }
                     // A round that failed may have been half of one: everything is asked again.
                     self.ticked = None;
-                    self.shared.changed.notify_waiters();
+                    self.shared.desk().book.give_up();
                     if closing {
                         break;
                     }
@@ -81,9 +74,9 @@ impl Keeper {
                     continue;
                 }
             }
-            let pause = match self.shared.waiting.load(Ordering::SeqCst) {
-                0 => TICK,
-                _ => WAITING,
+            let pause = match self.shared.desk().book.is_waiting() {
+                true => WAITING,
+                false => TICK,
             };
             let _ = timeout(pause, self.shared.wake.notified()).await;
         }
@@ -92,7 +85,6 @@ impl Keeper {
 
     /// Asks the database what there is to ask.
     async fn round(&mut self, closing: bool) -> Result<(), Error> {
-        let round = self.shared.rounds.fetch_add(1, Ordering::SeqCst) + 1;
         let failed = failed("the database does not lease");
         let mut connection = self.shared.pool.get().await?;
         let holder = match &self.holder {
@@ -133,15 +125,14 @@ impl Keeper {
                 desk.book.recall(id, Instant::now());
             }
         }
-        let asks = self.asks(tick, closing);
-        // With nothing to ask, the holder is renewed all the same.
-        let none: &[Ask] = &[];
-        let batches = asks
-            .chunks(BATCH)
-            .chain((asks.is_empty() && tick).then_some(none));
-        for batch in batches {
+        let (round, mut all) = self.questions(tick, closing);
+        if tick && all.is_empty() {
+            // With nothing to ask, the holder is renewed all the same.
+            all.push(Questions::default());
+        }
+        for questions in &all {
             let sent = Instant::now();
-            let answers = leases::adjust(&mut connection, &holder, batch, round)
+            let answers = leases::adjust(&mut connection, &holder, questions, round)
                 .await
                 .map_err(&failed)?;
             let mut desk = self.shared.desk();
@@ -150,6 +141,7 @@ impl Keeper {
                 Some(answers) => {
                     book.apply(answers);
                     book.renew(sent + self.shared.terms.ttl);
+                    book.serve(SystemTime::now(), Instant::now(), marks);
                 }
                 None => {
                     tracing::error!(
@@ -175,34 +167,22 @@ impl Keeper {
         Ok(())
     }
 
-    fn asks(&self, tick: bool, closing: bool) -> Vec<Ask> {
-        let now = Instant::now();
+    fn questions(&self, tick: bool, closing: bool) -> (u64, Vec<Questions>) {
+        let (clock, now) = (SystemTime::now(), Instant::now());
         let mut desk = self.shared.desk();
         let Desk { book, marks } = &mut *desk;
-        let clock = SystemTime::now();
-        let due = if closing {
-            book.give_all_back()
-        } else if tick {
+        if closing {
+            return book.give_all_back(now, marks.written());
+        }
+        book.serve(clock, now, marks);
+        let mut which = Which::Hot;
+        if tick {
             book.forget_past(clock, marks);
-            book.correct_marks(now, marks);
+            book.correct_marks(marks);
             let idle = self.shared.terms.idle;
-            book.due(Which::All { idle }, clock, now)
-        } else {
-            book.due(Which::Hot, clock, now)
-        };
-        due.into_iter()
-            .filter_map(|id| {
-                let lease = book.lease(&id)?;
-                Some(Ask {
-                    end: lease.end(),
-                    keep: lease.keep(),
-                    wish: (lease.keep() == lease.size()).then(|| lease.wish(now)),
-                    limit: lease.limit(),
-                    announce: lease.announces(),
-                    id,
-                })
-            })
-            .collect()
+            which = Which::All { idle };
+        }
+        book.ask(which, clock, now, marks.written())
     }
 }
 

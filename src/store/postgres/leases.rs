@@ -9,7 +9,7 @@ use super::{
     rows::millis,
     standing::{self, Ids, Locked},
 };
-use crate::store::lease::{Answer, BudgetId, Standing, Wish};
+use crate::store::lease::{Answer, Ask, BudgetId, Granted, Line, Questions};
 
 /// A holder that was not heard of for so long is no replica to leave money for.
 const ABSENT_MS: i64 = 15_000;
@@ -22,28 +22,6 @@ pub(super) const RECALLS: &str = "rungs_recalls";
 pub(super) struct Holder {
     pub(super) name: Arc<str>,
     pub(super) epoch: i64,
-}
-
-/// What a holder wants of a budget.
-#[derive(Debug)]
-pub(super) struct Ask {
-    pub(super) id: BudgetId,
-    pub(super) end: Option<SystemTime>,
-    /// What the lease is to be at most.
-    pub(super) keep: i64,
-    /// What it is to be, where nothing is on its way back.
-    pub(super) wish: Option<Wish>,
-    /// The limit of a budget that is not known yet.
-    pub(super) limit: i64,
-    /// Whether the limit replaces another.
-    pub(super) announce: bool,
-}
-
-/// A lease as the database has it.
-#[derive(Debug, Clone, Copy, Default)]
-struct Lease {
-    granted: i64,
-    spent: i64,
 }
 
 /// Deletes leases of windows that are over with nothing out any more.
@@ -95,7 +73,7 @@ pub(super) async fn recalls(
 pub(super) async fn adjust(
     connection: &mut PgConnection,
     holder: &Holder,
-    asks: &[Ask],
+    questions: &Questions,
     round: u64,
 ) -> Result<Option<Vec<(BudgetId, Answer)>>, sqlx::Error> {
     let opened = millis(SystemTime::now());
@@ -111,6 +89,7 @@ pub(super) async fn adjust(
     let Some(now) = now else {
         return Ok(None);
     };
+    let asks = &questions.asks;
     if asks.is_empty() {
         transaction.commit().await?;
         return Ok(Some(Vec::new()));
@@ -123,54 +102,31 @@ pub(super) async fn adjust(
         .bind(now - ABSENT_MS)
         .fetch_one(&mut *transaction)
         .await?;
-    let mut answers = Vec::with_capacity(budgets.len());
-    let mut starving = Vec::new();
-    for ask in asks {
-        let Some(budget) = budgets.iter_mut().find(|b| b.id == ask.id) else {
-            continue;
-        };
+    let line = |ask: &Ask| {
+        let budget = budgets.iter().find(|b| b.id == ask.id)?;
         let lease = leases.get(&ask.id).copied().unwrap_or_default();
         let open = millis(ask.id.start) <= now && now < budget.end_ms;
-        let size = settle_ask(ask, &mut budget.standing, lease, open, replicas);
-        let others = budget.standing.granted - (size - lease.spent);
-        if ask.wish.as_ref().is_some_and(|w| !w.needs.is_empty())
-            && size == lease.granted
-            && others > 0
-        {
+        Some(Line::new(budget.standing, lease, open))
+    };
+    let mut lines: Vec<_> = asks.iter().map(line).collect();
+    questions.decide(&mut lines, replicas);
+    let mut answers = Vec::with_capacity(budgets.len());
+    let mut starving = Vec::new();
+    for (ask, line) in asks.iter().zip(&lines) {
+        let Some(line) = line else { continue };
+        if let Some(budget) = budgets.iter_mut().find(|b| b.id == ask.id) {
+            budget.standing = line.standing;
+        }
+        if line.starving && line.others() > 0 {
             starving.push(ask.id.clone());
         }
-        answers.push((
-            ask.id.clone(),
-            Answer {
-                standing: budget.standing,
-                size,
-                shipped: lease.spent,
-                arrived: lease.spent == lease.granted,
-                round,
-            },
-        ));
+        answers.push((ask.id.clone(), line.answer(round)));
     }
     call_in(&mut transaction, holder, &mut budgets, &starving, now).await?;
     standing::save(&mut transaction, &budgets).await?;
     save_leases(&mut transaction, holder, &budgets, &answers, opened).await?;
     transaction.commit().await?;
     Ok(Some(answers))
-}
-
-/// What a lease is to be from now on.
-fn settle_ask(ask: &Ask, standing: &mut Standing, lease: Lease, open: bool, replicas: i64) -> i64 {
-    if ask.announce && standing.wanted_limit() != ask.limit {
-        standing.set_limit(ask.limit);
-    }
-    match &ask.wish {
-        Some(wish) if open => lease.granted + standing.grant(wish, replicas),
-        Some(_) => lease.granted,
-        None => {
-            let size = ask.keep.max(lease.spent).min(lease.granted);
-            standing.give_back(lease.granted - size);
-            size
-        }
-    }
 }
 
 /// Calls for what is idle with others of these budgets, unless they have not answered the last call yet.
@@ -214,7 +170,7 @@ async fn own_leases(
     connection: &mut PgConnection,
     holder: &Holder,
     ids: &Ids,
-) -> Result<HashMap<BudgetId, Lease>, sqlx::Error> {
+) -> Result<HashMap<BudgetId, Granted>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT leases.* FROM leases \
          JOIN unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS wanted (account, span, start_ms) USING (account, span, start_ms) \
@@ -231,8 +187,8 @@ async fn own_leases(
         .map(|row| {
             Ok((
                 standing::id(row)?,
-                Lease {
-                    granted: row.try_get("granted_nanos")?,
+                Granted {
+                    size: row.try_get("granted_nanos")?,
                     spent: row.try_get("spent_nanos")?,
                 },
             ))

@@ -8,7 +8,10 @@ use std::{
 
 use crate::{
     error::Error,
-    store::lease::{BudgetId, Marks},
+    store::{
+        Ledger, Progress,
+        lease::{BudgetId, Marks},
+    },
 };
 
 const MAGIC: &[u8; 8] = b"rungsmk1";
@@ -26,6 +29,7 @@ pub(super) struct MarkFile {
     past: Past,
     slots: usize,
     free: Vec<usize>,
+    ledger: Option<Arc<dyn Ledger>>,
 }
 
 #[derive(Default)]
@@ -45,6 +49,7 @@ impl MarkFile {
                 past: Past::default(),
                 slots: 0,
                 free: Vec::new(),
+                ledger: None,
             });
         };
         let path = folder.join("leases");
@@ -74,12 +79,23 @@ impl MarkFile {
             past,
             slots: 0,
             free: Vec::new(),
+            ledger: None,
         })
     }
 
     /// The name of the holder, the same at each start.
     pub(super) fn holder(&self) -> Arc<str> {
         self.holder.clone()
+    }
+
+    /// The ledger whose rows say what was spent.
+    pub(super) fn recorded_by(&mut self, ledger: Arc<dyn Ledger>) {
+        self.ledger = Some(ledger);
+    }
+
+    fn progress(&self) -> Progress {
+        let ledger = self.ledger.as_ref();
+        ledger.map(|ledger| ledger.progress()).unwrap_or_default()
     }
 
     /// How much of a lease of the process before was used, as far as that is known.
@@ -135,6 +151,14 @@ impl Marks for MarkFile {
 
     fn forget(&mut self, at: usize) {
         self.free.push(at);
+    }
+
+    fn taken(&self) -> u64 {
+        self.progress().taken
+    }
+
+    fn written(&self) -> u64 {
+        self.progress().written
     }
 }
 
