@@ -2,7 +2,12 @@
 //!
 //! Each process is this very test program, started again with its part in the environment. `cargo xtask budget --runs N` makes the
 //! random runs more.
-#![cfg(all(feature = "testing", feature = "postgres", feature = "journal"))]
+#![cfg(all(
+    feature = "testing",
+    feature = "postgres",
+    feature = "redis",
+    feature = "journal"
+))]
 
 mod books;
 mod check;
@@ -58,20 +63,29 @@ fn r1_random_schedules_never_overspend_and_leave_nothing_reserved() {
     let (mut worst, mut killed, mut calls) = (100.0_f64, 0, 0);
     for seed in 1..=runs() {
         let processes = [1, 2, 4][usize::try_from(seed % 3).expect("small")];
-        let faults: &[Fault] = match seed % 6 {
-            0 | 1 => &[],
-            2 | 3 => &[Fault::Kill],
-            4 => &[Fault::StopDatabase],
-            _ => &[Fault::Kill, Fault::StopDatabase, Fault::Kill],
+        let mut faults = match seed % 6 {
+            0 | 1 => vec![],
+            2 | 3 => vec![Fault::Kill],
+            4 => vec![Fault::StopDatabase],
+            _ => vec![Fault::Kill, Fault::StopDatabase, Fault::Kill],
         };
-        let mut run = world.run(
-            Calls::Random,
-            Book::Leased,
-            240 * upstream::worst_case(),
-            seed,
-        );
+        let limit = 240 * upstream::worst_case();
+        let mut run = world.run(Calls::Random, Book::Leased, limit, seed);
+        // Redis is absent, present, frozen, flushed.
+        match seed % 4 {
+            0 => {}
+            1 => run = run.with_redis(),
+            2 => {
+                run = run.with_redis();
+                faults.insert(0, Fault::FreezeRedis(Duration::from_millis(300)));
+            }
+            _ => {
+                run = run.with_redis();
+                faults.insert(0, Fault::FlushRedis);
+            }
+        }
         let start = std::time::Instant::now();
-        let ends = run.play(processes, 100_000, faults);
+        let ends = run.play(processes, 100_000, &faults);
         println!(
             "{seed} {processes} {faults:?} {ends:?} {:?} killed {} {:?}",
             start.elapsed(),
@@ -99,7 +113,8 @@ fn is_found(book: Book, fault: &[Fault]) {
     let mut found = Vec::new();
     // How soon it shows depends on who is faster.
     for seed in 1..=24 {
-        let mut run = world.run(Calls::Random, book, 240 * upstream::worst_case(), seed);
+        let limit = 240 * upstream::worst_case();
+        let mut run = world.run(Calls::Random, book, limit, seed).with_redis();
         run.play(3, 100_000, fault);
         match run.check() {
             Err(wrong) if wrong.iter().any(|w| w.starts_with("overspent")) => return,
@@ -118,6 +133,11 @@ fn control_checking_first_and_adding_afterwards_is_found() {
 #[test]
 fn control_releasing_what_was_cut_is_found() {
     is_found(Book::ReleaseOnCut, &[]);
+}
+
+#[test]
+fn control_counting_in_redis_is_found() {
+    is_found(Book::RedisCounter, &[Fault::FlushRedis]);
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(crate) struct Part {
     /// Of the key; that of everything is ten times as much.
     pub(crate) limit: i64,
     pub(crate) seed: u64,
+    /// A Redis beside the database, for the cache and the rates.
+    pub(crate) redis: Option<String>,
 }
 
 /// How budgets are kept.
@@ -26,6 +28,8 @@ pub(crate) enum Book {
     CheckThenAdd,
     /// Wrong: an attempt that was cut costs nothing.
     ReleaseOnCut,
+    /// Wrong: a counter in Redis, which forgets.
+    RedisCounter,
 }
 
 /// How calls come.

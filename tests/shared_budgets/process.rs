@@ -10,12 +10,19 @@ use futures_util::{StreamExt, future::join_all};
 use rungs::{
     Error, ErrorKind,
     catalog::Money,
-    layers::{budget::BudgetLayer, cost::CostLayer},
-    model::{Call, CallContext, ModelRequest},
+    layers::{
+        budget::BudgetLayer,
+        cache::{CacheLayer, CacheScope},
+        cost::CostLayer,
+        rate::RateLayer,
+    },
+    model::{Call, CallContext, ModelRequest, RateLimits},
     store::{
         Budgets, Ledger, OnStoreDown,
         journal::Journal,
+        memory::MemoryCache,
         postgres::{LeaseTerms, LeasedBudgets, PostgresLedger, PostgresStore},
+        redis::{Redis, RedisCache, RedisConfig, RedisRates, RedisUrl},
     },
     testing::ask_stream,
 };
@@ -23,9 +30,9 @@ use tokio::time::{sleep, timeout};
 use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
-    books::{CheckThenAdd, Forgiving, ReleaseOnCut},
+    books::{CheckThenAdd, Forgiving, RedisCounter, ReleaseOnCut},
     part::{Book, Calls, End, Part},
-    upstream::{Upstream, deployment},
+    upstream::{Upstream, deployment, question},
 };
 
 /// Calls at a time.
@@ -50,6 +57,8 @@ struct Stack {
     book: Arc<dyn Budgets>,
     ledger: Arc<dyn Ledger>,
     upstream: Upstream,
+    hot: Option<(RateLayer, CacheLayer)>,
+    questions: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -96,6 +105,11 @@ async fn play(part: &Part) -> End {
             limit,
             like: leased.clone(),
         }),
+        Book::RedisCounter => Arc::new(RedisCounter {
+            redis: counter(part).await,
+            limit,
+            like: leased.clone(),
+        }),
     };
     let stack = Stack {
         book,
@@ -104,6 +118,11 @@ async fn play(part: &Part) -> End {
             _ => journal.clone(),
         },
         upstream: Upstream::new(&part.bill, part.calls, part.seed),
+        hot: match &part.redis {
+            Some(url) => Some(hot(url).await),
+            None => None,
+        },
+        questions: Arc::new(AtomicU64::new(part.seed << 32)),
     };
     let tally = Tally::default();
     let calls = async {
@@ -130,6 +149,30 @@ async fn play(part: &Part) -> End {
         sleep(Duration::from_millis(50)).await;
     }
     tally.end()
+}
+
+/// What Redis is asked for.
+async fn hot(url: &str) -> (RateLayer, CacheLayer) {
+    let url: RedisUrl = url.parse().expect("a URL");
+    let redis = loop {
+        match Redis::open(&url, RedisConfig::default()).await {
+            Ok(redis) => break Arc::new(redis),
+            // It stands still just now.
+            Err(_) => sleep(Duration::from_millis(50)).await,
+        }
+    };
+    let cache = RedisCache::new(redis.clone(), Arc::new(MemoryCache::new(1 << 20)), 1 << 16);
+    (
+        RateLayer::per_call(Arc::new(RedisRates::new(redis, 4))),
+        CacheLayer::new(Arc::new(cache), CacheScope::Tenant),
+    )
+}
+
+async fn counter(part: &Part) -> redis::aio::MultiplexedConnection {
+    let url = part.redis.as_deref().expect("a Redis");
+    let client = redis::Client::open(url).expect("a URL");
+    let connection = client.get_multiplexed_async_connection();
+    connection.await.expect("it answers")
 }
 
 async fn journal(part: &Part, ledger: &PostgresLedger) -> Arc<Journal> {
@@ -166,14 +209,22 @@ impl Stack {
         let call = Call {
             key: Some("k".into()),
             accounts: Arc::new(["global".into(), "key:k".into()]),
+            limits: RateLimits {
+                requests: Some(1_000_000),
+                tokens: None,
+            },
             ..Call::new("t")
         };
+        let number = self.questions.fetch_add(1, Ordering::Relaxed);
         let request = ModelRequest {
             ctx: CallContext::new(call),
-            ..ask_stream("q")
+            ..ask_stream(&question(number))
         };
         let deployment = Arc::new(deployment());
+        let (rates, cache) = self.hot.clone().unzip();
         let stack = ServiceBuilder::new()
+            .option_layer(rates)
+            .option_layer(cache)
             .layer(BudgetLayer::new(deployment.clone(), self.book.clone()))
             .layer(CostLayer::new(deployment, self.ledger.clone()))
             .service(self.upstream.clone());

@@ -8,16 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rungs::testing::servers::PostgresServer;
+use rungs::testing::servers::{PostgresServer, RedisServer};
 
 use crate::part::{Book, Calls, End, Part};
 
 /// How long a run may take.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// One database server, and a database a run.
+/// One database server, and a database a run; one Redis.
 pub(crate) struct World {
     pub(crate) server: RefCell<PostgresServer>,
+    redis: RedisServer,
     folder: PathBuf,
 }
 
@@ -30,6 +31,10 @@ pub(crate) enum Fault {
     StopDatabase,
     /// A process stands still for so long, and somebody frees its leases because it was not heard of. That is wrong.
     FreezeAndFree(Duration),
+    /// Redis stands still for so long.
+    FreezeRedis(Duration),
+    /// Redis forgets everything.
+    FlushRedis,
 }
 
 /// One run: processes that share a budget.
@@ -48,6 +53,7 @@ impl World {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
         Self {
             server: RefCell::new(PostgresServer::start().expect("PostgreSQL starts")),
+            redis: RedisServer::start().expect("Redis starts"),
             folder,
         }
     }
@@ -69,6 +75,7 @@ impl World {
                 count: 0,
                 limit,
                 seed,
+                redis: None,
             },
             database,
             killed: 0,
@@ -84,6 +91,13 @@ impl Drop for World {
 }
 
 impl Run<'_> {
+    /// With a Redis beside the database.
+    pub(crate) fn with_redis(mut self) -> Self {
+        self.world.redis.flush().expect("it is empty");
+        self.part.redis = Some(self.world.redis.url());
+        self
+    }
+
     /// Lets so many processes play, each so many calls at most.
     pub(crate) fn play(&mut self, processes: usize, count: usize, faults: &[Fault]) -> Vec<End> {
         let mut children: Vec<_> = (0..processes).map(|i| self.start(i, count)).collect();
@@ -110,6 +124,12 @@ impl Run<'_> {
                     thread::sleep(Duration::from_millis(self.random.u64(50..600)));
                     server.restart().expect("it starts");
                 }
+                Fault::FreezeRedis(time) => {
+                    self.world.redis.freeze().expect("it stands still");
+                    thread::sleep(time);
+                    self.world.redis.thaw().expect("it goes on");
+                }
+                Fault::FlushRedis => self.world.redis.flush().expect("it is empty"),
                 Fault::FreezeAndFree(time) => {
                     signal(&children[i], "STOP");
                     thread::sleep(time);
