@@ -1,8 +1,6 @@
 //! R8: secrets that are planted everywhere are found nowhere: not in a log at its most talkative, not in an answer or an error, not
 //! in the ledger, its journal or the metrics.
 
-use std::path::Path;
-
 use crate::support::*;
 
 const PROVIDER: &str = "sk-canary-provider-5e1f0a97";
@@ -139,18 +137,6 @@ async fn r8_planted_secrets_are_found_nowhere() {
                 found.is_none(),
                 "{secret} in {place}, behind (backwards) {before:?}"
             );
-        }
-    }
-}
-
-/// The files that the gateway wrote, in a folder and the folders in it; its configuration it did not.
-fn read_all(folder: &Path, places: &mut Vec<(String, Vec<u8>)>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => read_all(&path, places),
-            false if path.ends_with("rungs.toml") => {}
-            false => places.push((path.display().to_string(), std::fs::read(&path).unwrap())),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
-use super::{Answer, PATIENCE, until};
+use super::{Answer, PATIENCE, secrets, until};
 
 /// A running gateway; it ends with this.
 pub(crate) struct Gateway {
@@ -112,6 +112,9 @@ impl Gateway {
 
     fn start_with(folder: PathBuf, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = command(&folder, args);
+        if let Ok(level) = std::env::var("RUNGS_TEST_LOG_LEVEL") {
+            command.env("LOG_LEVEL", level);
+        }
         let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
         let log = collect(child.stderr.take().unwrap());
         let mut lines = BufReader::new(child.stdout.take().unwrap());
@@ -165,7 +168,7 @@ impl Gateway {
     /// Ends this one as SIGTERM does, and starts another in the same folder.
     pub(crate) async fn restart(mut self) -> Self {
         assert!(self.stop().await.success(), "{}", self.log());
-        let folder = std::mem::take(&mut self.folder);
+        let folder = self.leave_folder();
         let mut next = Self::start(folder, &["serve", "--listen", "127.0.0.1:0"]);
         next.bearer = self.bearer.take();
         next
@@ -175,8 +178,17 @@ impl Gateway {
     pub(crate) fn killed(mut self, environment: &[(&str, &str)]) -> Self {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        let folder = std::mem::take(&mut self.folder);
+        let folder = self.leave_folder();
         Self::start_with(folder, &["serve", "--listen", "127.0.0.1:0"], environment)
+    }
+
+    fn leave_folder(&mut self) -> PathBuf {
+        self.has_kept_its_secrets();
+        std::mem::take(&mut self.folder)
+    }
+
+    fn has_kept_its_secrets(&self) {
+        secrets::must_not_be_found(&self.folder, &self.log(), self.bearer.as_deref());
     }
 
     /// `127.0.0.1:4711`.
@@ -318,8 +330,9 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("the gateway's log:\n{}", self.log());
+        match std::thread::panicking() {
+            true => eprintln!("the gateway's log:\n{}", self.log()),
+            false => self.has_kept_its_secrets(),
         }
         if !self.folder.as_os_str().is_empty() {
             let _ = std::fs::remove_dir_all(&self.folder);

@@ -2,6 +2,7 @@
 
 mod answer;
 mod gateway;
+mod secrets;
 mod wire;
 
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 pub(crate) use answer::Answer;
 pub(crate) use gateway::{Gateway, Refused, run};
+pub(crate) use secrets::read_all;
 pub(crate) use wire::{Heard, Wire, sse};
 
 /// No wait of a test is longer.
