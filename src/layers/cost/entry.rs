@@ -19,6 +19,8 @@ struct Open {
     deployment: Arc<Deployment>,
     meters: Arc<Meters>,
     request: ModelRequest,
+    /// `None` where nothing bounds the output.
+    bound: Option<TokenBound>,
     frames: u64,
     started: SystemTime,
     clock: Instant,
@@ -36,6 +38,7 @@ impl Entry {
     ) -> Self {
         let mut open = Open {
             request: request.clone(),
+            bound: TokenBound::of(request, &deployment).ok(),
             ledger,
             meters,
             deployment,
@@ -121,8 +124,7 @@ impl Open {
     }
 
     fn charge(&self, ending: Ending<'_>) -> Charge {
-        let bound = TokenBound::of(&self.request, &self.deployment).ok();
-        Charge::of(&self.deployment, bound, ending, self.seen())
+        Charge::of(&self.deployment, self.bound, ending, self.seen())
     }
 
     fn row(&self, status: RowStatus, charge: &Charge) -> LedgerRow {
