@@ -227,7 +227,7 @@ pub(crate) struct CreateKeyArgs {
     /// Routes it may call, separated by commas: chat, embeddings, models, route, metrics, openapi; all if not given.
     #[arg(long, value_delimiter = ',')]
     pub(crate) routes: Vec<Scope>,
-    /// When it ends: after a time like 30d, or at a moment like 2027-01-31T00:00:00Z.
+    /// When it ends: after a time like 30d, with a day like 2027-01-31, or at a moment like 2027-01-31T00:00:00Z.
     #[arg(long, value_name = "WHEN")]
     pub(crate) expires: Option<Expiry>,
     /// Print JSON.

@@ -15,6 +15,7 @@ mod server;
 mod stack;
 mod state;
 mod stores;
+mod webhook;
 
 use std::process::ExitCode;
 

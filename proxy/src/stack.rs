@@ -78,7 +78,7 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
 fn users(config: &Config, state: &State) -> Option<UsersLayer> {
     let budgets = config.budget.per_user();
     (!budgets.is_empty()).then(|| UsersLayer {
-        budgets: budgets.into(),
+        each: Arc::new(budgets.into()),
         accounts: state.accounts.clone(),
         users: state.users.clone(),
         patience: config.timeouts.total * 2,
@@ -112,7 +112,7 @@ pub(crate) fn attempt_ring(
             .option_layer(provider.permits.clone().map(InFlightLayer::shared))
             // Holds the worst case, settles the real cost. Its refusal sends the route to something cheaper.
             .layer(
-                BudgetLayer::new(deployment.clone(), state.accounts.book().budgets())
+                BudgetLayer::new(deployment.clone(), state.accounts.budgets())
                     .unpriced(config.budget.unpriced.into()),
             )
             // One ledger row for whatever passes here, however it ends.

@@ -20,11 +20,12 @@ use rungs::{
 };
 
 use crate::{
-    accounts::{self, Accounts, GLOBAL, Users},
+    accounts::{self, Accounts, GLOBAL, Users, WarnRules},
     auth::Pepper,
     config::Config,
     hot::Hot,
     stores::{Durable, Stores},
+    webhook::{Clients, Outbox},
 };
 
 /// How long the end of the process waits for answers that were cut, or that nobody reads.
@@ -47,8 +48,8 @@ pub(crate) struct State {
     /// What is closed last, where rows outlive the process.
     durable: Option<Durable>,
     redis: Option<Arc<Redis>>,
-    public: HyperTransport,
-    private: HyperTransport,
+    clients: Clients,
+    outbox: Outbox,
     breakers: Mutex<HashMap<DeploymentId, BreakerState>>,
     permits: Mutex<HashMap<Arc<str>, Permits>>,
 }
@@ -64,6 +65,10 @@ impl State {
             durable,
         } = Stores::open(config).await?;
         let transport = TransportConfig::default();
+        let clients = Clients {
+            public: HyperTransport::new(&transport)?,
+            private: HyperTransport::new(&transport.allow_private())?,
+        };
         let Hot {
             rates,
             cache,
@@ -84,8 +89,8 @@ impl State {
             pepper,
             durable,
             redis,
-            public: HyperTransport::new(&transport)?,
-            private: HyperTransport::new(&transport.allow_private())?,
+            outbox: Outbox::open(clients.clone()),
+            clients,
             breakers: Mutex::default(),
             permits: Mutex::default(),
         })
@@ -94,8 +99,8 @@ impl State {
     /// The client for providers that may, or may not, be on private addresses.
     pub(crate) fn transport(&self, allow_private: bool) -> HyperTransport {
         match allow_private {
-            true => self.private.clone(),
-            false => self.public.clone(),
+            true => self.clients.private.clone(),
+            false => self.clients.public.clone(),
         }
     }
 
@@ -131,10 +136,14 @@ impl State {
     /// Opens the accounts that the configuration names, and closes those that it does not name any more.
     pub(crate) async fn open_accounts(&self, config: &Config) -> Result<(), Error> {
         let open = &self.accounts;
-        open.open(GLOBAL, &config.budget.global()).await?;
+        open.warn(WarnRules {
+            percent: config.budget.warn_at(),
+            webhook: config.webhook.as_ref().map(|to| self.outbox.to(to)),
+        });
+        open.open(GLOBAL, &config.budget.global().into()).await?;
         for project in &config.projects {
             let account = accounts::of_project(&project.name);
-            open.open(&account, &project.budgets).await?;
+            open.open(&account, &project.terms).await?;
         }
         let known = |name: &str| config.projects.iter().any(|p| *p.name == *name);
         open.retain(|account| account.strip_prefix("project:").is_none_or(known));
@@ -178,6 +187,7 @@ impl State {
             if let Some(redis) = &self.redis {
                 redis.flush().await;
             }
+            self.outbox.close().await;
             match &self.durable {
                 Some(durable) => durable.close().await,
                 None => Ok(()),

@@ -49,6 +49,40 @@ impl Usage {
         }
     }
 
+    /// The buckets in the order of their members.
+    #[must_use]
+    pub const fn buckets(&self) -> [u64; 6] {
+        [
+            self.input,
+            self.cache_read,
+            self.cache_write_5m,
+            self.cache_write_1h,
+            self.output,
+            self.reasoning,
+        ]
+    }
+
+    /// The usage of these [`buckets`](Self::buckets).
+    #[must_use]
+    pub const fn from_buckets(buckets: [u64; 6]) -> Self {
+        let [
+            input,
+            cache_read,
+            cache_write_5m,
+            cache_write_1h,
+            output,
+            reasoning,
+        ] = buckets;
+        Self {
+            input,
+            cache_read,
+            cache_write_5m,
+            cache_write_1h,
+            output,
+            reasoning,
+        }
+    }
+
     /// All input tokens, cached or not.
     #[must_use]
     pub fn total_input(&self) -> u64 {

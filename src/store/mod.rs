@@ -15,8 +15,6 @@
 
 mod budgets;
 mod cache;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod columns;
 mod idempotency;
 #[cfg(feature = "journal")]
 pub mod journal;
@@ -27,13 +25,15 @@ mod ledger;
 #[cfg(any(feature = "journal", feature = "sqlite"))]
 mod lock;
 pub mod memory;
+#[cfg(any(feature = "journal", feature = "postgres", feature = "sqlite"))]
+mod plain;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod rates;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod schema;
+mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod window;

@@ -1,8 +1,6 @@
 use std::sync::Arc;
 
-use rungs::store::{
-    Balance, Budget, Budgets, OnStoreDown, memory::MemoryBudgets, postgres::LeasedBudgets,
-};
+use rungs::store::{Balance, Budgets, OnStoreDown, memory::MemoryBudgets, postgres::LeasedBudgets};
 
 /// The budgets in force: of this process alone, or leased from a database that several share.
 #[derive(Clone)]
@@ -20,10 +18,10 @@ impl Book {
         }
     }
 
-    pub(crate) fn set(&self, account: impl Into<Arc<str>>, budgets: Vec<Budget>) {
+    pub(super) fn forget(&self, account: Arc<str>) {
         match self {
-            Self::Own(book) => book.set(account, budgets),
-            Self::Shared(book) => book.set(account, budgets, OnStoreDown::Closed),
+            Self::Own(book) => book.set(account, Vec::new()),
+            Self::Shared(book) => book.set(account, Vec::new(), OnStoreDown::Closed),
         }
     }
 

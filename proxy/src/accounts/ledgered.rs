@@ -2,14 +2,17 @@ use std::{sync::Arc, time::SystemTime};
 
 use rungs::{
     Error,
-    store::{Budget, Ledger, OnStoreDown, Window, memory::MemoryBudgets},
+    store::{Budget, Budgets, Ledger, Window, memory::MemoryBudgets},
 };
 
-use super::Book;
+use super::{
+    Book, Terms,
+    watch::{WarnRules, Watched},
+};
 
 /// Budgets in force, which begin with what the ledger says was spent.
 pub(crate) struct Accounts {
-    book: Book,
+    watched: Arc<Watched>,
     ledger: Arc<dyn Ledger>,
     /// Held while an account is opened: two calls with a new key must not both put what was spent into the book.
     opening: tokio::sync::Mutex<()>,
@@ -18,7 +21,7 @@ pub(crate) struct Accounts {
 impl Accounts {
     pub(crate) fn new(book: Book, ledger: Arc<dyn Ledger>) -> Self {
         Self {
-            book,
+            watched: Arc::new(Watched::new(book)),
             ledger,
             opening: tokio::sync::Mutex::default(),
         }
@@ -26,29 +29,36 @@ impl Accounts {
 
     /// The budgets in force.
     pub(crate) fn book(&self) -> &Book {
-        &self.book
+        self.watched.book()
     }
 
-    /// Puts an account's budgets into the book, unless they are there. No call may use an account before that.
-    pub(crate) async fn open(&self, account: &str, budgets: &[Budget]) -> Result<(), Error> {
-        self.open_with(account, budgets, OnStoreDown::Closed).await
+    /// The same for the layers: what they settle is looked at, and somebody may be warned.
+    pub(crate) fn budgets(&self) -> Arc<dyn Budgets> {
+        self.watched.clone()
     }
 
-    /// The same for an account that says what becomes of its calls while nobody can tell what was spent.
-    pub(crate) async fn open_with(
+    /// When and whom to warn from now on.
+    pub(crate) fn warn(&self, rules: WarnRules) {
+        self.watched.set_rules(rules);
+    }
+
+    /// Puts an account's terms into the book, unless they are there. No call may use an account before that.
+    pub(crate) async fn open(&self, account: &str, terms: &Terms) -> Result<(), Error> {
+        match self.book() {
+            Book::Own(book) => self.open_own(book, account, &terms.budgets).await?,
+            // The database knows what was spent.
+            Book::Shared(book) => book.set(account, terms.budgets.clone(), terms.on_store_down),
+        }
+        self.watched.watch(account, terms);
+        Ok(())
+    }
+
+    async fn open_own(
         &self,
+        book: &MemoryBudgets,
         account: &str,
         budgets: &[Budget],
-        on_down: OnStoreDown,
     ) -> Result<(), Error> {
-        let book = match &self.book {
-            Book::Own(book) => book,
-            // The database knows what was spent.
-            Book::Shared(book) => {
-                book.set(account, budgets.to_vec(), on_down);
-                return Ok(());
-            }
-        };
         let _alone = self.opening.lock().await;
         let old = book.balances(account);
         let old: Vec<Budget> = old.into_iter().map(|balance| balance.budget).collect();
@@ -93,11 +103,17 @@ impl Accounts {
         Ok(())
     }
 
+    /// Forgets an account. What it has spent is on the ledger.
+    pub(crate) fn forget(&self, account: Arc<str>) {
+        self.watched.forget(&account);
+        self.book().forget(account);
+    }
+
     /// Forgets the accounts that `keep` does not want.
     pub(crate) fn retain(&self, keep: impl Fn(&str) -> bool) {
-        for account in self.book.accounts() {
+        for account in self.book().accounts() {
             if !keep(&account) {
-                self.book.set(account, Vec::new());
+                self.forget(account);
             }
         }
     }

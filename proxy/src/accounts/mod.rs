@@ -3,13 +3,17 @@
 
 mod book;
 mod ledgered;
+mod terms;
 mod users;
+mod watch;
 
 use std::sync::Arc;
 
 pub(crate) use book::Book;
 pub(crate) use ledgered::Accounts;
+pub(crate) use terms::Terms;
 pub(crate) use users::{Users, UsersLayer};
+pub(crate) use watch::WarnRules;
 
 /// The account that pays for everything.
 pub(crate) const GLOBAL: &str = "global";

@@ -42,12 +42,12 @@ impl World {
 
     async fn call(&self, user: &str, budget: &str) -> Result<(), rungs::Error> {
         let layer = UsersLayer {
-            budgets: [budget.parse().unwrap()].into(),
+            each: Arc::new(vec![budget.parse().unwrap()].into()),
             accounts: self.accounts.clone(),
             users: self.users.clone(),
             patience: HOUR,
         };
-        let book: Arc<dyn Budgets> = self.accounts.book().budgets();
+        let book: Arc<dyn Budgets> = self.accounts.budgets();
         let stack = ServiceBuilder::new()
             .layer(layer)
             .layer(BudgetLayer::new(self.provider.deployment(), book))
@@ -66,7 +66,7 @@ impl World {
     }
 
     fn spent(&self, user: &str) -> Option<Money> {
-        let balance = self.accounts.book().budgets().balance(&of_user("t", user));
+        let balance = self.accounts.budgets().balance(&of_user("t", user));
         balance.map(|balance| balance.posted)
     }
 }
@@ -128,7 +128,10 @@ async fn other_budgets_begin_with_what_was_spent_in_their_windows() {
             .collect::<Vec<_>>()
     };
     ledger.record(row("req_1", 1, 7, Duration::ZERO));
-    accounts.open("key:k_1", &parse(&["1/day"])).await.unwrap();
+    accounts
+        .open("key:k_1", &parse(&["1/day"]).into())
+        .await
+        .unwrap();
     ledger.record(row("req_2", 1, 5, Duration::ZERO));
     let hold = book
         .hold(&["key:k_1".into()], Money::from_nanos(9))
@@ -136,7 +139,10 @@ async fn other_budgets_begin_with_what_was_spent_in_their_windows() {
     let wider = parse(&["2/day", "3/total", "4/month@31 Asia/Tokyo"]);
     for _ in 0..2 {
         // Asked again it changes nothing.
-        accounts.open("key:k_1", &wider).await.unwrap();
+        accounts
+            .open("key:k_1", &wider.clone().into())
+            .await
+            .unwrap();
         let stands = book.balances("key:k_1");
         let posted: Vec<_> = stands.iter().map(|b| b.posted.nanos()).collect();
         assert_eq!(

@@ -11,12 +11,11 @@ use futures_util::future::BoxFuture;
 use rungs::{
     Error,
     model::{BoxModelService, ModelRequest, ModelResponse},
-    store::Budget,
 };
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt};
 
-use super::{Accounts, of_user};
+use super::{Accounts, Terms, of_user};
 
 /// Users of late. What they have spent is on the ledger, so that an idle one may be forgotten.
 #[derive(Default)]
@@ -73,7 +72,8 @@ impl Users {
 /// Adds [`UserAccounts`] to the call ring.
 #[derive(Clone)]
 pub(crate) struct UsersLayer {
-    pub(crate) budgets: Arc<[Budget]>,
+    /// Of each user.
+    pub(crate) each: Arc<Terms>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) users: Arc<Users>,
     /// Longer than any call takes.
@@ -122,14 +122,14 @@ impl Service<ModelRequest> for UserAccounts {
         let account = of_user(&request.ctx.tenant, user);
         let (open, idle) = self.terms.users.visit(&account, self.terms.patience);
         for account in idle {
-            self.terms.accounts.book().set(account, Vec::new());
+            self.terms.accounts.forget(account);
         }
         if open {
             return self.inner.call(request);
         }
         let (inner, terms) = (self.inner.clone(), self.terms.clone());
         Box::pin(async move {
-            terms.accounts.open(&account, &terms.budgets).await?;
+            terms.accounts.open(&account, &terms.each).await?;
             terms.users.opened(account);
             inner.oneshot(request).await
         })

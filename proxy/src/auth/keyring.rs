@@ -48,10 +48,11 @@ pub(crate) struct Before(u64);
 
 impl Keyring {
     pub(crate) fn new(pepper: Pepper, store: Arc<dyn KeyStore>, config: &Config) -> Self {
-        let users = config
-            .keys
-            .iter()
-            .map(|key| (&key.secret, Principal::of_config(key)));
+        let max_tier = config.routing.max_tier;
+        let users = config.keys.iter().map(|key| {
+            let principal = Principal::of_family(&key.family, max_tier, None);
+            (&key.secret, principal)
+        });
         let admin = config.admin.iter().map(|key| (key, Principal::admin()));
         let configured = users.chain(admin).map(|(secret, principal)| {
             let hash = pepper.hash(secret.expose_secret());
@@ -60,7 +61,7 @@ impl Keyring {
         Self {
             configured: configured.collect(),
             found: RwLock::default(),
-            max_tier: config.routing.max_tier,
+            max_tier,
             pepper,
             store,
         }
@@ -70,7 +71,7 @@ impl Keyring {
     pub(crate) fn known(&self, credential: &str) -> Option<Arc<Principal>> {
         let hash = self.pepper.hash(credential);
         if let Some(principal) = self.configured.get(&hash) {
-            return Some(Arc::clone(principal));
+            return (!principal.has_ended()).then(|| Arc::clone(principal));
         }
         let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
         let (since, principal) = found.keys.get(&hash)?;

@@ -3,16 +3,10 @@ use std::{
     time::SystemTime,
 };
 
-use rungs::{
-    Error,
-    catalog::Tier,
-    model::OnExhaust,
-    store::{Budget, OnStoreDown, Role},
-};
+use rungs::{Error, catalog::Tier, model::OnExhaust, store::Role};
 
 use crate::{
-    accounts::{self, Accounts, GLOBAL},
-    config::Key,
+    accounts::{self, Accounts, GLOBAL, Terms},
     keys::{Family, Rights, Scopes},
 };
 
@@ -29,12 +23,10 @@ pub(crate) struct Principal {
     pub(crate) rights: Rights,
     /// What a call does that their budgets cannot pay for.
     pub(crate) on_exhaust: OnExhaust,
-    /// What becomes of their calls while nobody can tell what was spent.
-    on_store_down: OnStoreDown,
     /// The accounts that pay for their calls.
     pub(crate) accounts: Arc<[Arc<str>]>,
-    /// The budgets of the accounts that are their own.
-    budgets: Vec<(Arc<str>, Vec<Budget>)>,
+    /// The accounts that are their own.
+    own: Vec<(Arc<str>, Terms)>,
 }
 
 impl Principal {
@@ -58,9 +50,8 @@ impl Principal {
                 ends: None,
             },
             on_exhaust: OnExhaust::default(),
-            on_store_down: OnStoreDown::default(),
             accounts: Arc::new([GLOBAL.into()]),
-            budgets: Vec::new(),
+            own: Vec::new(),
         }
     }
 
@@ -73,54 +64,26 @@ impl Principal {
         }
     }
 
-    /// Whoever has a key of the configuration.
-    pub(crate) fn of_config(key: &Key) -> Self {
-        let account = accounts::of_key(&key.name);
-        let projects = key.project.iter().map(|name| accounts::of_project(name));
-        let accounts = [GLOBAL.into(), account.clone()];
-        Self {
-            role: Role::User,
-            key: Some(key.name.clone()),
-            tenant: key.tenant.clone(),
-            rights: Rights {
-                models: (!key.models.is_empty()).then(|| key.models.clone()),
-                max_tier: key.max_tier,
-                routes: key.routes,
-                rpm: key.rpm,
-                tpm: key.tpm,
-                ends: None,
-            },
-            on_exhaust: key.on_exhaust,
-            on_store_down: OnStoreDown::default(),
-            accounts: accounts.into_iter().chain(projects).collect(),
-            budgets: vec![(account, key.budgets.clone())],
-        }
-    }
-
-    /// Whoever has a key of the store, come in with a secret that opens until `until`.
+    /// Whoever has the first key of `family`, come in with a secret that opens until `until`.
     pub(super) fn of_family(family: &Family, max_tier: Tier, until: Option<SystemTime>) -> Self {
         let key = family.key();
         let mut rights = family.rights(max_tier);
         rights.ends = rights.ends.into_iter().chain(until).min();
-        let budgets: Vec<_> = family
-            .accounts()
-            .map(|(account, budgets)| (account, budgets.to_vec()))
-            .collect();
+        let own: Vec<_> = family.accounts().collect();
         let projects = family.projects().into_iter().map(accounts::of_project);
-        let own = budgets.iter().map(|(account, _)| account.clone());
+        let names = own.iter().map(|(account, _)| account.clone());
         Self {
             role: key.role,
             key: Some(key.id.as_str().into()),
             tenant: key.tenant.as_str().into(),
             rights,
             on_exhaust: key.on_exhaust,
-            on_store_down: key.on_store_down,
             accounts: [GLOBAL.into()]
                 .into_iter()
-                .chain(own)
+                .chain(names)
                 .chain(projects)
                 .collect(),
-            budgets,
+            own,
         }
     }
 
@@ -137,13 +100,8 @@ impl Principal {
 
     /// Opens the accounts that are theirs.
     pub(crate) async fn open_accounts(&self, open: &Accounts) -> Result<(), Error> {
-        for (account, budgets) in &self.budgets {
-            let own = self.key.as_deref().map(accounts::of_key);
-            let on_down = match own.as_ref() == Some(account) {
-                true => self.on_store_down,
-                false => OnStoreDown::Closed,
-            };
-            open.open_with(account, budgets, on_down).await?;
+        for (account, terms) in &self.own {
+            open.open(account, terms).await?;
         }
         Ok(())
     }

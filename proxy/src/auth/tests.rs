@@ -1,4 +1,8 @@
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use proptest::prelude::*;
 use rungs::{
@@ -152,6 +156,34 @@ async fn a_key_below_another_may_do_what_both_may_and_all_pay() {
         !who.may_ask("b") && !who.may_ask("a"),
         "nothing is not everything"
     );
+}
+
+#[tokio::test]
+async fn keys_of_the_file_stand_below_each_other_and_end() {
+    let key = |name: &str, more: &str| {
+        format!("[[key]]\nname = \"{name}\"\nkey = \"{name}-zq4-Hn81-vw7x-Tk20\"\n{more}\n")
+    };
+    let second_from_now = SystemTime::now() + Duration::from_secs(1);
+    let soon = jiff::Timestamp::try_from(second_from_now).unwrap();
+    let ring = Ring::new(&format!(
+        "{}{}{}",
+        key("child", "parent = \"top\"\nbudget = \"1/day\""),
+        key("top", &format!("rpm = 5\nexpires = \"{soon}\"")),
+        key("old", "expires = \"2020-12-31\""),
+    ));
+    let known = |name: &str| ring.ring.known(&format!("{name}-zq4-Hn81-vw7x-Tk20"));
+    let child = known("child").unwrap();
+    assert_eq!(child.key.as_deref(), Some("child"));
+    assert_eq!(child.rights.rpm, Some(5));
+    let accounts: Vec<_> = child.accounts.iter().map(|a| &**a).collect();
+    assert_eq!(accounts, ["global", "key:child", "key:top"]);
+    assert!(known("old").is_none());
+    // The clock of keys is that of the wall.
+    std::thread::sleep(Duration::from_millis(1_050));
+    assert!(known("top").is_none());
+    assert!(known("child").is_none(), "it ends with the key above it");
+    let error = ring.ring.look_up("top-zq4-Hn81-vw7x-Tk20").await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unauthorized);
 }
 
 proptest! {

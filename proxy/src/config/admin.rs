@@ -33,7 +33,7 @@ impl AdminSpec {
             }
             let same = |key: &&Key| key.secret.expose_secret() == secret.expose_secret();
             match keys.iter().find(same) {
-                Some(key) => Err(format!("is the key of `{}` too", key.name)),
+                Some(key) => Err(format!("is the key of `{}` too", key.name())),
                 None => Ok(secret),
             }
         };

@@ -25,15 +25,13 @@ mod secret;
 mod sections;
 mod server;
 mod store;
+mod url;
+mod webhook;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    path::Path,
-};
+use std::{collections::BTreeMap, io, path::Path, time::SystemTime};
 
 use rungs::catalog::Deployment;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use toml::Table;
 
 pub(crate) use catalog::Catalog;
@@ -43,19 +41,20 @@ pub(crate) use key::Key;
 pub(crate) use limits::{Alone, Idempotency, Limits};
 pub(crate) use model::{AUTO, CONFIGURED, Model};
 pub(crate) use money::{BudgetRules, Project, Unpriced};
+pub(crate) use nearest::did_you_mean;
 pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
 pub(crate) use sections::{
     Breaker, Cache, CrossCheck, Log, LogFormat, OnStream, Retry, Routing, Timeouts,
 };
 pub(crate) use server::{Access, Auth, Server};
 pub(crate) use store::{Eviction, PostgresUrl, Store, StoreUrl};
+pub(crate) use webhook::Webhook;
 
 use admin::AdminSpec;
 use entries::Entries;
 use error::Faults;
 use key::KeySpec;
 use money::ProjectSpec;
-use nearest::did_you_mean;
 use sections::{CatalogRules, UseBuiltin};
 
 /// The environment variables.
@@ -117,6 +116,8 @@ pub(crate) struct Config {
     pub(crate) secret: Option<SecretString>,
     /// Opens `/admin/v1`.
     pub(crate) admin: Option<SecretString>,
+    /// Who is told of budgets that are nearly spent, beside the log.
+    pub(crate) webhook: Option<Webhook>,
     /// Keys that share budgets.
     pub(crate) projects: Vec<Project>,
     /// What to be when started without a command.
@@ -183,6 +184,7 @@ impl Config {
             keys: Vec::new(),
             secret: None,
             admin: None,
+            webhook: None,
             projects: Vec::new(),
             warnings,
         };
@@ -201,8 +203,9 @@ impl Config {
         (config.providers, config.models) = entries.resolve(world, faults);
         let zone = &config.budget.tz;
         config.projects = money::projects(&project_specs, zone, faults);
-        config.keys = keys(&key_specs, &config, &entries.names(), world, faults);
+        config.keys = key::keys(&key_specs, &config, &entries.names(), world, faults);
         config.secret = config.store.resolve(world, faults);
+        config.webhook = config.budget.resolve(world, faults);
         config.admin = admin.resolve(&config.keys, world, faults);
         config.check_numbers(faults);
         faults.check()?;
@@ -278,6 +281,11 @@ impl Config {
             warnings
                 .push("`server.auth` is \"none\": the keys of the file are not asked for".into());
         }
+        for name in key::ended(&self.keys, SystemTime::now()) {
+            warnings.push(format!(
+                "the key `{name}` has expired, or one above it: it opens nothing"
+            ));
+        }
         if self.store.redis.is_some() && self.limits.replicas.is_none() {
             warnings.push(
                 "`limits.replicas` is not set: while Redis is away this process takes itself for the only one, and does not \
@@ -287,60 +295,6 @@ impl Config {
         }
         self.warnings = warnings;
     }
-}
-
-fn keys(
-    specs: &[KeySpec],
-    config: &Config,
-    models: &BTreeSet<&str>,
-    world: &World<'_>,
-    faults: &mut Faults<'_>,
-) -> Vec<Key> {
-    let mut keys: Vec<Key> = Vec::new();
-    for (n, spec) in specs.iter().enumerate() {
-        let path = format!("key[{n}]");
-        for name in &spec.models {
-            if name != AUTO && !models.contains(&**name) {
-                let hint = did_you_mean(name, models.iter().copied());
-                faults.at(
-                    &format!("{path}.models"),
-                    format_args!("there is no model `{name}`{hint}"),
-                );
-            }
-        }
-        if let Some(project) = &spec.project
-            && !config.projects.iter().any(|known| *known.name == **project)
-        {
-            let names = config.projects.iter().map(|project| &*project.name);
-            faults.at(
-                &format!("{path}.project"),
-                format_args!(
-                    "there is no project `{project}`{}",
-                    did_you_mean(project, names)
-                ),
-            );
-        }
-        let Some(key) = spec.resolve(&path, &config.budget.tz, world, faults) else {
-            continue;
-        };
-        if keys.iter().any(|other| other.name == key.name) {
-            faults.at(
-                &format!("{path}.name"),
-                format_args!("there are two keys `{}`", key.name),
-            );
-        }
-        if let Some(other) = keys
-            .iter()
-            .find(|other| other.secret.expose_secret() == key.secret.expose_secret())
-        {
-            faults.at(
-                &format!("{path}.key"),
-                format_args!("is the key of `{}` too", other.name),
-            );
-        }
-        keys.push(key);
-    }
-    keys
 }
 
 #[cfg(test)]

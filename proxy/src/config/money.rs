@@ -6,8 +6,8 @@ use rungs::{
 };
 use serde::Deserialize;
 
-use super::error::Faults;
-use crate::keys::BudgetTexts;
+use super::{World, error::Faults, secret::SecretSpec, webhook::Webhook};
+use crate::{accounts::Terms, keys::BudgetTexts};
 
 /// What a budget says to a model without a price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -21,7 +21,7 @@ pub(crate) enum Unpriced {
 }
 
 /// `[budget]`: money.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct BudgetRules {
     /// Caps over all keys together.
@@ -34,6 +34,28 @@ pub(crate) struct BudgetRules {
     pub(crate) unpriced: Unpriced,
     /// A call that costs more leaves a warning in the log.
     pub(crate) alert: Option<Money>,
+    /// At how many percent of a budget there is a warning, for accounts that do not say; 0 is never.
+    warn_at: u8,
+    /// Who is told beside the log.
+    webhook: Option<String>,
+    webhook_secret: Option<SecretSpec>,
+    webhook_allow_private: bool,
+}
+
+impl Default for BudgetRules {
+    fn default() -> Self {
+        Self {
+            global: BudgetTexts::default(),
+            per_user: BudgetTexts::default(),
+            tz: Zone::default(),
+            unpriced: Unpriced::default(),
+            alert: None,
+            warn_at: 80,
+            webhook: None,
+            webhook_secret: None,
+            webhook_allow_private: false,
+        }
+    }
 }
 
 impl BudgetRules {
@@ -46,6 +68,35 @@ impl BudgetRules {
     pub(crate) fn per_user(&self) -> Vec<Budget> {
         self.per_user.in_zone(&self.tz)
     }
+
+    /// At how many percent of a budget there is a warning, for accounts that do not say.
+    pub(crate) fn warn_at(&self) -> Option<u8> {
+        (self.warn_at > 0).then_some(self.warn_at)
+    }
+
+    /// Checks what only makes sense together, and fetches the webhook's secret.
+    pub(super) fn resolve(&self, world: &World<'_>, faults: &mut Faults<'_>) -> Option<Webhook> {
+        if self.warn_at > 0 {
+            check_percent(Some(self.warn_at), "budget.warn_at", faults);
+        }
+        let Some(url) = &self.webhook else {
+            if self.webhook_secret.is_some() {
+                faults.at("budget.webhook_secret", "is of no use without `webhook`");
+            }
+            return None;
+        };
+        let webhook = Webhook::checked(url, self.webhook_allow_private)
+            .map_err(|why| faults.at("budget.webhook", why))
+            .ok()?;
+        let Some(secret) = &self.webhook_secret else {
+            return Some(webhook);
+        };
+        secret
+            .resolve(world)
+            .and_then(|secret| webhook.bearer(&secret))
+            .map_err(|why| faults.at("budget.webhook_secret", why))
+            .ok()
+    }
 }
 
 /// `[[project]]` as written.
@@ -56,6 +107,7 @@ pub(super) struct ProjectSpec {
     #[serde(rename = "budget")]
     budgets: BudgetTexts,
     tz: Option<Zone>,
+    warn_at: Option<u8>,
 }
 
 /// Keys that share budgets.
@@ -63,8 +115,8 @@ pub(super) struct ProjectSpec {
 pub(crate) struct Project {
     /// Its name, unique.
     pub(crate) name: Arc<str>,
-    /// Its budgets, all in force at once.
-    pub(crate) budgets: Vec<Budget>,
+    /// Its budgets, and when somebody is warned of them.
+    pub(crate) terms: Terms,
 }
 
 /// Checks the projects; budgets that name no time zone are in `zone`.
@@ -85,9 +137,14 @@ pub(super) fn projects(
         }
         let budgets = spec.budgets.in_zone(spec.tz.as_ref().unwrap_or(zone));
         check_budgets(&budgets, &format!("{path}.budget"), faults);
+        check_percent(spec.warn_at, &format!("{path}.warn_at"), faults);
         projects.push(Project {
             name: spec.name.as_str().into(),
-            budgets,
+            terms: Terms {
+                budgets,
+                warn_at: spec.warn_at,
+                ..Terms::default()
+            },
         });
     }
     projects
@@ -102,5 +159,12 @@ pub(super) fn check_budgets(budgets: &[Budget], path: &str, faults: &mut Faults<
                 format_args!("there are two budgets per {}", budget.window),
             );
         }
+    }
+}
+
+/// A mark that no budget can reach, or that is always passed, is a slip.
+fn check_percent(percent: Option<u8>, path: &str, faults: &mut Faults<'_>) {
+    if percent.is_some_and(|percent| !(1..=100).contains(&percent)) {
+        faults.at(path, "is a percentage from 1 to 100");
     }
 }

@@ -1,10 +1,10 @@
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{World, error::Faults, secret::SecretSpec};
+use super::{World, error::Faults, secret::SecretSpec, url};
 
 /// The wire format of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -167,7 +167,7 @@ impl ProviderSpec {
                 .ok()
         });
         let headers = self.headers(path, world, faults);
-        let base_url = base_url(&self.base_url, self.allow_private)
+        let base_url = url::checked(&self.base_url, self.allow_private)
             .map_err(|why| faults.at(&format!("{path}.base_url"), why))
             .ok()?;
         Some(Provider {
@@ -211,67 +211,7 @@ impl ProviderSpec {
 impl Provider {
     /// Whether its key would cross a network unencrypted.
     pub(super) fn exposes_key(&self) -> bool {
-        let local = self.base_url.host().is_some_and(is_private);
+        let local = self.base_url.host().is_some_and(url::is_private);
         self.api_key.is_some() && self.base_url.scheme_str() == Some("http") && !local
-    }
-}
-
-fn base_url(text: &str, allow_private: bool) -> Result<Uri, String> {
-    // Not echoed: a URL may hold a password.
-    let wrong = || "is no URL like https://api.openai.com/v1".to_owned();
-    let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| wrong())?;
-    let (Some("http" | "https"), Some(host)) = (uri.scheme_str(), uri.host()) else {
-        return Err(wrong());
-    };
-    if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
-        return Err("credentials do not belong in a URL; use api_key or headers".into());
-    }
-    if text.contains('#') {
-        return Err("a fragment does not belong in it".into());
-    }
-    if uri.query().is_some_and(has_secret) {
-        return Err(
-            "a key does not belong in a URL, which is logged; use api_key or headers".into(),
-        );
-    }
-    if is_private(host) && !allow_private {
-        return Err(format!(
-            "`{host}` is a private address; add allow_private = true if it is meant"
-        ));
-    }
-    Ok(uri)
-}
-
-/// Whether a parameter is called like a secret.
-fn has_secret(query: &str) -> bool {
-    query
-        .split('&')
-        .map(|pair| {
-            pair.split('=')
-                .next()
-                .unwrap_or_default()
-                .to_ascii_lowercase()
-        })
-        .any(|name| {
-            ["key", "token", "secret", "password", "sig"]
-                .iter()
-                .any(|word| name.contains(word))
-        })
-}
-
-/// Whether a host is written as an address of this computer or network. Names are checked again once they are resolved.
-fn is_private(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse() {
-        Ok(IpAddr::V4(ip)) => {
-            ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
-        }
-        Ok(IpAddr::V6(ip)) => {
-            ip.is_loopback()
-                || ip.is_unique_local()
-                || ip.is_unicast_link_local()
-                || ip.is_unspecified()
-        }
-        Err(_) => bare.eq_ignore_ascii_case("localhost"),
     }
 }

@@ -73,6 +73,14 @@ fn describe() {
         "Cost in nano-dollars (1e-9 USD) by deployment"
     );
     metrics::describe_counter!(
+        "rungs_budget_warnings_total",
+        "Budgets that reached their mark, by kind of account"
+    );
+    metrics::describe_counter!(
+        "rungs_webhook_posts_total",
+        "Messages to webhooks by what became of them"
+    );
+    metrics::describe_counter!(
         "rungs_bound_violations_total",
         "Answers that told more tokens or a higher cost than their request can have, by deployment and kind"
     );

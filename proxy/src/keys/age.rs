@@ -5,7 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use jiff::Timestamp;
+use jiff::{
+    Timestamp,
+    civil::{Date, Time},
+    tz::TimeZone,
+};
 use rungs::Error;
 use serde::Deserialize;
 
@@ -14,7 +18,7 @@ use serde::Deserialize;
 #[serde(try_from = "String")]
 pub(crate) struct Age(pub(crate) Duration);
 
-/// When something ends: after a time like `30d`, or at a moment like `2027-01-31T00:00:00Z`.
+/// When something ends: after a time like `30d`, with a day like `2027-01-31`, or at a moment like `2027-01-31T00:00:00Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) enum Expiry {
@@ -62,18 +66,30 @@ impl FromStr for Expiry {
         if let Ok(moment) = text.parse::<Timestamp>() {
             return Ok(Self::At(moment.into()));
         }
+        if let Some(end) = end_of_day(text) {
+            return Ok(Self::At(end));
+        }
         let age: Age = text.parse().map_err(|_| {
             Error::invalid(format!(
-                "`{text}` is neither a length of time like 30d nor a moment like 2027-01-31T00:00:00Z"
+                "`{text}` is neither a length of time like 30d, nor a day like 2027-01-31, nor a moment like 2027-01-31T00:00:00Z"
             ))
         })?;
         Ok(Self::After(age.0))
     }
 }
 
+/// The end of a day like `2027-01-31`, by the clock of UTC: the key still opens on that day.
+fn end_of_day(text: &str) -> Option<SystemTime> {
+    // jiff reads a date also where more stands behind it.
+    let is_date = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let next = is_date.then(|| text.parse::<Date>().ok()?.tomorrow().ok())??;
+    let end = TimeZone::UTC.to_timestamp(next.to_datetime(Time::midnight()));
+    Some(end.ok()?.into())
+}
+
 impl Expiry {
     /// The moment, seen from `now`.
-    pub(super) fn moment(self, now: SystemTime) -> SystemTime {
+    pub(crate) fn moment(self, now: SystemTime) -> SystemTime {
         match self {
             Self::After(age) => now + age,
             Self::At(moment) => moment,

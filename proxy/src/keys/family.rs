@@ -1,9 +1,9 @@
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use rungs::{
     Error,
     catalog::Tier,
-    store::{Budget, KeyRecord, KeyStore},
+    store::{KeyRecord, KeyStore},
 };
 
 use super::Scopes;
@@ -13,6 +13,7 @@ use crate::accounts;
 pub(super) const DEEPEST: usize = 8;
 
 /// A key and all keys above it. It may do what all of them may, and all of them pay.
+#[derive(Debug, Clone)]
 pub(crate) struct Family {
     /// The key first, the topmost last.
     keys: Vec<KeyRecord>,
@@ -54,6 +55,24 @@ impl Family {
             }
         }
         Ok(family)
+    }
+
+    /// The family of `key`, with what `keys`, by their ids, say of those above.
+    pub(crate) fn among(key: KeyRecord, keys: &HashMap<&str, &KeyRecord>) -> Self {
+        let mut family = Self {
+            keys: vec![key],
+            broken: false,
+        };
+        while let Some(parent) = family.keys.last().and_then(|key| key.parent.as_deref()) {
+            match keys.get(parent) {
+                Some(parent) if family.keys.len() < DEEPEST => family.keys.push((*parent).clone()),
+                _ => {
+                    family.broken = true;
+                    break;
+                }
+            }
+        }
+        family
     }
 
     pub(crate) fn key(&self) -> &KeyRecord {
@@ -102,10 +121,16 @@ impl Family {
         })
     }
 
-    /// The account of each key, with its budgets.
-    pub(crate) fn accounts(&self) -> impl Iterator<Item = (Arc<str>, &[Budget])> {
-        let own = |key: &'_ KeyRecord| accounts::of_key(&key.id);
-        self.keys.iter().map(move |key| (own(key), &*key.budgets))
+    /// The account of each key, with its terms.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (Arc<str>, accounts::Terms)> {
+        self.keys.iter().map(|key| {
+            let terms = accounts::Terms {
+                budgets: key.budgets.clone(),
+                warn_at: key.warn_at,
+                on_store_down: key.on_store_down,
+            };
+            (accounts::of_key(&key.id), terms)
+        })
     }
 
     /// Their projects, each once: an account that is named twice pays twice.

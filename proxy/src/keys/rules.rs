@@ -3,11 +3,11 @@ use std::{sync::Arc, time::SystemTime};
 use rungs::{
     Error,
     catalog::Tier,
-    store::{KeyRecord, Role, Zone},
+    store::{KeyRecord, OnStoreDown, Role, Zone},
 };
 
 use super::{Family, Rights, Scopes, family::DEEPEST};
-use crate::config::Config;
+use crate::config::{Config, did_you_mean};
 
 /// What a key must keep to, whoever makes or changes it.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ impl Rules {
     }
 
     /// Checks a key, and that it is no wider than the family it belongs to.
-    pub(super) fn check(
+    pub(crate) fn check(
         &self,
         key: &KeyRecord,
         above: Option<&Family>,
@@ -47,8 +47,10 @@ impl Rules {
         if let Some(project) = &key.project
             && !self.projects.iter().any(|known| **known == **project)
         {
-            let what =
-                format!("there is no project `{project}`; add a [[project]] to the configuration");
+            let hint = did_you_mean(project, self.projects.iter().map(|known| &**known));
+            let what = format!(
+                "there is no project `{project}`{hint}; projects are the [[project]]s of the configuration"
+            );
             return Err(Error::invalid(what).param("project"));
         }
         for (n, budget) in key.budgets.iter().enumerate() {
@@ -126,6 +128,13 @@ impl Rules {
             return refuse(
                 "budgets",
                 format!("${own} is more than its parent's ${wider}"),
+            );
+        }
+        if key.on_store_down == OnStoreDown::Open && parent.on_store_down == OnStoreDown::Closed {
+            return refuse(
+                "on_store_down",
+                "its parent pays as well, and is closed while nobody can tell what was spent"
+                    .to_owned(),
             );
         }
         check_limits(key, &rights)

@@ -388,7 +388,20 @@ fn times_are_read_as_people_write_them() {
         rfc3339(moment.moment(std::time::SystemTime::UNIX_EPOCH)),
         "2027-01-30T23:00:00Z"
     );
-    for wrong in ["tomorrow", "2027-01-31", "2027-13-01T00:00:00Z"] {
+    let day: Expiry = "2027-01-31".parse().unwrap();
+    assert_eq!(
+        rfc3339(day.moment(std::time::SystemTime::UNIX_EPOCH)),
+        "2027-02-01T00:00:00Z",
+        "it opens on that day"
+    );
+    for wrong in [
+        "tomorrow",
+        "2027-02-29",
+        "2027-1-31",
+        "20270131",
+        "2027-01-31 12:00",
+        "2027-13-01T00:00:00Z",
+    ] {
         assert!(wrong.parse::<Expiry>().is_err(), "{wrong}");
     }
 }

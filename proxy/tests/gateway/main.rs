@@ -34,3 +34,4 @@ mod statuses;
 mod streams;
 mod support;
 mod transparency;
+mod warnings;

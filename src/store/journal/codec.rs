@@ -1,9 +1,6 @@
 //! Rows as bytes. The same bytes are sealed in the journal and, read back from a store's columns, checked by whoever verifies it.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -11,30 +8,33 @@ use smallvec::SmallVec;
 use crate::{
     catalog::{DeploymentId, Money, Tier},
     model::{CostSource, Operation, Usage},
-    store::{Chain, LedgerRow, RowStatus},
+    store::{
+        Chain, LedgerRow, RowStatus,
+        plain::{millis, text, time},
+    },
 };
 
 /// The first byte of each row: another layout gets another number.
 const LAYOUT: u8 = 1;
 
+/// `S` is text, borrowed or not.
 #[derive(Serialize, Deserialize)]
-struct Layout<'a> {
-    request: &'a str,
+struct Layout<S> {
+    request: S,
     attempt: u32,
-    tenant: &'a str,
-    #[serde(borrow)]
-    accounts: SmallVec<[&'a str; 4]>,
-    key: Option<&'a str>,
-    user: Option<&'a str>,
-    conversation: Option<&'a str>,
-    op: &'a str,
-    deployment: &'a str,
+    tenant: S,
+    accounts: SmallVec<[S; 4]>,
+    key: Option<S>,
+    user: Option<S>,
+    conversation: Option<S>,
+    op: S,
+    deployment: S,
     tier: u8,
-    status: &'a str,
+    status: S,
     usage: Option<[u64; 6]>,
     cost: i64,
-    source: &'a str,
-    price_version: Option<&'a str>,
+    source: S,
+    price_version: Option<S>,
     clamped: bool,
     started_ms: u64,
     first_frame_ms: Option<u32>,
@@ -43,26 +43,27 @@ struct Layout<'a> {
 
 /// Appends the bytes of `row` to `to`.
 ///
-/// Two rows have the same bytes exactly if all their columns are the same; times count in milliseconds.
+/// Two rows have the same bytes exactly if all their columns are the same in a store: times count in milliseconds, and a character that
+/// not every store can hold counts as its replacement.
 pub fn encode(row: &LedgerRow, to: &mut Vec<u8>) {
     let layout = Layout {
-        request: &row.request,
+        request: text(&row.request),
         attempt: row.attempt,
-        tenant: &row.tenant,
-        accounts: row.accounts.iter().map(|account| &**account).collect(),
-        key: row.key.as_deref(),
-        user: row.user.as_deref(),
-        conversation: row.conversation.as_deref(),
-        op: row.op.as_str(),
-        deployment: row.deployment.as_str(),
+        tenant: text(&row.tenant),
+        accounts: row.accounts.iter().map(|account| text(account)).collect(),
+        key: row.key.as_deref().map(text),
+        user: row.user.as_deref().map(text),
+        conversation: row.conversation.as_deref().map(text),
+        op: row.op.as_str().into(),
+        deployment: row.deployment.as_str().into(),
         tier: row.tier.level(),
-        status: row.status.as_str(),
-        usage: row.usage.map(buckets),
+        status: row.status.as_str().into(),
+        usage: row.usage.map(|usage| usage.buckets()),
         cost: row.cost.nanos(),
-        source: row.source.as_str(),
-        price_version: row.price_version.as_deref(),
+        source: row.source.as_str().into(),
+        price_version: row.price_version.as_deref().map(text),
         clamped: row.clamped,
-        started_ms: millis(row.started),
+        started_ms: u64::try_from(millis(row.started)).unwrap_or(0),
         first_frame_ms: row.first_frame_ms,
         total_ms: row.total_ms,
     };
@@ -73,7 +74,7 @@ pub fn encode(row: &LedgerRow, to: &mut Vec<u8>) {
 
 /// The row of these bytes; `None` if they are none, or of another layout.
 pub(super) fn decode(bytes: &[u8]) -> Option<LedgerRow> {
-    let layout: Layout<'_> = postcard::from_bytes(bytes.strip_prefix(&[LAYOUT])?).ok()?;
+    let layout: Layout<&str> = postcard::from_bytes(bytes.strip_prefix(&[LAYOUT])?).ok()?;
     let shared = |text: Option<&str>| text.map(Arc::from);
     Some(LedgerRow {
         request: layout.request.into(),
@@ -87,12 +88,12 @@ pub(super) fn decode(bytes: &[u8]) -> Option<LedgerRow> {
         deployment: DeploymentId::from(layout.deployment),
         tier: Tier::new(layout.tier),
         status: RowStatus::of_name(layout.status)?,
-        usage: layout.usage.map(usage),
+        usage: layout.usage.map(Usage::from_buckets),
         cost: Money::from_nanos(layout.cost),
         source: CostSource::of_name(layout.source)?,
         price_version: shared(layout.price_version),
         clamped: layout.clamped,
-        started: UNIX_EPOCH + Duration::from_millis(layout.started_ms),
+        started: time(i64::try_from(layout.started_ms).unwrap_or(i64::MAX)),
         first_frame_ms: layout.first_frame_ms,
         total_ms: layout.total_ms,
     })
@@ -106,40 +107,4 @@ pub fn next_chain(key: &[u8; 32], before: &Chain, seq: u64, row: &[u8]) -> Chain
     let mut chain = Chain::default();
     chain.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
     chain
-}
-
-/// In the order of the columns.
-fn buckets(usage: Usage) -> [u64; 6] {
-    [
-        usage.input,
-        usage.cache_read,
-        usage.cache_write_5m,
-        usage.cache_write_1h,
-        usage.output,
-        usage.reasoning,
-    ]
-}
-
-fn usage(buckets: [u64; 6]) -> Usage {
-    let [
-        input,
-        cache_read,
-        cache_write_5m,
-        cache_write_1h,
-        output,
-        reasoning,
-    ] = buckets;
-    Usage {
-        input,
-        cache_read,
-        cache_write_5m,
-        cache_write_1h,
-        output,
-        reasoning,
-    }
-}
-
-fn millis(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

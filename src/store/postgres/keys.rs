@@ -1,21 +1,21 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use sqlx::{
-    Postgres, Row,
-    postgres::{PgArguments, PgRow},
-};
+use sqlx::{Postgres, postgres::PgArguments};
 
 use super::{
     failed, ledger,
     pool::{Pool, answered},
-    rows::{millis, time},
 };
 use crate::{
-    catalog::{Money, Tier},
+    catalog::Money,
     error::Error,
     store::{
-        KeyRecord, KeyStore, Secret, StoreFuture,
-        columns::{clamp, hash_of, json, name, named, parsed},
+        KeyRecord, KeyStore, StoreFuture,
+        plain::millis,
+        sql::{
+            columns::{clamp, json, name},
+            keys::read,
+        },
     },
 };
 
@@ -152,57 +152,6 @@ fn bind<'q>(query: Query<'q>, key: &'q KeyRecord) -> Result<Query<'q>, Error> {
         .bind(key.expires.map(millis))
         .bind(&key.id)
         .bind(clamp(key.version)))
-}
-
-fn read(row: &PgRow) -> Result<KeyRecord, Error> {
-    let record = || -> Result<KeyRecord, sqlx::Error> {
-        let previous: Option<&[u8]> = row.try_get("previous_hash")?;
-        let previous = match previous.zip(moment(row, "previous_until_ms")?) {
-            Some((hash, until)) => Some(Secret {
-                hash: hash_of(hash)?,
-                until,
-            }),
-            None => None,
-        };
-        Ok(KeyRecord {
-            id: row.try_get("id")?,
-            name: row.try_get("name")?,
-            role: named(row.try_get("role")?)?,
-            hash: hash_of(row.try_get("hash")?)?,
-            previous,
-            tenant: row.try_get("tenant")?,
-            parent: row.try_get("parent")?,
-            project: row.try_get("project")?,
-            models: parsed(row.try_get("models")?)?,
-            max_tier: small(row, "max_tier")?.map(Tier::new),
-            routes: parsed(row.try_get("routes")?)?,
-            budgets: parsed(row.try_get("budgets")?)?,
-            warn_at: small(row, "warn_at")?,
-            on_exhaust: named(row.try_get("on_exhaust")?)?,
-            on_store_down: named(row.try_get("on_store_down")?)?,
-            rpm: limit(row, "rpm")?,
-            tpm: limit(row, "tpm")?,
-            created: time(row.try_get("created_ms")?),
-            expires: moment(row, "expires_ms")?,
-            revoked: moment(row, "revoked_ms")?,
-            version: limit(row, "version")?.unwrap_or(0),
-        })
-    };
-    record().map_err(|e| Error::internal("a stored key cannot be read").with_source(e))
-}
-
-fn limit(row: &PgRow, column: &str) -> Result<Option<u64>, sqlx::Error> {
-    let limit: Option<i64> = row.try_get(column)?;
-    Ok(limit.map(|limit| u64::try_from(limit).unwrap_or(0)))
-}
-
-fn moment(row: &PgRow, column: &str) -> Result<Option<SystemTime>, sqlx::Error> {
-    Ok(row.try_get::<Option<i64>, _>(column)?.map(time))
-}
-
-fn small(row: &PgRow, column: &str) -> Result<Option<u8>, sqlx::Error> {
-    let number: Option<i16> = row.try_get(column)?;
-    Ok(number.map(|number| u8::try_from(number).unwrap_or(0)))
 }
 
 impl fmt::Debug for PostgresKeys {

@@ -1,11 +1,11 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashSet},
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use sqlx::PgConnection;
 
+pub(super) use crate::store::plain::{millis, text, time};
 use crate::store::{Entry, LedgerRow, ledger::quarter};
 
 /// The columns of many rows: one statement takes them all, whatever their number.
@@ -123,16 +123,7 @@ impl<'a> Columns<'a> {
         self.deployment.push(row.deployment.as_str());
         self.tier.push(row.tier.level().into());
         self.status.push(row.status.as_str());
-        let tokens = row.usage.map(|u| {
-            [
-                u.input,
-                u.cache_read,
-                u.cache_write_5m,
-                u.cache_write_1h,
-                u.output,
-                u.reasoning,
-            ]
-        });
+        let tokens = row.usage.map(|usage| usage.buckets());
         for (bucket, column) in self.tokens.iter_mut().enumerate() {
             column.push(tokens.map(|t| i64::try_from(t[bucket]).unwrap_or(i64::MAX)));
         }
@@ -199,25 +190,6 @@ fn names(accounts: &[std::sync::Arc<str>]) -> String {
     serde_json::to_string(accounts).unwrap_or_default()
 }
 
-/// PostgreSQL's text holds every character but one; a client that sends it must not stop the ledger.
-pub(super) fn text(text: &str) -> Cow<'_, str> {
-    match text.contains('\0') {
-        true => text.replace('\0', "\u{fffd}").into(),
-        false => text.into(),
-    }
-}
-
 fn int(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
-}
-
-/// Milliseconds since 1970; times that do not fit become the nearest that do.
-pub(super) fn millis(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
-}
-
-pub(super) fn time(millis: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }

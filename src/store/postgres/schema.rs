@@ -2,7 +2,7 @@ use sqlx::PgConnection;
 
 use crate::{
     error::Error,
-    store::schema::{Schema, Step},
+    store::sql::schema::{Schema, Step},
 };
 
 /// In order. A released one never changes: its checksum is in every database.

@@ -1,18 +1,18 @@
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use sqlx::{
-    Connection, Row, Sqlite, SqlitePool,
-    sqlite::{SqliteArguments, SqliteRow},
-};
+use sqlx::{Connection, Sqlite, SqlitePool, sqlite::SqliteArguments};
 
-use super::{failed, ledger, migrated, options, pool, rows::millis};
+use super::{failed, ledger, migrated, options, pool};
 use crate::{
     catalog::{Money, Tier},
     error::Error,
     store::{
-        KeyRecord, KeyStore, Secret, StoreFuture,
-        columns::{clamp, hash_of, json, name, named, parsed},
-        lock,
+        KeyRecord, KeyStore, StoreFuture, lock,
+        plain::millis,
+        sql::{
+            columns::{clamp, json, name},
+            keys::read,
+        },
     },
 };
 
@@ -161,54 +161,4 @@ fn bind<'q>(query: Query<'q>, key: &'q KeyRecord) -> Result<Query<'q>, Error> {
         .bind(key.expires.map(millis))
         .bind(&key.id)
         .bind(clamp(key.version)))
-}
-
-fn read(row: &SqliteRow) -> Result<KeyRecord, Error> {
-    let record = || -> Result<KeyRecord, sqlx::Error> {
-        let previous: Option<&[u8]> = row.try_get("previous_hash")?;
-        let previous = match previous.zip(moment(row, "previous_until_ms")?) {
-            Some((hash, until)) => Some(Secret {
-                hash: hash_of(hash)?,
-                until,
-            }),
-            None => None,
-        };
-        Ok(KeyRecord {
-            id: row.try_get("id")?,
-            name: row.try_get("name")?,
-            role: named(row.try_get("role")?)?,
-            hash: hash_of(row.try_get("hash")?)?,
-            previous,
-            tenant: row.try_get("tenant")?,
-            parent: row.try_get("parent")?,
-            project: row.try_get("project")?,
-            models: parsed(row.try_get("models")?)?,
-            max_tier: row.try_get::<Option<u8>, _>("max_tier")?.map(Tier::new),
-            routes: parsed(row.try_get("routes")?)?,
-            budgets: parsed(row.try_get("budgets")?)?,
-            warn_at: row.try_get("warn_at")?,
-            on_exhaust: named(row.try_get("on_exhaust")?)?,
-            on_store_down: named(row.try_get("on_store_down")?)?,
-            rpm: limit(row, "rpm")?,
-            tpm: limit(row, "tpm")?,
-            created: time(row.try_get("created_ms")?),
-            expires: moment(row, "expires_ms")?,
-            revoked: moment(row, "revoked_ms")?,
-            version: limit(row, "version")?.unwrap_or(0),
-        })
-    };
-    record().map_err(|e| Error::internal("a stored key cannot be read").with_source(e))
-}
-
-fn limit(row: &SqliteRow, column: &str) -> Result<Option<u64>, sqlx::Error> {
-    let limit: Option<i64> = row.try_get(column)?;
-    Ok(limit.map(|limit| u64::try_from(limit).unwrap_or(0)))
-}
-
-fn moment(row: &SqliteRow, column: &str) -> Result<Option<SystemTime>, sqlx::Error> {
-    Ok(row.try_get::<Option<i64>, _>(column)?.map(time))
-}
-
-fn time(millis: i64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }

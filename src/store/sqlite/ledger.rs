@@ -6,7 +6,7 @@ use super::{SqliteStore, failed, rows};
 use crate::{
     catalog::Money,
     error::Error,
-    store::{Chain, Entry, LedgerSink, StoreFuture, ledger::quarter},
+    store::{Chain, Entry, LedgerSink, StoreFuture, ledger::quarter, plain::text},
 };
 
 const LAST: &str = "SELECT seq, chain FROM llm_calls ORDER BY seq DESC LIMIT 1";
@@ -64,7 +64,7 @@ pub(super) async fn spent(
     let nanos: i64 = sqlx::query_scalar(
         "SELECT COALESCE(SUM(cost_nanos), 0) FROM spending WHERE account = ? AND quarter >= ?",
     )
-    .bind(account)
+    .bind(&*text(account))
     .bind(quarter(since))
     .fetch_one(pool)
     .await

@@ -1,14 +1,18 @@
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, LazyLock},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use sqlx::{Arguments, AssertSqlSafe, SqliteConnection, sqlite::SqliteArguments};
 
 use crate::{
     catalog::Money,
-    store::{Entry, LedgerRow, ledger::quarter},
+    store::{
+        Entry, LedgerRow,
+        ledger::quarter,
+        plain::{millis, text},
+    },
 };
 
 /// Rows per statement, each size prepared once and used again: a batch takes few statements, whatever its length.
@@ -73,7 +77,7 @@ pub(super) async fn insert(
             "INSERT INTO spending (account, quarter, cost_nanos) VALUES (?, ?, ?) \
              ON CONFLICT DO UPDATE SET cost_nanos = cost_nanos + excluded.cost_nanos",
         )
-        .bind(account)
+        .bind(&*account)
         .bind(quarter)
         .bind(cost.nanos())
         .execute(&mut *connection)
@@ -83,13 +87,13 @@ pub(super) async fn insert(
 }
 
 /// What each account has spent in each quarter of an hour.
-fn spending(entries: &[Entry]) -> BTreeMap<(&str, i64), Money> {
+fn spending(entries: &[Entry]) -> BTreeMap<(Cow<'_, str>, i64), Money> {
     let mut spending = BTreeMap::new();
     let paid = entries.iter().map(|entry| &entry.row);
     for row in paid.filter(|row| !row.cost.is_zero()) {
         for account in row.accounts.iter() {
             let spent: &mut Money = spending
-                .entry((&**account, quarter(row.started)))
+                .entry((text(account), quarter(row.started)))
                 .or_default();
             *spent += row.cost;
         }
@@ -130,16 +134,7 @@ fn bind(to: &mut SqliteArguments, entry: &Entry) -> Result<(), sqlx::error::BoxD
     to.add(row.deployment.as_str())?;
     to.add(row.tier.level())?;
     to.add(row.status.as_str())?;
-    let tokens = row.usage.map(|u| {
-        [
-            u.input,
-            u.cache_read,
-            u.cache_write_5m,
-            u.cache_write_1h,
-            u.output,
-            u.reasoning,
-        ]
-    });
+    let tokens = row.usage.map(|usage| usage.buckets());
     for bucket in 0..6 {
         to.add(tokens.map(|t| i64::try_from(t[bucket]).unwrap_or(i64::MAX)))?;
     }
@@ -149,11 +144,4 @@ fn bind(to: &mut SqliteArguments, entry: &Entry) -> Result<(), sqlx::error::BoxD
     to.add(row.clamped)?;
     to.add(row.first_frame_ms)?;
     to.add(row.total_ms)
-}
-
-/// Milliseconds since 1970; times that do not fit become the nearest that do.
-pub(super) fn millis(time: SystemTime) -> i64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| {
-        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-    })
 }

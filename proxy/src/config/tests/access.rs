@@ -52,11 +52,9 @@ fn r9_weak_keys_are_refused() {
         assert!(weak.is_empty() || !found[0].contains(weak), "{found:?}");
     }
     let config = load(&format!("{KEY}budget = \"0.01/day\"\nmax_tier = \"L3\"\n"));
-    assert_eq!(config.keys[0].budgets, ["0.01/day".parse().unwrap()]);
-    assert_eq!(
-        (&*config.keys[0].tenant, config.keys[0].max_tier),
-        ("default", Some(Tier::L3))
-    );
+    let key = config.keys[0].family.key();
+    assert_eq!(key.budgets, ["0.01/day".parse().unwrap()]);
+    assert_eq!((&*key.tenant, key.max_tier), ("default", Some(Tier::L3)));
     let twice = faults(&[KEY, KEY].concat());
     assert_eq!(twice.len(), 2, "{twice:?}");
 }
@@ -100,11 +98,11 @@ fn budgets_are_in_the_zone_that_is_nearest() {
     );
     assert_eq!(texts(&config.budget.per_user()), ["1/day"]);
     assert_eq!(
-        texts(&config.projects[0].budgets),
+        texts(&config.projects[0].terms.budgets),
         ["5/week@sun Europe/Berlin"]
     );
     assert_eq!(
-        texts(&config.keys[0].budgets),
+        texts(&config.keys[0].family.key().budgets),
         ["1/day Asia/Tokyo", "2/week Asia/Kathmandu"]
     );
     for (text, place, why) in [
@@ -147,6 +145,117 @@ fn budgets_are_in_the_zone_that_is_nearest() {
             "{found:?}"
         );
     }
+}
+
+/// A key of the file with more lines.
+fn named(name: &str, more: &str) -> String {
+    format!("[[key]]\nname = \"{name}\"\nkey = \"{name}-k3J9-x7Qm-82Lw-p0Zt\"\n{more}\n")
+}
+
+#[test]
+fn a_key_of_the_file_stands_below_another_by_the_rules_of_the_store() {
+    let top = named(
+        "top",
+        "tenant = \"acme\"\nmax_tier = \"L1\"\nbudget = \"5/day\"\non_store_down = \"open\"",
+    );
+    let child = named(
+        "child",
+        "parent = \"top\"\nbudget = \"1/day\"\nwarn_at = 50\non_store_down = \"open\"\nexpires = \"2999-12-31\"",
+    );
+    // In any order.
+    for text in [[&*top, &*child].concat(), [&*child, &*top].concat()] {
+        let config = load(&text);
+        let key = config
+            .keys
+            .iter()
+            .find(|key| key.name() == "child")
+            .unwrap();
+        let accounts: Vec<_> = key.family.accounts().collect();
+        let names: Vec<_> = accounts.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["key:child", "key:top"]);
+        assert_eq!(accounts[0].1.warn_at, Some(50));
+        assert_eq!(key.family.key().tenant, "acme", "its parent's");
+        let rights = key.family.rights(config.routing.max_tier);
+        assert_eq!(rights.max_tier, Some(Tier::L1));
+        let end: jiff::Timestamp = rights.ends.unwrap().try_into().unwrap();
+        assert_eq!(end.to_string(), "3000-01-01T00:00:00Z", "the whole day");
+    }
+    for (more, member, why) in [
+        ("parent = \"tob\"", "parent", "did you mean `top`"),
+        ("parent = \"child\"", "parent", "circle"),
+        (
+            "parent = \"top\"\ntenant = \"other\"",
+            "tenant",
+            "its parent",
+        ),
+        (
+            "parent = \"top\"\nmax_tier = \"L2\"",
+            "max_tier",
+            "no higher than L1",
+        ),
+        (
+            "parent = \"top\"\nbudget = \"6/day\"",
+            "budget",
+            "more than its parent",
+        ),
+        (
+            "parent = \"top\"\nroutes = [\"embeddings\"]",
+            "routes",
+            "may not call",
+        ),
+        (
+            "parent = \"top\"\nmodels = [\"auto\"]",
+            "models",
+            "may not ask",
+        ),
+        ("parent = \"top\"\nrpm = 11", "rpm", "more than its parent"),
+        (
+            "parent = \"top\"\nexpires = \"2031-01-01T00:00:01Z\"",
+            "expires",
+            "outlive",
+        ),
+        ("expires = \"30d\"", "expires", "set a day"),
+        ("expires = \"soon\"", "expires", "neither"),
+        ("warn_at = 101", "warn_at", "percentage"),
+        ("on_store_down = \"ajar\"", "on_store_down", "not one of"),
+    ] {
+        let top = named(
+            "top",
+            "max_tier = \"L1\"\nbudget = \"5/day\"\nroutes = [\"chat\"]\nmodels = [\"m\"]\nrpm = 10\nexpires = \"2030-12-31\"",
+        );
+        let found = faults(&[PROVIDER, &model("m", ""), &top, &named("child", more)].concat());
+        let path = format!("`key[1].{member}`");
+        assert!(
+            found
+                .iter()
+                .any(|fault| fault.contains(&path) && fault.contains(why)),
+            "{more}: {found:?}"
+        );
+    }
+    let closed = [
+        named("top", ""),
+        named("child", "parent = \"top\"\non_store_down = \"open\""),
+    ];
+    assert!(faults(&closed.concat())[0].contains("`key[1].on_store_down`"));
+    let circle = [named("a", "parent = \"b\""), named("b", "parent = \"a\"")];
+    assert!(
+        faults(&circle.concat())
+            .iter()
+            .all(|fault| fault.contains(".parent`"))
+    );
+}
+
+#[test]
+fn a_key_that_has_expired_is_no_fault() {
+    let config = load(&named("old", "expires = \"2020-01-31\""));
+    assert!(
+        config
+            .warnings
+            .iter()
+            .any(|w| w.contains("`old` has expired")),
+        "{:?}",
+        config.warnings
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use rungs::catalog::{Capability, Money, Price, Tier};
+use secrecy::ExposeSecret;
 
 use super::*;
 
@@ -10,6 +11,7 @@ mod entries;
 mod environment;
 mod faults;
 mod prices;
+mod webhook;
 
 fn vars(all: &[(&str, &str)]) -> Vars {
     all.iter()
@@ -83,7 +85,7 @@ fn the_example_says_the_defaults() {
                 &c.retry,
                 &c.breaker,
                 &c.routing,
-                &c.budget.tz,
+                (&c.budget.tz, c.budget.warn_at()),
                 &c.log
             )
         )
@@ -94,6 +96,8 @@ fn the_example_says_the_defaults() {
     let keys: String = text
         .lines()
         .skip_while(|line| !line.starts_with("# [admin]"))
+        // There is one key only: it has nothing above it.
+        .filter(|line| !line.starts_with("# parent"))
         .map(|line| format!("{}\n", line.trim_start_matches("# ")))
         .collect();
     let env = [
@@ -102,7 +106,7 @@ fn the_example_says_the_defaults() {
         ("RUNGS_ADMIN_KEY", "a8Zq-41Xm-c9Rt-77Lp-w2Vd"),
     ];
     let config = load_with(&format!("{text}{keys}"), &env).unwrap();
-    assert_eq!(config.keys[0].rpm, Some(60));
-    assert_eq!(config.keys[0].budgets.len(), 2);
+    assert_eq!(config.keys[0].family.key().rpm, Some(60));
+    assert_eq!(config.keys[0].family.key().budgets.len(), 2);
     assert_eq!((config.projects.len(), config.admin.is_some()), (1, true));
 }

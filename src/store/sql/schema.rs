@@ -6,18 +6,18 @@ use sqlx::{
 use crate::error::Error;
 
 /// The steps to a database's newest schema, in order.
-pub(super) struct Schema(pub(super) &'static [Step]);
+pub(in crate::store) struct Schema(pub(in crate::store) &'static [Step]);
 
-pub(super) struct Step {
-    pub(super) version: i64,
-    pub(super) name: &'static str,
-    pub(super) sql: &'static str,
+pub(in crate::store) struct Step {
+    pub(in crate::store) version: i64,
+    pub(in crate::store) name: &'static str,
+    pub(in crate::store) sql: &'static str,
 }
 
 impl Schema {
     /// Takes the steps that `database` lacks, each in a transaction, under a lock where the database has one: several processes may
     /// start at once. `instead` is what to use in place of a database that cannot be used.
-    pub(super) async fn apply(
+    pub(in crate::store) async fn apply(
         &self,
         connection: &mut impl Migrate,
         database: &str,

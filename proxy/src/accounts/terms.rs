@@ -1,0 +1,21 @@
+use rungs::store::{Budget, OnStoreDown};
+
+/// What is in force on an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Its budgets, all at once.
+    pub(crate) budgets: Vec<Budget>,
+    /// At how many percent of one of them somebody is warned; `None`: as `[budget]` says.
+    pub(crate) warn_at: Option<u8>,
+    /// What becomes of its calls while nobody can tell what was spent.
+    pub(crate) on_store_down: OnStoreDown,
+}
+
+impl From<Vec<Budget>> for Terms {
+    fn from(budgets: Vec<Budget>) -> Self {
+        Self {
+            budgets,
+            ..Self::default()
+        }
+    }
+}

@@ -1,0 +1,150 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rungs::{
+    catalog::Money,
+    store::{Balance, Budget, Budgets, memory::MemoryBudgets},
+};
+
+use super::{
+    gauge::{Gauge, Look},
+    *,
+};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn noon() -> SystemTime {
+    UNIX_EPOCH + DAY * 20_000 + DAY / 2
+}
+
+/// A gauge of accounts that have spent so many of a hundred nano-dollars a day, and ten times as many a month.
+struct Account {
+    gauge: Gauge,
+    now: SystemTime,
+    looks: AtomicUsize,
+}
+
+impl Account {
+    fn at(percent: Option<u8>) -> Self {
+        Self {
+            gauge: Gauge::new(percent),
+            now: noon(),
+            looks: AtomicUsize::new(0),
+        }
+    }
+
+    fn look(&self, posted: i64, default: Option<u8>) -> Vec<String> {
+        let balance = |budget: &str| Balance {
+            budget: budget.parse().unwrap(),
+            posted: Money::from_nanos(posted),
+            reserved: Money::ZERO,
+        };
+        let look = Look {
+            default,
+            now: self.now,
+            again: None,
+        };
+        let balances = || {
+            self.looks.fetch_add(1, Ordering::Relaxed);
+            vec![balance("0.0000001/day"), balance("0.000001/month")]
+        };
+        let warnings = self.gauge.look(&look, balances);
+        let text = |w: &super::warning::Warning| format!("{} {}", w.balance.budget, w.warn_at);
+        warnings.iter().map(text).collect()
+    }
+}
+
+#[test]
+fn a_mark_is_told_once_a_window() {
+    let mut account = Account::at(Some(80));
+    assert!(account.look(0, None).is_empty());
+    assert!(account.look(79, None).is_empty());
+    assert_eq!(account.look(80, None), ["0.0000001/day 80"]);
+    assert!(account.look(99, None).is_empty());
+    // Both at once, of which one was told.
+    assert_eq!(account.look(800, None), ["0.000001/month 80"]);
+    account.now += DAY;
+    assert_eq!(account.look(801, None), ["0.0000001/day 80"], "a new day");
+    assert!(account.look(802, None).is_empty());
+}
+
+#[test]
+fn what_was_past_its_mark_at_the_first_look_is_not_told() {
+    let account = Account::at(None);
+    assert!(account.look(90, Some(50)).is_empty());
+    assert!(account.look(99, Some(50)).is_empty());
+    assert_eq!(account.look(500, Some(50)), ["0.000001/month 50"]);
+    // Another mark: what is past it was passed under the one before.
+    assert!(account.look(600, Some(60)).is_empty());
+    assert!(account.look(999, None).is_empty(), "nobody wants to know");
+}
+
+#[test]
+fn the_book_is_asked_when_a_mark_is_near_and_when_a_window_is_over() {
+    let account = Account::at(Some(80));
+    account.look(0, None);
+    let gauge = &account.gauge;
+    let spend = |nanos, at| gauge.has_to_look(Money::from_nanos(nanos), at);
+    assert!(!spend(0, account.now));
+    assert!(!spend(79, account.now));
+    assert!(spend(1, account.now), "the mark is reached");
+    account.look(80, None);
+    assert!(!spend(500, account.now), "the month's is far");
+    assert!(
+        spend(0, account.now + DAY / 2),
+        "midnight, whatever was spent"
+    );
+    gauge.look_again();
+    assert!(spend(0, account.now));
+}
+
+#[test]
+fn a_budget_of_nothing_has_no_mark() {
+    let budget: Budget = "0/day".parse().unwrap();
+    let gauge = Gauge::new(Some(1));
+    let look = Look {
+        default: None,
+        now: noon(),
+        again: None,
+    };
+    let balance = || {
+        vec![Balance {
+            budget: budget.clone(),
+            posted: Money::ZERO,
+            reserved: Money::ZERO,
+        }]
+    };
+    assert!(gauge.look(&look, balance).is_empty());
+    assert!(!gauge.has_to_look(Money::from_nanos(1), noon()));
+}
+
+#[test]
+fn settlements_are_looked_at_and_the_book_is_as_without() {
+    let own = Arc::new(MemoryBudgets::new());
+    let watched = Watched::new(Book::Own(own.clone()));
+    let account: [Arc<str>; 1] = ["key:k".into()];
+    let terms = Terms {
+        warn_at: Some(50),
+        ..vec!["0.0000001/total".parse().unwrap()].into()
+    };
+    own.set("key:k", terms.budgets.clone());
+    watched.watch("key:k", &terms);
+    let spend = |nanos| {
+        let hold = watched.hold(&account, Money::from_nanos(nanos)).unwrap();
+        watched.settle(&account, hold, Money::from_nanos(nanos));
+    };
+    let told = || watched.gauge("key:k").unwrap().has_told();
+    spend(49);
+    assert!(!told());
+    spend(1);
+    assert!(told());
+    assert_eq!(own.balance("key:k").unwrap().posted.nanos(), 50);
+    assert!(watched.hold(&account, Money::from_nanos(51)).is_err());
+    watched.forget("key:k");
+    assert!(watched.gauge("key:k").is_none());
+}
