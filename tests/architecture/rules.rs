@@ -19,13 +19,25 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("store::lease", &["store", "catalog", "error"]),
     (
         "store::postgres",
-        &["store", "store::lease", "model", "catalog", "error"],
+        &[
+            "store",
+            "store::lease",
+            "store::sql",
+            "model",
+            "catalog",
+            "error",
+        ],
     ),
     (
         "store::redis",
         &["store", "store::memory", "model", "catalog", "error"],
     ),
-    ("store::sqlite", &["store", "model", "catalog", "error"]),
+    // What the databases that speak SQL have in common.
+    ("store::sql", &["store", "model", "catalog", "error"]),
+    (
+        "store::sqlite",
+        &["store", "store::sql", "model", "catalog", "error"],
+    ),
     ("provider", &["model", "json", "sse", "catalog", "error"]),
     ("layers", &["model", "store", "json", "catalog", "error"]),
     ("route", &["model", "catalog", "error"]),
