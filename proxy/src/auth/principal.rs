@@ -25,6 +25,8 @@ pub(crate) struct Principal {
     pub(crate) key: Option<Arc<str>>,
     /// Whose data they reach.
     pub(crate) tenant: Arc<str>,
+    /// The end user whom the credential itself names; others are named by each request.
+    pub(crate) user: Option<Arc<str>>,
     /// What they may do.
     pub(crate) rights: Rights,
     /// What a call does that their budgets cannot pay for.
@@ -49,6 +51,7 @@ impl Principal {
             role: Role::User,
             key: None,
             tenant: "local".into(),
+            user: None,
             rights: Rights {
                 models: None,
                 max_tier: None,
@@ -82,6 +85,7 @@ impl Principal {
             role: Role::User,
             key: Some(key.name.clone()),
             tenant: key.tenant.clone(),
+            user: None,
             rights: Rights {
                 models: (!key.models.is_empty()).then(|| key.models.clone()),
                 max_tier: key.max_tier,
@@ -112,6 +116,7 @@ impl Principal {
             role: key.role,
             key: Some(key.id.as_str().into()),
             tenant: key.tenant.as_str().into(),
+            user: None,
             rights,
             on_exhaust: key.on_exhaust,
             on_store_down: key.on_store_down,
@@ -121,6 +126,14 @@ impl Principal {
                 .chain(projects)
                 .collect(),
             budgets,
+        }
+    }
+
+    /// The same on behalf of an end user.
+    pub(crate) fn for_user(&self, user: Option<String>) -> Self {
+        Self {
+            user: user.map(Into::into),
+            ..self.clone()
         }
     }
 
