@@ -78,6 +78,8 @@ fn url<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let is_web = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https"));
     match uri.filter(is_web).and_then(|uri| uri.host().map(|_| ())) {
         Some(()) => Ok(text),
-        None => Err(de::Error::custom(format!("`{text}` is no URL like https://auth.example.com"))),
+        None => Err(de::Error::custom(format!(
+            "`{text}` is no URL like https://auth.example.com"
+        ))),
     }
 }

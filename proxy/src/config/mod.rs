@@ -46,12 +46,12 @@ pub(crate) use limits::{Alone, Idempotency, Limits};
 pub(crate) use mcp::{Mcp, OAuth};
 pub(crate) use model::{AUTO, CONFIGURED, Model};
 pub(crate) use money::{BudgetRules, Project, Unpriced};
+pub(crate) use nearest::did_you_mean;
 pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
 pub(crate) use sections::{
     Breaker, Cache, CrossCheck, Log, LogFormat, OnStream, Retry, Routing, Timeouts,
 };
 pub(crate) use server::{Access, Auth, Server};
-pub(crate) use nearest::did_you_mean;
 pub(crate) use store::{Eviction, PostgresUrl, Store, StoreUrl};
 pub(crate) use tools::Tools;
 

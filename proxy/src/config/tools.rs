@@ -73,7 +73,9 @@ impl Tools {
             return Ok(());
         }
         let why = match said {
-            Some(false) => format!("the tool `{name}` is off: the configuration says `{name} = false` in [tools]"),
+            Some(false) => format!(
+                "the tool `{name}` is off: the configuration says `{name} = false` in [tools]"
+            ),
             _ => format!(
                 "the tool `{name}` {}, which is off; `{name} = true` in [tools] of the configuration turns it on, `allow = [\"{}\"]` \
                  all of its kind",

@@ -92,9 +92,7 @@ where
                 Ok(()) => GateFuture::Inside(self.inner.call(request)),
                 Err(error) => GateFuture::Refused(Some(refusal(&error, &live, grant))),
             },
-            Caller::Refused(error) => {
-                GateFuture::Refused(Some(refusal(&error, &live, grant)))
-            }
+            Caller::Refused(error) => GateFuture::Refused(Some(refusal(&error, &live, grant))),
             Caller::LookUp(credential) => {
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);

@@ -34,9 +34,7 @@ use tower_http::{
 pub(crate) use error::respond;
 pub(crate) use grant::Grant;
 
-use self::{
-    admin::{budgets, keys},
-};
+use self::admin::{budgets, keys};
 use crate::{gateway::Gateway, keys::Scope, mcp::http::Mcp};
 
 /// A path, who may call it, and what answers there.

@@ -146,7 +146,9 @@ pub(super) async fn connect(
     };
     match serde_json::from_str(&reply).context("the owner of the database says something odd")? {
         Reply::Welcome => Ok(Some(stream)),
-        Reply::Refused(why) => bail!("the process that owns the database does not let us in: {why}"),
+        Reply::Refused(why) => {
+            bail!("the process that owns the database does not let us in: {why}")
+        }
     }
 }
 

@@ -100,7 +100,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
                         let why = format!("a message is longer than {LONGEST} bytes");
                         complain(out, lines, -32600, &why).await?;
                     }
-                    Err(LinesCodecError::Io(wrong)) if wrong.kind() == io::ErrorKind::InvalidData => {
+                    Err(LinesCodecError::Io(wrong))
+                        if wrong.kind() == io::ErrorKind::InvalidData =>
+                    {
                         complain(out, lines, -32700, "a message is not UTF-8").await?;
                     }
                     Err(LinesCodecError::Io(error)) => return Err(error),
@@ -164,14 +166,21 @@ impl Talk {
 
     /// Notes what a server says; whether the client shall hear it.
     fn hears(&mut self, line: &str) -> bool {
-        let Ok(Head { id: Some(id), method: None }) = serde_json::from_str(line) else {
+        let Ok(Head {
+            id: Some(id),
+            method: None,
+        }) = serde_json::from_str(line)
+        else {
             return true;
         };
         let asked = self.pending.iter().position(|pending| pending == id.get());
         match asked {
             Some(at) => {
                 self.pending.swap_remove(at);
-                let opens = self.opening.first().is_some_and(|line| is_of(line, id.get()));
+                let opens = self
+                    .opening
+                    .first()
+                    .is_some_and(|line| is_of(line, id.get()));
                 if opens && self.opened.is_none() {
                     self.opened = Some(id.get().to_owned());
                 }
@@ -193,7 +202,8 @@ impl Talk {
 
 /// Whether a message has this id.
 fn is_of(line: &str, id: &str) -> bool {
-    serde_json::from_str::<Head<'_>>(line).is_ok_and(|head| head.id.is_some_and(|own| own.get() == id))
+    serde_json::from_str::<Head<'_>>(line)
+        .is_ok_and(|head| head.id.is_some_and(|own| own.get() == id))
 }
 
 fn held(talk: &Mutex<Talk>) -> MutexGuard<'_, Talk> {
@@ -266,7 +276,8 @@ mod tests {
             server.says(OPENED).await;
             assert_eq!(user.hears().await, OPENED);
             user.says(READY).await;
-            user.says(r#"{"jsonrpc":"2.0","id":"a","method":"tools/call"}"#).await;
+            user.says(r#"{"jsonrpc":"2.0","id":"a","method":"tools/call"}"#)
+                .await;
             assert_eq!(server.hears().await, READY);
             server.hears().await;
             drop(server);
@@ -275,7 +286,10 @@ mod tests {
         assert_eq!(ended.unwrap(), Ended::ByServer);
         client.interrupted().await.unwrap();
         let lost = user.hears().await;
-        assert!(lost.contains(r#""id":"a""#) && lost.contains("ask again"), "{lost}");
+        assert!(
+            lost.contains(r#""id":"a""#) && lost.contains("ask again"),
+            "{lost}"
+        );
 
         let (second, mut server) = pair();
         let talk = async {
@@ -287,7 +301,10 @@ mod tests {
             assert_eq!(server.hears().await, question);
             server.says(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).await;
             // The second handshake's answer is not the client's business.
-            assert_eq!(user.hears().await, r#"{"jsonrpc":"2.0","id":1,"result":{}}"#);
+            assert_eq!(
+                user.hears().await,
+                r#"{"jsonrpc":"2.0","id":1,"result":{}}"#
+            );
             drop(user);
         };
         let (ended, ()) = tokio::join!(client.serve_by(second), talk);
@@ -305,7 +322,10 @@ mod tests {
             server.hears().await;
             drop(server);
         };
-        assert_eq!(tokio::join!(client.serve_by(first), talk).0.unwrap(), Ended::ByServer);
+        assert_eq!(
+            tokio::join!(client.serve_by(first), talk).0.unwrap(),
+            Ended::ByServer
+        );
         client.interrupted().await.unwrap();
         let (second, mut server) = pair();
         let talk = async {
@@ -314,12 +334,16 @@ mod tests {
             assert_eq!(user.hears().await, OPENED);
             drop(user);
         };
-        assert_eq!(tokio::join!(client.serve_by(second), talk).0.unwrap(), Ended::ByClient);
+        assert_eq!(
+            tokio::join!(client.serve_by(second), talk).0.unwrap(),
+            Ended::ByClient
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_asked_before_the_end_of_input_is_answered() {
-        let asked: &[u8] = b"{\"id\":1,\"method\":\"ping\"}\n\n\xff\n{\"id\":2,\"method\":\"ping\"}";
+        let asked: &[u8] =
+            b"{\"id\":1,\"method\":\"ping\"}\n\n\xff\n{\"id\":2,\"method\":\"ping\"}";
         let mut out = Vec::new();
         let mut client = Client::new(asked, &mut out);
         let (server, mut end) = pair();

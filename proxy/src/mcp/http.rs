@@ -46,7 +46,8 @@ fn settings(config: &Config, gateway: &Gateway) -> StreamableHttpServerConfig {
     let own = ["localhost", "127.0.0.1", "[::1]"];
     let hosts = config.mcp.hosts.iter().map(String::as_str);
     let origins = own.iter().copied().chain(hosts.clone());
-    let origins = origins.flat_map(|host| ["http", "https"].map(|scheme| format!("{scheme}://{host}:*")));
+    let origins =
+        origins.flat_map(|host| ["http", "https"].map(|scheme| format!("{scheme}://{host}:*")));
     // The gate is stricter, and this the second wall.
     let mut settings = StreamableHttpServerConfig::default()
         .with_allowed_hosts(own.into_iter().chain(hosts))

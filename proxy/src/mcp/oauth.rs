@@ -85,12 +85,16 @@ impl Issuer {
     /// # Errors
     /// [`ErrorKind::Unauthorized`], whatever is wrong.
     pub(crate) async fn principal(&self, token: &str) -> Result<Arc<Principal>, Error> {
-        let header = decode_header(token).map_err(|e| refused("it cannot be read").with_source(e))?;
+        let header =
+            decode_header(token).map_err(|e| refused("it cannot be read").with_source(e))?;
         if !ALGORITHMS.contains(&header.alg) {
             return Err(refused("its signature is of no accepted kind"));
         }
         let key = self.key(header.kid.as_deref()).await?;
-        let own = key.common.key_algorithm.map(|algorithm| algorithm.to_string());
+        let own = key
+            .common
+            .key_algorithm
+            .map(|algorithm| algorithm.to_string());
         if own.is_some_and(|own| own != format!("{:?}", header.alg)) {
             return Err(refused("its key is for another kind of signature"));
         }
@@ -102,15 +106,17 @@ impl Issuer {
         rules.set_required_spec_claims(&["exp", "aud", "iss"]);
         rules.validate_nbf = true;
         rules.leeway = 30;
-        let claims = decode::<Claims>(token, &key, &rules)
-            .map_err(|e| refused("it is not for this server, not from its issuer, or not in time").with_source(e))?;
+        let claims = decode::<Claims>(token, &key, &rules).map_err(|e| {
+            refused("it is not for this server, not from its issuer, or not in time").with_source(e)
+        })?;
         Ok(Arc::new(self.principal.for_user(claims.claims.sub)))
     }
 
     /// The issuer's key of this name.
     async fn key(&self, name: Option<&str>) -> Result<Jwk, Error> {
         let mut keys = self.keys.lock().await;
-        let is_past = |since: Option<Instant>, span| since.is_none_or(|since| since.elapsed() >= span);
+        let is_past =
+            |since: Option<Instant>, span| since.is_none_or(|since| since.elapsed() >= span);
         let stale = is_past(keys.fetched, FRESH) || keys.find(name).is_none();
         let mut why = None;
         if stale && is_past(keys.tried, PAUSE) {
@@ -127,12 +133,10 @@ impl Issuer {
                 tracing::warn!(%error, url = self.config.jwks, "the issuer's keys cannot be had");
             }
         }
-        keys.find(name)
-            .cloned()
-            .ok_or_else(|| match why {
-                Some(error) => refused("it cannot be checked right now").with_source(error),
-                None => refused("its key is not known to the issuer"),
-            })
+        keys.find(name).cloned().ok_or_else(|| match why {
+            Some(error) => refused("it cannot be checked right now").with_source(error),
+            None => refused("its key is not known to the issuer"),
+        })
     }
 
     async fn fetch(&self) -> Result<Vec<Jwk>, Error> {
@@ -173,7 +177,9 @@ impl Keys {
     /// The key of this name; the only one, for a token that names none.
     fn find(&self, name: Option<&str>) -> Option<&Jwk> {
         match (name, &*self.known) {
-            (Some(name), known) => known.iter().find(|key| key.common.key_id.as_deref() == Some(name)),
+            (Some(name), known) => known
+                .iter()
+                .find(|key| key.common.key_id.as_deref() == Some(name)),
             (None, [only]) => Some(only),
             (None, _) => None,
         }
@@ -189,7 +195,10 @@ fn metadata_url(audience: &str) -> String {
 }
 
 fn refused(why: &'static str) -> Error {
-    Error::new(ErrorKind::Unauthorized, format!("the token opens nothing: {why}"))
+    Error::new(
+        ErrorKind::Unauthorized,
+        format!("the token opens nothing: {why}"),
+    )
 }
 
 #[cfg(test)]
@@ -199,9 +208,18 @@ mod tests {
     #[test]
     fn metadata_stands_before_the_path() {
         for (audience, url) in [
-            ("https://g.example/mcp", "https://g.example/.well-known/oauth-protected-resource/mcp"),
-            ("https://g.example:8443/", "https://g.example:8443/.well-known/oauth-protected-resource"),
-            ("http://127.0.0.1:3000/mcp/", "http://127.0.0.1:3000/.well-known/oauth-protected-resource/mcp"),
+            (
+                "https://g.example/mcp",
+                "https://g.example/.well-known/oauth-protected-resource/mcp",
+            ),
+            (
+                "https://g.example:8443/",
+                "https://g.example:8443/.well-known/oauth-protected-resource",
+            ),
+            (
+                "http://127.0.0.1:3000/mcp/",
+                "http://127.0.0.1:3000/.well-known/oauth-protected-resource/mcp",
+            ),
         ] {
             assert_eq!(metadata_url(audience), url);
         }

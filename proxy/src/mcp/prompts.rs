@@ -76,8 +76,11 @@ pub(super) fn list() -> Vec<Prompt> {
 pub(super) fn get(name: &str, given: &Map<String, Value>) -> Result<GetPromptResult, ErrorData> {
     let wrong = |why: String| ErrorData::invalid_params(why, None);
     let ready = ALL.iter().find(|ready| ready.name == name);
-    let ready = ready
-        .ok_or_else(|| wrong(format!("there is no prompt `{name}`; prompts/list names them")))?;
+    let ready = ready.ok_or_else(|| {
+        wrong(format!(
+            "there is no prompt `{name}`; prompts/list names them"
+        ))
+    })?;
     let known = |name: &str| ready.arguments.iter().any(|(known, ..)| *known == name);
     if let Some(unknown) = given.keys().find(|name| !known(name)) {
         return Err(wrong(format!("`{name}` takes no `{unknown}`")));
@@ -123,7 +126,10 @@ mod tests {
     fn arguments_stand_where_they_belong_and_nowhere_else() {
         let arguments = json!({ "question": "{answer}", "answer": "42 {question}" });
         let text = text("check_answer", arguments).unwrap();
-        assert!(text.ends_with("Question:\n{answer}\n\nAnswer:\n42 {question}"), "{text}");
+        assert!(
+            text.ends_with("Question:\n{answer}\n\nAnswer:\n42 {question}"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -131,7 +137,11 @@ mod tests {
         for (name, arguments, what) in [
             ("nothing", json!({}), "no prompt `nothing`"),
             ("delegate", json!({}), "needs `task`"),
-            ("delegate", json!({ "task": 1 }), "`task` of `delegate` is a text"),
+            (
+                "delegate",
+                json!({ "task": 1 }),
+                "`task` of `delegate` is a text",
+            ),
             ("delegate", json!({ "task": "x", "y": "z" }), "takes no `y`"),
         ] {
             let error = text(name, arguments).unwrap_err();
@@ -147,7 +157,10 @@ mod tests {
             let places = ready.text.split('{').skip(1);
             let places: Vec<&str> = places.filter_map(|rest| rest.split('}').next()).collect();
             for place in &places {
-                assert!(ready.arguments.iter().any(|(name, ..)| name == place), "{place}");
+                assert!(
+                    ready.arguments.iter().any(|(name, ..)| name == place),
+                    "{place}"
+                );
             }
             for (name, ..) in ready.arguments {
                 assert!(places.contains(name), "{name}");

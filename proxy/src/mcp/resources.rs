@@ -57,7 +57,10 @@ pub(super) async fn read(
         }
         _ => {
             let what = format!("there is no resource `{uri}`; resources/list names them");
-            return Err(ErrorData::resource_not_found(what, Some(json!({ "uri": uri }))));
+            return Err(ErrorData::resource_not_found(
+                what,
+                Some(json!({ "uri": uri })),
+            ));
         }
     };
     let text = ResourceContents::text(value.to_string(), uri).with_mime_type("application/json");

@@ -114,7 +114,10 @@ impl Server {
     }
 
     /// Who sent a request. A key is looked at each time: it may have ended since.
-    async fn caller(&self, context: &RequestContext<RoleServer>) -> Result<Arc<Principal>, ErrorData> {
+    async fn caller(
+        &self,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Arc<Principal>, ErrorData> {
         match &self.who {
             Who::Local => Ok(Principal::local()),
             Who::Key(key) => {
@@ -353,9 +356,13 @@ fn listed(spec: &Spec) -> Tool {
         .read_only(spec.effect == Effect::Read)
         .destructive(changes)
         .open_world(spec.effect == Effect::Net);
-    let tool = Tool::new(spec.name.clone(), spec.description.clone(), spec.input.clone())
-        .with_title(spec.title.to_string())
-        .with_annotations(annotations);
+    let tool = Tool::new(
+        spec.name.clone(),
+        spec.description.clone(),
+        spec.input.clone(),
+    )
+    .with_title(spec.title.to_string())
+    .with_annotations(annotations);
     match &spec.output {
         Some(output) => tool.with_raw_output_schema(output.clone()),
         None => tool,
@@ -374,7 +381,8 @@ fn failure(tool: &str, error: &Error) -> CallToolResult {
     }
     let mut result = CallToolResult::error(vec![ContentBlock::text(text)]);
     let mut meta = MetaObject::new();
-    meta.0.insert("rungs/code".into(), error.kind().as_str().into());
+    meta.0
+        .insert("rungs/code".into(), error.kind().as_str().into());
     if let Some(param) = error.get_param() {
         meta.0.insert("rungs/param".into(), param.into());
     }

@@ -73,7 +73,9 @@ async fn serve(
     server.announce();
     let door = socket.and_then(|path| {
         let opened = Door::open(path.to_owned());
-        let opened = opened.inspect_err(|error| tracing::warn!(%error, "no other process can use the database meanwhile"));
+        let opened = opened.inspect_err(
+            |error| tracing::warn!(%error, "no other process can use the database meanwhile"),
+        );
         opened.ok()
     });
     let (ours, theirs) = tokio::io::duplex(64 << 10);

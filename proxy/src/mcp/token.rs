@@ -53,7 +53,11 @@ fn hash(text: &str) -> [u8; 32] {
 fn create(path: &Path) -> anyhow::Result<String> {
     let token = format!("rungs-mcp-{}", blake3::Hash::from(random_bytes()?).to_hex());
     let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{token}")?;
     file.sync_all()?;
     Ok(token)
@@ -75,7 +79,10 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         let (again, _) = LocalToken::beside(&database).unwrap();
         assert!(again.is(text.trim()));
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         fs::write(&path, "short").unwrap();
         assert!(LocalToken::beside(&database).is_err());
         fs::remove_dir_all(folder).unwrap();

@@ -42,7 +42,9 @@ impl ToolCall {
             let why = error.inner();
             match path.as_str() {
                 "." => Error::invalid(format!("the arguments do not fit: {why}")),
-                _ => Error::invalid(format!("the argument `{path}` does not fit: {why}")).param(path),
+                _ => {
+                    Error::invalid(format!("the argument `{path}` does not fit: {why}")).param(path)
+                }
             }
         })
     }

@@ -12,8 +12,8 @@ use futures_util::future::BoxFuture;
 use rungs::Error;
 use serde_json::Value;
 
-pub(crate) use llm::visible_accounts;
 pub(crate) use call::{Progress, Said, ToolCall, to_value};
+pub(crate) use llm::visible_accounts;
 pub(crate) use spec::{Effect, Spec};
 pub(crate) use toolbox::Toolbox;
 

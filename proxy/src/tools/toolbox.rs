@@ -68,7 +68,10 @@ impl Toolbox {
     fn unknown(&self, name: &str) -> Error {
         let names = self.tools.iter().map(|tool| &*tool.spec().name);
         let hint = did_you_mean(name, names);
-        Error::new(ErrorKind::NotFound, format!("there is no tool `{name}`{hint}"))
+        Error::new(
+            ErrorKind::NotFound,
+            format!("there is no tool `{name}`{hint}"),
+        )
     }
 }
 

@@ -8,7 +8,8 @@ use rungs::{
     http::Admitted,
     json::RawObject,
     model::{
-        CallContext, Collected, ModelRequest, ModelResponse, ResponseMeta, Step, Usage, chat::Answer,
+        CallContext, Collected, ModelRequest, ModelResponse, ResponseMeta, Step, Usage,
+        chat::Answer,
     },
 };
 use serde::Serialize;

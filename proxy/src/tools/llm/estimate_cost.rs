@@ -96,7 +96,9 @@ impl EstimateCost {
         let asked = request(&self.gateway, &call, &body, wishes)?;
         let tokens = (input.prompt.len() as u64).div_ceil(BYTES_PER_TOKEN);
         let output = input.expected_output_tokens.map_or(tokens / 4, u64::from);
-        let output = input.max_tokens.map_or(output, |most| output.min(most.into()));
+        let output = input
+            .max_tokens
+            .map_or(output, |most| output.min(most.into()));
         let decision = self.gateway.live().route.decide(&asked);
         let deployments = decision.candidates.iter().map(|c| &*c.deployment);
         to_value(&Output {

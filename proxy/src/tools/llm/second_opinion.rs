@@ -11,9 +11,7 @@ use rungs::{
     Error,
     catalog::{Deployment, Tier},
     layers::cross_check::{CrossCheckLayer, When},
-    model::{
-        Agreement, End, FinishReason, ModelBody, ModelRequest, ModelResponse, ResponseMeta,
-    },
+    model::{Agreement, End, FinishReason, ModelBody, ModelRequest, ModelResponse, ResponseMeta},
     swap::Swap,
 };
 use serde::{Deserialize, Serialize};
@@ -190,7 +188,11 @@ impl Service<ModelRequest> for Given {
     }
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
-        let given = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let given = self
+            .answer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         match given {
             Some(answer) => std::future::ready(Ok(answer)).boxed(),
             None => self.ring.clone().oneshot(request).boxed(),
