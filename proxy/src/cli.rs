@@ -24,6 +24,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the gateway.
     Serve(ServeArgs),
+    /// Run the MCP server on standard input and output, for an MCP client to start.
+    Mcp(ConfigArgs),
     /// Run the gateway on scripted models: no key, no file, nothing to install.
     Demo(DemoArgs),
     /// Check a configuration without starting or asking anything.
@@ -224,7 +226,7 @@ pub(crate) struct CreateKeyArgs {
     /// The highest tier it may reach.
     #[arg(long)]
     pub(crate) max_tier: Option<Tier>,
-    /// Routes it may call, separated by commas: chat, embeddings, models, route, metrics, openapi; all if not given.
+    /// Routes it may call, separated by commas: chat, embeddings, models, route, metrics, openapi, mcp; all if not given.
     #[arg(long, value_delimiter = ',')]
     pub(crate) routes: Vec<Scope>,
     /// When it ends: after a time like 30d, with a day like 2027-01-31, or at a moment like 2027-01-31T00:00:00Z.

@@ -1,14 +1,18 @@
 //! The running gateway: a configuration, the rings built from it, and the state that outlives both.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use arc_swap::ArcSwap;
 use rungs::{model::BoxModelService, route::Route, swap::Swap};
 
 use crate::{
     auth::{Keyring, Principal},
-    config::{Access, Catalog, Config},
+    config::{Access, Catalog, Config, StoreUrl},
     keys::{Registry, Rules},
+    mcp::{oauth::Issuer, token::LocalToken},
     provider::Provider,
     stack::{attempt_ring, call_ring},
     state::State,
@@ -23,6 +27,7 @@ struct Shared {
     state: State,
     ring: Swap,
     live: ArcSwap<Live>,
+    local_token: OnceLock<LocalToken>,
 }
 
 /// What a reload replaces, all at once.
@@ -31,6 +36,8 @@ pub(crate) struct Live {
     pub(crate) catalog: Catalog,
     pub(crate) route: Route,
     pub(crate) keyring: Keyring,
+    /// Whose tokens open `/mcp`, beside keys.
+    pub(crate) oauth: Option<Issuer>,
     pub(crate) access: Access,
     /// Whether end users have budgets of their own.
     pub(crate) users_pay: bool,
@@ -45,6 +52,7 @@ impl Gateway {
             state,
             ring: Swap::new(ring),
             live: ArcSwap::from_pointee(live),
+            local_token: OnceLock::new(),
         })))
     }
 
@@ -83,6 +91,23 @@ impl Gateway {
         principal.open_accounts(&self.0.state.accounts).await?;
         live.keyring.remember(credential, &principal, before);
         Ok(principal)
+    }
+
+    /// Makes the token that opens `/mcp` on an open loopback, in a file beside the database; without a database there is none.
+    pub(crate) fn make_local_token(&self) -> anyhow::Result<()> {
+        let live = self.live();
+        if let (Access::Loopback, StoreUrl::Sqlite(path)) = (live.access, &live.config.store.url) {
+            let (token, file) = LocalToken::beside(path)?;
+            tracing::info!(file = %file.display(), "the token of MCP clients over HTTP");
+            let _ = self.0.local_token.set(token);
+        }
+        Ok(())
+    }
+
+    /// Whether a credential is that token.
+    pub(crate) fn is_local_token(&self, credential: &str) -> bool {
+        let token = self.0.local_token.get();
+        token.is_some_and(|token| token.is(credential))
     }
 
     /// The keys, under the rules of the moment.
@@ -132,6 +157,11 @@ async fn build(config: Config, state: &State) -> anyhow::Result<(Live, BoxModelS
     state.open_accounts(&config).await?;
     state.calls.resize(config.limits.max_in_flight);
     let ring = call_ring(&config, route.clone(), state);
+    let oauth = config.mcp.oauth.clone().and_then(|oauth| {
+        let principal = keyring.named(&oauth.key)?.clone();
+        let transport = state.transport(oauth.allow_private);
+        Some(Issuer::new(oauth, principal, transport))
+    });
     Ok((
         Live {
             users_pay: !config.budget.per_user().is_empty(),
@@ -139,6 +169,7 @@ async fn build(config: Config, state: &State) -> anyhow::Result<(Live, BoxModelS
             catalog,
             route,
             keyring,
+            oauth,
             access,
         },
         ring,

@@ -10,8 +10,12 @@ use crate::config::{Log, LogFormat};
 
 /// Starts the log. The guard writes what is left when it is dropped.
 pub(crate) fn start(config: &Log) -> anyhow::Result<WorkerGuard> {
-    let filter = EnvFilter::try_new(&config.level)
+    let mut filter = EnvFilter::try_new(&config.level)
         .with_context(|| format!("`log.level` is no filter: `{}`", config.level))?;
+    if !config.level.contains("rmcp") {
+        // It tells of every message, with what clients say of themselves.
+        filter = filter.add_directive("rmcp=warn".parse().context("a directive")?);
+    }
     let (writer, guard) = writer(config)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -10,11 +10,13 @@ mod hot;
 mod http;
 mod keys;
 mod log;
+mod mcp;
 mod provider;
 mod server;
 mod stack;
 mod state;
 mod stores;
+mod tools;
 mod webhook;
 
 use std::process::ExitCode;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or_default() {
         Command::Serve(args) => commands::serve::run(&args),
+        Command::Mcp(args) => commands::mcp::run(&args),
         Command::Demo(args) => commands::demo::run(&args),
         Command::Check(args) => commands::check::run(&args),
         Command::Explain(args) => commands::explain::run(&args),

@@ -19,6 +19,8 @@ use rungs::{
     store::{CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, redis::Redis},
 };
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     accounts::{self, Accounts, GLOBAL, Users, WarnRules},
     auth::Pepper,
@@ -45,6 +47,8 @@ pub(crate) struct State {
     pub(crate) retries: RetryBudget,
     pub(crate) drains: Drains,
     pub(crate) pepper: Pepper,
+    /// Told at the end, when streams that have no end of their own must go.
+    pub(crate) ending: CancellationToken,
     /// What is closed last, where rows outlive the process.
     durable: Option<Durable>,
     redis: Option<Arc<Redis>>,
@@ -87,6 +91,7 @@ impl State {
             retries: RetryBudget::default(),
             drains: Drains::new(config.limits.max_drains, config.timeouts.total),
             pepper,
+            ending: CancellationToken::new(),
             durable,
             redis,
             outbox: Outbox::open(clients.clone()),
@@ -173,6 +178,12 @@ impl State {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         self.drains.finish().await;
+    }
+
+    /// Ends the streams that have no end of their own, once no call is under way, and after `patience` at the latest.
+    pub(crate) async fn end_streams(&self, patience: Duration) {
+        let _ = tokio::time::timeout(patience, self.last_calls()).await;
+        self.ending.cancel();
     }
 
     /// Writes what is still in memory; the last thing a process does.

@@ -5,6 +5,7 @@ mod budget;
 mod child;
 mod crash;
 mod doc_block;
+mod mcp;
 mod prices;
 mod real_model;
 mod test;
@@ -21,6 +22,8 @@ commands:
   budget --runs <n>       processes that share a budget, so many random runs against what their provider really bills
   bench-proxy [--record]  gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
   real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md
+  mcp-conformance [--record]  the official MCP conformance suite; --record writes docs/MCP.md
+  mcp-clients             the official MCP clients list and call every tool
   prices --from <file>    write proxy/prices anew from a collected list in JSON";
 
 fn main() -> ExitCode {
@@ -31,6 +34,9 @@ fn main() -> ExitCode {
         ["budget", "--runs", runs] => budget::run(runs),
         ["crash", "--runs", runs] => crash::run(runs),
         ["prices", "--from", file] => prices::run(file),
+        ["mcp-clients"] => mcp::clients(),
+        ["mcp-conformance"] => mcp::conformance(Record::No),
+        ["mcp-conformance", "--record"] => mcp::conformance(Record::Yes),
         ["bench-proxy"] => bench_proxy::run(Record::No),
         ["bench-proxy", "--record"] => bench_proxy::run(Record::Yes),
         ["real-model"] => real_model::run(Record::No),

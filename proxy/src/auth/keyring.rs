@@ -130,6 +130,11 @@ impl Keyring {
         found.changes += 1;
     }
 
+    /// The principal of the configuration's key of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Principal>> {
+        self.configured().find(|p| p.key.as_deref() == Some(name))
+    }
+
     /// All principals of the configuration.
     pub(crate) fn configured(&self) -> impl Iterator<Item = &Arc<Principal>> {
         self.configured.values()

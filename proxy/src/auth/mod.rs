@@ -7,7 +7,7 @@ mod principal;
 
 pub(crate) use credential::Credential;
 pub(crate) use keyring::Keyring;
-pub(crate) use pepper::Pepper;
+pub(crate) use pepper::{Pepper, random_bytes};
 pub(crate) use principal::Principal;
 
 #[cfg(test)]

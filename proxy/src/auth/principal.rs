@@ -19,6 +19,8 @@ pub(crate) struct Principal {
     pub(crate) key: Option<Arc<str>>,
     /// Whose data they reach.
     pub(crate) tenant: Arc<str>,
+    /// The end user whom the credential itself names; others are named by each request.
+    pub(crate) user: Option<Arc<str>>,
     /// What they may do.
     pub(crate) rights: Rights,
     /// What a call does that their budgets cannot pay for.
@@ -41,6 +43,7 @@ impl Principal {
             role: Role::User,
             key: None,
             tenant: "local".into(),
+            user: None,
             rights: Rights {
                 models: None,
                 max_tier: None,
@@ -76,6 +79,7 @@ impl Principal {
             role: key.role,
             key: Some(key.id.as_str().into()),
             tenant: key.tenant.as_str().into(),
+            user: None,
             rights,
             on_exhaust: key.on_exhaust,
             accounts: [GLOBAL.into()]
@@ -84,6 +88,14 @@ impl Principal {
                 .chain(projects)
                 .collect(),
             own,
+        }
+    }
+
+    /// The same on behalf of an end user.
+    pub(crate) fn for_user(&self, user: Option<String>) -> Self {
+        Self {
+            user: user.map(Into::into),
+            ..self.clone()
         }
     }
 

@@ -6,5 +6,6 @@ pub(crate) mod explain;
 pub(crate) mod keys;
 pub(crate) mod leases;
 pub(crate) mod ledger;
+pub(crate) mod mcp;
 pub(crate) mod serve;
 mod world;

@@ -1,11 +1,12 @@
 //! `rungs serve`: run the gateway.
 
-use std::{io::Write, process::ExitCode, time::Duration};
+use std::{io::Write, process::ExitCode, sync::Arc, time::Duration};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
 };
 
 use super::world;
@@ -13,16 +14,19 @@ use crate::{
     cli::{ConfigArgs, ServeArgs},
     config::{Access, Config, Mode},
     gateway::Gateway,
-    http, log, server,
+    http, log,
+    mcp::{
+        self, Who,
+        beside::{self, Door},
+    },
+    server, tools,
 };
 
 /// Serves until a signal comes.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let mut config = world::load(&args.config)?;
     if config.mode == Mode::Mcp {
-        bail!(
-            "MODE=mcp asks for an MCP server, which this version does not have; unset MODE to run the gateway"
-        );
+        return super::mcp::run(&args.config);
     }
     if let Some(listen) = args.listen {
         config.server.listen = listen;
@@ -66,6 +70,7 @@ pub(super) async fn serve(
         .await
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let url = format!("http://{}", listener.local_addr()?);
+    gateway.make_local_token()?;
     let router = http::router(&gateway, &metrics);
 
     let mut out = std::io::stdout();
@@ -84,14 +89,40 @@ pub(super) async fn serve(
             signal = stop_signal() => tracing::info!(signal, "signal"),
             () = metrics.keep_up() => {}
             () = reload_on_hangup(&gateway, reloads) => {}
+            () = let_in_beside(&gateway) => {}
         }
     };
-    server::serve(listener, router, &settings, stop).await;
+    let (stopped, stops) = oneshot::channel();
+    let stop = async {
+        stop.await;
+        let _ = stopped.send(());
+    };
+    let streams = async {
+        let _ = stops.await;
+        gateway.state().end_streams(settings.drain).await;
+    };
+    let serving = Box::pin(server::serve(listener, router, &settings, stop));
+    tokio::join!(serving, streams);
     gateway.state().close().await;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn stop_signal() -> &'static str {
+/// Serves the MCP clients of processes that found the database owned.
+async fn let_in_beside(gateway: &Gateway) {
+    let toolbox = Arc::new(tools::all(gateway));
+    let server = mcp::Server::new(gateway.clone(), toolbox, Who::Local);
+    server.announce();
+    match beside::socket(&gateway.live().config).map(Door::open) {
+        Some(Ok(door)) => door.serve(&server).await,
+        Some(Err(error)) => {
+            tracing::warn!(%error, "`rungs mcp` cannot use the database beside this process");
+            std::future::pending().await
+        }
+        None => std::future::pending().await,
+    }
+}
+
+pub(super) async fn stop_signal() -> &'static str {
     let terminated = async {
         match signal(SignalKind::terminate()) {
             Ok(mut signal) => signal.recv().await,

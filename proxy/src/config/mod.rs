@@ -13,6 +13,7 @@ mod error;
 mod key;
 mod layers;
 mod limits;
+mod mcp;
 mod model;
 mod money;
 mod nearest;
@@ -25,6 +26,7 @@ mod secret;
 mod sections;
 mod server;
 mod store;
+mod tools;
 mod url;
 mod webhook;
 
@@ -39,6 +41,7 @@ pub(crate) use env::Mode;
 pub(crate) use error::{ConfigError, Source};
 pub(crate) use key::Key;
 pub(crate) use limits::{Alone, Idempotency, Limits};
+pub(crate) use mcp::{Mcp, OAuth};
 pub(crate) use model::{AUTO, CONFIGURED, Model};
 pub(crate) use money::{BudgetRules, Project, Unpriced};
 pub(crate) use nearest::did_you_mean;
@@ -48,6 +51,7 @@ pub(crate) use sections::{
 };
 pub(crate) use server::{Access, Auth, Server};
 pub(crate) use store::{Eviction, PostgresUrl, Store, StoreUrl};
+pub(crate) use tools::Tools;
 pub(crate) use webhook::Webhook;
 
 use admin::AdminSpec;
@@ -106,6 +110,10 @@ pub(crate) struct Config {
     pub(crate) budget: BudgetRules,
     /// The log.
     pub(crate) log: Log,
+    /// What models and MCP clients may use.
+    pub(crate) tools: Tools,
+    /// The MCP server.
+    pub(crate) mcp: Mcp,
     /// Active providers.
     pub(crate) providers: Vec<Provider>,
     /// Models of active providers.
@@ -126,7 +134,7 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
-const SECTIONS: [&str; 17] = [
+const SECTIONS: [&str; 19] = [
     "server",
     "store",
     "cache",
@@ -138,6 +146,8 @@ const SECTIONS: [&str; 17] = [
     "routing",
     "budget",
     "log",
+    "tools",
+    "mcp",
     "catalog",
     "provider",
     "model",
@@ -178,6 +188,8 @@ impl Config {
             routing: read::section(&mut table, "routing", faults),
             budget: read::section(&mut table, "budget", faults),
             log: read::section(&mut table, "log", faults),
+            tools: Tools::read(&mut table, faults),
+            mcp: read::section(&mut table, "mcp", faults),
             mode: env::mode(world, faults),
             providers: Vec::new(),
             models: Vec::new(),
@@ -207,6 +219,7 @@ impl Config {
         config.secret = config.store.resolve(world, faults);
         config.webhook = config.budget.resolve(world, faults);
         config.admin = admin.resolve(&config.keys, world, faults);
+        config.mcp.check(&config.keys, faults);
         config.check_numbers(faults);
         faults.check()?;
         config.warn();

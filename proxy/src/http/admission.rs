@@ -31,20 +31,20 @@ impl Admission {
 
 /// What a call asks for beside its body.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wishes {
-    pub(super) quality: Quality,
-    pub(super) min_tier: Option<Tier>,
-    pub(super) max_tier: Option<Tier>,
-    pub(super) fallback: Fallback,
-    pub(super) cache: CacheUse,
-    pub(super) user: Option<String>,
-    pub(super) conversation: Option<String>,
-    pub(super) idempotency: Option<Arc<str>>,
+pub(crate) struct Wishes {
+    pub(crate) quality: Quality,
+    pub(crate) min_tier: Option<Tier>,
+    pub(crate) max_tier: Option<Tier>,
+    pub(crate) fallback: Fallback,
+    pub(crate) cache: CacheUse,
+    pub(crate) user: Option<String>,
+    pub(crate) conversation: Option<String>,
+    pub(crate) idempotency: Option<Arc<str>>,
 }
 
 /// Whether configured fallbacks may answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Fallback {
+pub(crate) enum Fallback {
     #[default]
     Allowed,
     Off,
@@ -64,7 +64,7 @@ impl Admit for Admission {
 }
 
 /// Decides what a call of `principal` for `model` may do.
-pub(super) fn admit(
+pub(crate) fn admit(
     live: &Live,
     principal: &Principal,
     model: &str,
@@ -72,10 +72,12 @@ pub(super) fn admit(
 ) -> Result<Admitted, Error> {
     let targets = resolve(live, principal, model)?;
     let route = hint(live, principal, model, targets, &wishes)?;
-    let accounts = payers(live, principal, wishes.user.as_deref())?;
+    // Whom a token names, no request can rename.
+    let user = principal.user.clone().or(wishes.user.map(Into::into));
+    let accounts = payers(live, principal, user.as_deref())?;
     let call = Call {
         key: principal.key.clone(),
-        user: wishes.user.map(Into::into),
+        user,
         conversation: wishes.conversation.map(Into::into),
         quality: wishes.quality,
         accounts,

@@ -11,6 +11,7 @@ use crate::{
     auth::Principal,
     config::Access,
     gateway::{Gateway, Live},
+    mcp::oauth::Issuer,
 };
 
 /// Who a request comes from, as far as can be told without waiting.
@@ -26,14 +27,28 @@ pub(super) enum Caller {
 /// Looks at a request's key.
 ///
 /// On an open loopback a request needs no key, and one that is not known does no harm: many clients insist on sending something.
-/// A known key is held to what it may do there too.
-pub(super) fn caller(live: &Live, request: &Request) -> Caller {
+/// A known key is held to what it may do there too. Only MCP clients need something even there: a key, or the token in our file.
+pub(super) fn caller(
+    gateway: &Gateway,
+    live: &Live,
+    request: &Request,
+    grant: Option<Grant>,
+) -> Caller {
+    let is_open = live.access == Access::Loopback;
     match credential(request.headers()) {
         Some(credential) => match live.keyring.known(credential) {
             Some(principal) => Caller::Known(principal),
+            None if is_open && gateway.is_local_token(credential) => {
+                Caller::Known(Principal::local())
+            }
             None => Caller::LookUp(credential.to_owned()),
         },
-        None if live.access == Access::Loopback => Caller::Known(Principal::local()),
+        None if is_open && grant != Some(Grant::Mcp) => Caller::Known(Principal::local()),
+        None if is_open => Caller::Refused(Error::new(
+            ErrorKind::Unauthorized,
+            "MCP clients need a token here too: send `Authorization: Bearer <token>` with the one in the file beside the database \
+             (rungs.db.mcp-token), or with a key made with `rungs keys create`",
+        )),
         None => Caller::Refused(Error::new(
             ErrorKind::Unauthorized,
             "no API key: send `Authorization: Bearer <key>`; keys are made with `rungs keys create`",
@@ -42,7 +57,17 @@ pub(super) fn caller(live: &Live, request: &Request) -> Caller {
 }
 
 /// Looks a key up that was not seen lately.
-pub(super) async fn look_up(gateway: &Gateway, credential: &str) -> Result<Arc<Principal>, Error> {
+pub(super) async fn look_up(
+    gateway: &Gateway,
+    credential: &str,
+    grant: Option<Grant>,
+) -> Result<Arc<Principal>, Error> {
+    if grant == Some(Grant::Mcp) {
+        return match &gateway.live().oauth {
+            Some(issuer) if Issuer::is_token(credential) => issuer.principal(credential).await,
+            _ => gateway.principal(credential).await,
+        };
+    }
     match gateway.principal(credential).await {
         Err(error)
             if error.kind() == ErrorKind::Unauthorized
@@ -73,11 +98,15 @@ pub(super) fn ungranted() -> Response {
 }
 
 /// The answer to who may not come in.
-pub(super) fn refusal(error: &Error) -> Response {
+pub(super) fn refusal(error: &Error, live: &Live, grant: Option<Grant>) -> Response {
     let mut response = respond(error);
     if error.kind() == ErrorKind::Unauthorized {
+        let challenge = match &live.oauth {
+            Some(issuer) if grant == Some(Grant::Mcp) => issuer.challenge(),
+            _ => HeaderValue::from_static("Bearer"),
+        };
         let headers = response.headers_mut();
-        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     response
 }

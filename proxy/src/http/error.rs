@@ -8,7 +8,7 @@ use http::{Method, StatusCode, Uri};
 use rungs::{Error, ErrorKind, http::error_response, model::Call};
 
 /// An error as a response.
-pub(super) fn respond(error: &Error) -> Response {
+pub(crate) fn respond(error: &Error) -> Response {
     respond_as(error, &Call::new("").id)
 }
 

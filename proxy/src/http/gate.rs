@@ -70,10 +70,11 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let live = self.gateway.live();
-        if let Some(response) = guard::refuse(&live, &request) {
+        let path = request.extensions().get::<MatchedPath>();
+        let is_mcp = path.is_some_and(|path| self.grants.get(path.as_str()) == Some(&Grant::Mcp));
+        if let Some(response) = guard::refuse(&live, &request, is_mcp) {
             return GateFuture::Refused(Some(response));
         }
-        let path = request.extensions().get::<MatchedPath>();
         let grant = match path {
             Some(path) => match self.grants.get(path.as_str()) {
                 Some(grant) => Some(*grant),
@@ -86,21 +87,21 @@ where
             // A probe must not depend on a store, not even with a key at hand.
             return GateFuture::Inside(self.inner.call(request));
         }
-        match caller(&live, &request) {
+        match caller(&self.gateway, &live, &request, grant) {
             Caller::Known(principal) => match let_in(&mut request, principal, grant) {
                 Ok(()) => GateFuture::Inside(self.inner.call(request)),
-                Err(error) => GateFuture::Refused(Some(refusal(&error))),
+                Err(error) => GateFuture::Refused(Some(refusal(&error, &live, grant))),
             },
-            Caller::Refused(error) => GateFuture::Refused(Some(refusal(&error))),
+            Caller::Refused(error) => GateFuture::Refused(Some(refusal(&error, &live, grant))),
             Caller::LookUp(credential) => {
                 let clone = self.inner.clone();
                 let inner = std::mem::replace(&mut self.inner, clone);
                 let gateway = self.gateway.clone();
                 GateFuture::LookingUp(Box::pin(async move {
-                    let principal = look_up(&gateway, &credential).await;
+                    let principal = look_up(&gateway, &credential, grant).await;
                     match principal.and_then(|who| let_in(&mut request, who, grant)) {
                         Ok(()) => inner.oneshot(request).await,
-                        Err(error) => Ok(refusal(&error)),
+                        Err(error) => Ok(refusal(&error, &live, grant)),
                     }
                 }))
             }

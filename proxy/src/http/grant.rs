@@ -13,13 +13,16 @@ pub(crate) enum Grant {
     User(Scope),
     /// The same, and admin keys.
     Any(Scope),
+    /// Keys that call models, and tokens of the configured issuer. Also on an open loopback nobody comes in without one: tools do
+    /// more than answer questions.
+    Mcp,
     /// Admin keys.
     Admin,
 }
 
 impl Grant {
     /// Whether `who` may come in; or why not.
-    pub(super) fn admits(self, who: &Principal) -> Result<(), Error> {
+    pub(crate) fn admits(self, who: &Principal) -> Result<(), Error> {
         match (self, who.role) {
             (Self::Open, _) | (Self::Admin, Role::Admin) => Ok(()),
             (Self::Admin, Role::User) if who.key.is_none() => Err(Error::new(
@@ -27,21 +30,24 @@ impl Grant {
                 "this route takes an admin key, that of `[admin]` or one made with `rungs keys create --role admin`",
             )),
             (Self::Admin, Role::User) => Err(forbidden("this route takes an admin key")),
-            (Self::User(_), Role::Admin) => Err(forbidden(
+            (Self::User(_) | Self::Mcp, Role::Admin) => Err(forbidden(
                 "an admin key calls no models; make another key for that",
             )),
             (Self::Any(_), Role::Admin) => Ok(()),
-            (Self::User(scope) | Self::Any(scope), Role::User) => {
-                if who.rights.routes.contains(scope) {
-                    return Ok(());
-                }
-                let scope = scope.as_str();
-                Err(forbidden(format!(
-                    "this key is held to other routes than `{scope}`"
-                )))
-            }
+            (Self::User(scope) | Self::Any(scope), Role::User) => within(scope, who),
+            (Self::Mcp, Role::User) => within(Scope::Mcp, who),
         }
     }
+}
+
+fn within(scope: Scope, who: &Principal) -> Result<(), Error> {
+    if who.rights.routes.contains(scope) {
+        return Ok(());
+    }
+    let scope = scope.as_str();
+    Err(forbidden(format!(
+        "this key is held to other routes than `{scope}`"
+    )))
 }
 
 fn forbidden(why: impl Into<std::borrow::Cow<'static, str>>) -> Error {

@@ -57,6 +57,7 @@ fn describe() {
         "rungs_first_frame_seconds",
         "From a streamed call's arrival to its first frame"
     );
+    metrics::describe_gauge!("rungs_mcp_sessions", "Sessions of MCP clients");
     metrics::describe_counter!("rungs_attempts_total", "Attempts at deployments by status");
     metrics::describe_counter!("rungs_tokens_total", "Tokens by deployment and kind");
     metrics::describe_gauge!("rungs_redis_up", "Whether Redis answers");

@@ -1,7 +1,7 @@
 //! The edge ring: one file per route family, and the layers around them.
 
 mod admin;
-mod admission;
+pub(crate) mod admission;
 mod authenticate;
 mod body;
 pub(crate) mod decision;
@@ -11,7 +11,8 @@ mod grant;
 mod guard;
 mod health;
 pub(crate) mod metrics;
-mod models;
+pub(crate) mod models;
+mod oauth;
 mod openapi;
 mod route;
 
@@ -20,7 +21,7 @@ use std::{any::Any, sync::Arc};
 use axum::{
     Router,
     response::Response,
-    routing::{MethodRouter, get, post, post_service},
+    routing::{MethodRouter, get, get_service, post, post_service},
 };
 use http::{HeaderName, Method, header};
 use rungs::{Error, http::OpenAi};
@@ -30,11 +31,11 @@ use tower_http::{
     cors::{AllowOrigin, CorsLayer},
 };
 
-use self::{
-    admin::{budgets, keys},
-    grant::Grant,
-};
-use crate::{gateway::Gateway, keys::Scope};
+pub(crate) use error::respond;
+pub(crate) use grant::Grant;
+
+use self::admin::{budgets, keys};
+use crate::{gateway::Gateway, keys::Scope, mcp::http::Mcp};
 
 /// A path, who may call it, and what answers there.
 struct Route {
@@ -57,6 +58,10 @@ fn routes(gateway: &Gateway, recorder: &metrics::Recorder) -> Vec<Route> {
     let user = |path, scope, methods| Route::new(path, Grant::User(scope), methods);
     let any = |path, scope, methods| Route::new(path, Grant::Any(scope), methods);
     let admin = |path, methods| Route::new(path, Grant::Admin, methods);
+    let mcp = Mcp::new(gateway);
+    let mcp = get_service(mcp.clone())
+        .post_service(mcp.clone())
+        .delete_service(mcp);
     vec![
         user("/v1/chat/completions", Scope::Chat, chat),
         user("/v1/embeddings", Scope::Embeddings, post_service(openai)),
@@ -64,6 +69,9 @@ fn routes(gateway: &Gateway, recorder: &metrics::Recorder) -> Vec<Route> {
         any("/v1/models/{*id}", Scope::Models, get(models::show)),
         user("/v1/route", Scope::Route, post(route::route)),
         user("/v1/route/explain", Scope::Route, post(decision::explain)),
+        Route::new("/mcp", Grant::Mcp, mcp),
+        open(oauth::METADATA, get(oauth::metadata)),
+        open(oauth::METADATA_OF_MCP, get(oauth::metadata)),
         any("/openapi.json", Scope::Openapi, get(openapi::document)),
         any("/metrics", Scope::Metrics, metrics),
         admin("/admin/v1/keys", get(keys::list).post(keys::create)),

@@ -20,10 +20,13 @@ pub(super) async fn list(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
 ) -> Json<Value> {
-    let live = gateway.live();
+    Json(json!({ "object": "list", "data": cards(&gateway.live(), &principal) }))
+}
+
+/// The models that a principal may ask for.
+pub(crate) fn cards(live: &Live, principal: &Principal) -> Vec<Value> {
     let names = live.catalog.names().filter(|name| principal.may_ask(name));
-    let models: Vec<Value> = names.filter_map(|name| card(&live, name)).collect();
-    Json(json!({ "object": "list", "data": models }))
+    names.filter_map(|name| card(live, name)).collect()
 }
 
 pub(super) async fn show(

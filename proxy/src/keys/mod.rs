@@ -14,7 +14,7 @@ pub(crate) use registry::{Issued, Registry};
 pub(crate) use rules::Rules;
 pub(crate) use scope::{Scope, Scopes};
 pub(crate) use terms::{BudgetTexts, NewKey, Terms};
-pub(crate) use view::{Books, BudgetView, KeyView};
+pub(crate) use view::{Books, BudgetView, KeyView, resets};
 
 #[cfg(test)]
 mod tests;

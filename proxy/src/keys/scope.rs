@@ -17,16 +17,19 @@ pub(crate) enum Scope {
     Metrics,
     /// `/openapi.json`.
     Openapi,
+    /// `/mcp`.
+    Mcp,
 }
 
 impl Scope {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Chat,
         Self::Embeddings,
         Self::Models,
         Self::Route,
         Self::Metrics,
         Self::Openapi,
+        Self::Mcp,
     ];
 
     pub(crate) const fn as_str(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Scope {
             Self::Route => "route",
             Self::Metrics => "metrics",
             Self::Openapi => "openapi",
+            Self::Mcp => "mcp",
         }
     }
 }

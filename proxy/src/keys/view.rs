@@ -112,14 +112,18 @@ impl KeyView {
     }
 }
 
+/// When a budget begins anew; `None` if it never does.
+pub(crate) fn resets(budget: &Budget) -> Option<String> {
+    budget.window.end(SystemTime::now()).map(rfc3339)
+}
+
 impl BudgetView {
     pub(crate) fn of(balance: Balance) -> Self {
-        let end = balance.budget.window.end(SystemTime::now());
         Self {
             limit: balance.budget.limit,
             posted: balance.posted,
             reserved: balance.reserved,
-            resets: end.map(rfc3339),
+            resets: resets(&balance.budget),
             budget: balance.budget,
         }
     }

@@ -5,7 +5,13 @@ use serde_json::Value;
 use crate::support::*;
 
 /// Paths that probes may ask without a key.
-const OPEN: [&str; 3] = ["/health", "/live", "/ready"];
+const OPEN: [&str; 5] = [
+    "/health",
+    "/live",
+    "/ready",
+    "/.well-known/oauth-protected-resource",
+    "/.well-known/oauth-protected-resource/mcp",
+];
 
 const ONE: &str =
     "[[provider]]\nname = \"p\"\nbase_url = \"http://127.0.0.1:9/v1\"\nallow_private = true\n";

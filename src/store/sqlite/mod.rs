@@ -30,7 +30,7 @@ pub use log::SqliteLog;
 use tokio::sync::Mutex;
 
 use super::lock;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// One SQLite file with the ledger and the keys.
 ///
@@ -48,17 +48,20 @@ impl SqliteStore {
     /// schema up to date.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a URL that names no file;
-    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the file cannot be opened, belongs to another process, or has a schema
-    /// that this version does not know. The message says which and what to do.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a URL that names no file; [`ErrorKind::Conflict`](crate::ErrorKind::Conflict)
+    /// if it belongs to another process; [`ErrorKind::Internal`](crate::ErrorKind::Internal) if it cannot be opened, or has a schema that
+    /// this version does not know. The message says which and what to do.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let options = options(url)?;
         let path = options.get_filename().to_path_buf();
         let lock = lock::take(&path)?.ok_or_else(|| {
-            Error::internal(format!(
-                "the database {} is in use by another rungs process; stop that one, or give this one a file of its own",
-                path.display()
-            ))
+            Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "the database {} is in use by another rungs process; stop that one, or give this one a file of its own",
+                    path.display()
+                ),
+            )
         })?;
         let connection = migrated(&options).await?;
         let pool = pool(options);

@@ -11,13 +11,16 @@ use super::*;
 use crate::keys::{Issued, NewKey};
 
 /// Who may call what. A route that is not here fails the test below.
-const TABLE: [(&str, &str); 16] = [
+const TABLE: [(&str, &str); 19] = [
     ("/v1/chat/completions", "users"),
     ("/v1/embeddings", "users"),
     ("/v1/models", "users and admins"),
     ("/v1/models/{*id}", "users and admins"),
     ("/v1/route", "users"),
     ("/v1/route/explain", "users"),
+    ("/mcp", "users"),
+    ("/.well-known/oauth-protected-resource", "anybody"),
+    ("/.well-known/oauth-protected-resource/mcp", "anybody"),
     ("/openapi.json", "users and admins"),
     ("/metrics", "users and admins"),
     ("/admin/v1/keys", "admins"),
@@ -138,6 +141,7 @@ async fn r9_t3_every_route_admits_every_role_as_the_table_says() {
         let (_, who) = row.unwrap_or_else(|| panic!("`{}` has no row in the table", route.path));
         let scope = match route.grant {
             Grant::User(scope) | Grant::Any(scope) => Some(scope),
+            Grant::Mcp => Some(Scope::Mcp),
             Grant::Open | Grant::Admin => None,
         };
         for caller in callers(&gateway, scope).await {

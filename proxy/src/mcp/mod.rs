@@ -1,0 +1,37 @@
+//! The MCP server, over rmcp: the gateway's tools, resources and prompts for MCP clients.
+//!
+//! - [`server`]: what is answered, whatever it came over. [`resources`], [`prompts`]: its smaller parts.
+//! - [`stdio`]: `rungs mcp`. [`beside`], [`bridge`]: how it works next to another process that owns the database.
+//! - [`http`]: `/mcp`. [`sessions`]: who owns a session of the older revisions. [`token`]: what opens `/mcp` on an open loopback.
+//! - [`oauth`]: tokens of an authorization server, in place of keys.
+
+pub(crate) mod beside;
+mod bridge;
+#[cfg(feature = "mcp-fixtures")]
+mod fixtures;
+pub(crate) mod http;
+pub(crate) mod oauth;
+mod page;
+mod prompts;
+mod resources;
+mod server;
+mod sessions;
+pub(crate) mod stdio;
+pub(crate) mod token;
+
+pub(crate) use server::{Server, Who};
+
+/// What is served: the server itself, and for the conformance suite what that asks for beside it.
+#[cfg(not(feature = "mcp-fixtures"))]
+type Served = Server;
+#[cfg(feature = "mcp-fixtures")]
+type Served = fixtures::Fixtures;
+
+#[cfg(not(feature = "mcp-fixtures"))]
+fn served(server: Server) -> Served {
+    server
+}
+#[cfg(feature = "mcp-fixtures")]
+fn served(server: Server) -> Served {
+    Served::around(server)
+}

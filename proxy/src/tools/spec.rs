@@ -1,0 +1,83 @@
+use std::{borrow::Cow, sync::Arc};
+
+use rmcp::{
+    handler::server::tool::{schema_for_input, schema_for_output},
+    schemars::JsonSchema,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What a tool does to the world. Only `Read` is on unless the configuration says otherwise.
+///
+/// Asking a model counts as reading: it changes nothing here, and the caller's budgets are its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Effect {
+    /// It looks, and changes nothing.
+    Read,
+    /// It changes files or data.
+    Write,
+    /// It runs programs.
+    Exec,
+    /// It reaches other computers.
+    Net,
+}
+
+impl Effect {
+    /// The name in the configuration.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Exec => "exec",
+            Self::Net => "net",
+        }
+    }
+
+    /// The rest of a sentence that begins with the tool.
+    pub(crate) const fn verb(self) -> &'static str {
+        match self {
+            Self::Read => "reads",
+            Self::Write => "changes files or data",
+            Self::Exec => "runs programs",
+            Self::Net => "reaches other computers",
+        }
+    }
+}
+
+/// What clients are told of a tool.
+#[derive(Debug, Clone)]
+pub(crate) struct Spec {
+    /// Unique, of `[A-Za-z0-9_-]`.
+    pub(crate) name: Cow<'static, str>,
+    /// What people call it.
+    pub(crate) title: Cow<'static, str>,
+    /// What it is for, to the model that may call it.
+    pub(crate) description: Cow<'static, str>,
+    /// What it does to the world.
+    pub(crate) effect: Effect,
+    /// The JSON Schema of its arguments.
+    pub(crate) input: Arc<Map<String, Value>>,
+    /// That of its result.
+    pub(crate) output: Option<Arc<Map<String, Value>>>,
+}
+
+impl Spec {
+    /// The spec of a tool that takes an `I` and gives an `O`; both are structs.
+    pub(crate) fn of<I: JsonSchema + 'static, O: JsonSchema + 'static>(
+        name: &'static str,
+        title: &'static str,
+        description: &'static str,
+        effect: Effect,
+    ) -> Self {
+        let input = schema_for_input::<I>().expect("the arguments of a tool are a struct");
+        Self {
+            name: name.into(),
+            title: title.into(),
+            description: description.into(),
+            effect,
+            input,
+            output: Some(schema_for_output::<O>()),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use std::sync::Arc;
+
+use rungs::{Error, ErrorKind};
+use serde_json::{Value, json};
+
+use super::{Spec, Tool, ToolCall};
+use crate::{config::did_you_mean, gateway::Gateway};
+
+/// All tools, in order. Each is listed; those that the configuration does not allow answer with the line that would.
+pub(crate) struct Toolbox {
+    gateway: Gateway,
+    tools: Vec<Arc<dyn Tool>>,
+}
+
+impl Toolbox {
+    /// A box of `tools`, whose names are unique, under the switches of `gateway`'s configuration.
+    pub(crate) fn new(gateway: Gateway, tools: Vec<Arc<dyn Tool>>) -> Self {
+        Self { gateway, tools }
+    }
+
+    /// The tool of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<dyn Tool>> {
+        self.tools.iter().find(|tool| tool.spec().name == name)
+    }
+
+    /// What there is, in an order that never changes.
+    pub(crate) fn list(&self) -> impl ExactSizeIterator<Item = &Spec> {
+        self.tools.iter().map(|tool| tool.spec())
+    }
+
+    /// Calls a tool. A call that is cancelled ends at once, and what it was doing with it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none of this name, [`ErrorKind::Forbidden`] if the configuration does not allow it,
+    /// [`ErrorKind::Invalid`] if the arguments do not fit, and the tool's own.
+    pub(crate) async fn call(&self, name: &str, call: ToolCall) -> Result<Value, Error> {
+        let tool = self.get(name).ok_or_else(|| self.unknown(name))?;
+        let live = self.gateway.live();
+        live.config.tools.allows(tool.spec())?;
+        known_arguments(tool.spec(), &call)?;
+        let cancelled = call.cancelled.clone();
+        tokio::select! {
+            biased;
+            () = cancelled.cancelled() => Err(Error::new(ErrorKind::Cut, "the call was cancelled")),
+            result = tool.call(call) => result,
+        }
+    }
+
+    /// A fingerprint of everything that clients are told: equal as long as nothing in the list has changed.
+    pub(crate) fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for spec in self.list() {
+            let Spec {
+                name,
+                title,
+                description,
+                effect,
+                input,
+                output,
+            } = spec;
+            let told = json!([name, title, description, effect, **input, output.as_deref()]);
+            hasher.update(told.to_string().as_bytes());
+            hasher.update(b"\n");
+        }
+        hasher.finalize().to_hex()[..16].to_owned()
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let names = self.tools.iter().map(|tool| &*tool.spec().name);
+        let hint = did_you_mean(name, names);
+        Error::new(
+            ErrorKind::NotFound,
+            format!("there is no tool `{name}`{hint}"),
+        )
+    }
+}
+
+/// Looks at the names of the arguments, so that every tool refuses what it does not know, and says what it lacks, in one way. Their
+/// types are the tool's to check.
+fn known_arguments(spec: &Spec, call: &ToolCall) -> Result<(), Error> {
+    let properties = spec.input.get("properties").and_then(Value::as_object);
+    let wrong = |message: String, name: &str| Err(Error::invalid(message).param(name));
+    if spec.input.get("additionalProperties") == Some(&Value::Bool(false)) {
+        let known = |name: &str| properties.is_some_and(|all| all.contains_key(name));
+        if let Some(name) = call.arguments.keys().find(|name| !known(name)) {
+            let names = properties.into_iter().flat_map(|all| all.keys());
+            let hint = did_you_mean(name, names.map(String::as_str));
+            return wrong(format!("`{}` takes no `{name}`{hint}", spec.name), name);
+        }
+    }
+    let required = spec.input.get("required").and_then(Value::as_array);
+    let missing = required.into_iter().flatten().filter_map(Value::as_str);
+    match { missing }.find(|name| !call.arguments.contains_key(*name)) {
+        Some(name) => wrong(format!("`{}` needs `{name}`", spec.name), name),
+        None => Ok(()),
+    }
+}
