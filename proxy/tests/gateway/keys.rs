@@ -348,7 +348,9 @@ fn files(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     paths
         .flat_map(|path| match path.is_dir() {
             true => files(&path),
-            false => vec![path],
+            false if path.is_file() => vec![path],
+            // A socket has nothing to read.
+            false => Vec::new(),
         })
         .collect()
 }
