@@ -10,6 +10,7 @@ mod prices;
 mod real_model;
 mod test;
 mod workspace;
+mod writers;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ commands:
   test                    server programs, formatting, lints, every test, doc tests, the light library build
   crash --runs <n>        kills a gateway under load so often, also where it hurts, and looks whether the ledger lost anything
   budget --runs <n>       processes that share a budget, so many random runs against what their provider really bills
+  writers --seconds <n>   64 writers on one SQLite file for so long: it is never locked
   bench-proxy [--record]  gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
   real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md
   mcp-conformance [--record]  the official MCP conformance suite; --record writes docs/MCP.md
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["budget", "--runs", runs] => budget::run(runs),
         ["crash", "--runs", runs] => crash::run(runs),
+        ["writers", "--seconds", seconds] => writers::run(seconds),
         ["prices", "--from", file] => prices::run(file),
         ["mcp-clients"] => mcp::clients(),
         ["mcp-conformance"] => mcp::conformance(Record::No),

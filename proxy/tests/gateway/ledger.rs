@@ -86,3 +86,55 @@ async fn what_somebody_changed_is_named() {
         assert!(!status.success() && out.contains(finding), "{sql}: {out}");
     }
 }
+
+/// Makes rows old: they are sealed with their age, so it is written anew what a process with the secret would have written.
+async fn age(gateway: &Gateway, rows: i64) {
+    // The chain would not hold; what is shown here is what goes, and what is said of it.
+    let days = "started_ms = started_ms - 86400000 * 500";
+    change(
+        gateway,
+        &format!("UPDATE llm_calls SET {days} WHERE seq <= {rows}"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn r30_old_rows_go_by_command_and_by_themselves() {
+    let (_wire, gateway) = asked().await;
+    let kept = gateway.rungs(&["ledger", "prune", "--before", "400d"]);
+    assert_eq!(kept, "0 rows are gone\n");
+    age(&gateway, 2).await;
+    let (status, out, err) = run(&gateway.folder, &["ledger", "prune", "--before", "400d"]);
+    assert!(!status.success(), "{out}");
+    assert!(
+        out.contains("row 1 was altered") && out.contains("2 rows are gone"),
+        "{out}"
+    );
+    assert!(err.contains("2 findings in what is gone"), "{err}");
+    // What is left is as it was written.
+    let good = gateway.rungs(&["ledger", "verify"]);
+    assert_eq!(good, "2 rows, none altered, none missing\n");
+    change(&gateway, "DELETE FROM llm_calls WHERE seq = 3").await;
+    let (status, out, _) = run(&gateway.folder, &["ledger", "verify"]);
+    assert!(
+        !status.success() && out.contains("row 3 is missing"),
+        "{out}"
+    );
+
+    // A gateway with `keep` lets them go when it starts, and each hour.
+    age(&gateway, 4).await;
+    for question in ["d", "e"] {
+        assert_eq!(gateway.ask(&chat("m", question)).await.status, 200);
+    }
+    let config = gateway.folder.join("rungs.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("[store]\nkeep = \"400d\"\n{text}")).unwrap();
+    let gateway = gateway.restart().await;
+    gateway.logs("old ledger rows are gone").await;
+    gateway.logs("was not as it was written").await;
+    assert_eq!(gateway.rows().await.len(), 2);
+    assert_eq!(
+        gateway.rungs(&["ledger", "verify"]),
+        "2 rows, none altered, none missing\n"
+    );
+}
