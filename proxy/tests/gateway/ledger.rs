@@ -138,3 +138,47 @@ async fn r30_old_rows_go_by_command_and_by_themselves() {
         "2 rows, none altered, none missing\n"
     );
 }
+
+#[tokio::test]
+async fn what_is_free_is_served_while_the_journal_cannot_be_written() {
+    let wire = Wire::answer(|_| whole("yes")).await;
+    let gateway = Gateway::serve(&format!(
+        "{}{}{}",
+        provider("p", &wire.base_url),
+        free("free", "p", "L0"),
+        model("m", "p", "L0", "price = { input = \"1\", output = \"2\" }")
+    ));
+    assert_eq!(gateway.ask(&chat("m", "kept")).await.status, 200);
+    gateway.rows_after(1).await;
+    // Each try of the journal fails for some seconds.
+    let mut gateway = gateway.killed(&[("FAILPOINTS", "journal.before_write=12*return->off")]);
+    for question in ["a", "b"] {
+        assert_eq!(gateway.ask(&chat("free", question)).await.status, 200);
+        let stream = gateway
+            .ask(&chat_stream("free", &format!("{question}s")))
+            .await;
+        assert!(stream.text.ends_with("data: [DONE]\n\n"), "{stream:?}");
+        let paid = gateway.ask(&chat("m", question)).await;
+        assert_eq!(paid.status, 503, "{paid:?}");
+    }
+    // A kept answer costs nothing either.
+    let hit = gateway.ask(&chat("free", "a")).await;
+    assert_eq!((hit.status, hit.header("x-rungs-cache")), (200, "hit"));
+    // What was asked before the first failure was known is written down all the same, as is what was free.
+    let mut question = 0;
+    while gateway
+        .ask(&chat("m", &format!("later {question}")))
+        .await
+        .status
+        != 200
+    {
+        question += 1;
+        assert!(question < 1_000, "it does not recover: {}", gateway.log());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(gateway.stop().await.success());
+    let rows = gateway.rows().await;
+    let free = rows.iter().filter(|(_, cost)| *cost == 0).count();
+    assert!(free >= 5, "{rows:?}");
+    gateway.rungs(&["ledger", "verify"]);
+}

@@ -309,6 +309,12 @@ async fn r17_a_key_chooses_what_becomes_of_its_calls_while_the_database_is_away(
         refused += u32::from(ask(&gateway, KEY).await == 503);
     }
     assert_eq!(refused, 3);
+    let free = gateway
+        .request("POST", "/v1/chat/completions")
+        .bearer_auth(KEY);
+    let free = free.header("content-type", "application/json");
+    let free = free.body(chat("m", "q").to_string()).send().await.unwrap();
+    assert_eq!(free.status(), 200, "what is free goes on");
     for secret in [OPEN, &stored] {
         let asks = (0..200).map(|_| ask(&gateway, secret));
         let statuses = join_all(asks).await;
