@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Make, list and take back API keys.
     Keys(KeysArgs),
-    /// Export the ledger, or check that nobody has changed it.
+    /// Export the ledger, check that nobody has changed it, or forget its old rows.
     Ledger(LedgerArgs),
     /// Look after the leases that processes hold on shared budgets.
     Leases(LeasesArgs),
@@ -131,6 +131,12 @@ pub(crate) enum LedgerVerb {
     },
     /// Walk the chain of all rows, and name each that was altered or taken out.
     Verify,
+    /// Forget old rows; what was spent stays. In PostgreSQL they go by whole months.
+    Prune {
+        /// Those that began longer ago than this, like 400d.
+        #[arg(long, value_name = "AGE")]
+        before: Age,
+    },
 }
 
 /// How rows are printed.

@@ -156,6 +156,7 @@ async fn build(config: Config, state: &State) -> anyhow::Result<(Live, BoxModelS
     }
     state.open_accounts(&config).await?;
     state.calls.resize(config.limits.max_in_flight);
+    state.keep_rows(config.store.keep);
     let ring = call_ring(&config, route.clone(), state);
     let oauth = config.mcp.oauth.clone().and_then(|oauth| {
         let principal = keyring.named(&oauth.key)?.clone();

@@ -9,6 +9,7 @@ mod gateway;
 mod hot;
 mod http;
 mod keys;
+mod ledger;
 mod log;
 mod mcp;
 mod provider;

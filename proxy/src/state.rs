@@ -26,6 +26,7 @@ use crate::{
     auth::Pepper,
     config::Config,
     hot::Hot,
+    ledger::Retention,
     stores::{Durable, Stores},
     webhook::{Clients, Outbox},
 };
@@ -51,6 +52,8 @@ pub(crate) struct State {
     pub(crate) ending: CancellationToken,
     /// What is closed last, where rows outlive the process.
     durable: Option<Durable>,
+    /// Lets old rows go, where rows outlive the process.
+    retention: Option<Retention>,
     redis: Option<Arc<Redis>>,
     clients: Clients,
     outbox: Outbox,
@@ -68,6 +71,9 @@ impl State {
             book,
             durable,
         } = Stores::open(config).await?;
+        let retention = durable
+            .as_ref()
+            .map(|durable| Retention::start(durable.log(), *pepper.seal()));
         let transport = TransportConfig::default();
         let clients = Clients {
             public: HyperTransport::new(&transport)?,
@@ -93,6 +99,7 @@ impl State {
             pepper,
             ending: CancellationToken::new(),
             durable,
+            retention,
             redis,
             outbox: Outbox::open(clients.clone()),
             clients,
@@ -156,6 +163,13 @@ impl State {
         Ok(())
     }
 
+    /// Keeps the ledger's rows so long from now on; for ever if it is not said.
+    pub(crate) fn keep_rows(&self, keep: Option<Duration>) {
+        if let Some(retention) = &self.retention {
+            retention.keep(keep);
+        }
+    }
+
     /// Whether Redis answers; `None` if there is none to answer.
     pub(crate) fn redis_is_up(&self) -> Option<bool> {
         self.redis.as_ref().map(|redis| redis.is_up())
@@ -199,6 +213,9 @@ impl State {
                 redis.flush().await;
             }
             self.outbox.close().await;
+            if let Some(retention) = &self.retention {
+                retention.stop().await;
+            }
             match &self.durable {
                 Some(durable) => durable.close().await,
                 None => Ok(()),

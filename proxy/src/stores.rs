@@ -6,7 +6,7 @@ use anyhow::Context;
 use rungs::{
     Error,
     store::{
-        KeyStore, Ledger,
+        KeyStore, Ledger, LedgerLog,
         journal::Journal,
         memory::{MemoryKeys, MemoryLedger},
         postgres::{LeaseTerms, LeasedBudgets, PostgresStore},
@@ -143,6 +143,14 @@ impl Durable {
         match &self.database {
             Database::File(_) => None,
             Database::Shared(_, leased) => Some(leased.is_up()),
+        }
+    }
+
+    /// The ledger's rows, to be read and pruned.
+    pub(crate) fn log(&self) -> Arc<dyn LedgerLog> {
+        match &self.database {
+            Database::File(store) => Arc::new(store.log()),
+            Database::Shared(store, _) => Arc::new(store.log()),
         }
     }
 

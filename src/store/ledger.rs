@@ -173,7 +173,8 @@ pub trait Ledger: Send + Sync {
         self.end(Intent::default(), row);
     }
 
-    /// Whether another attempt may begin; `false` while what is taken cannot be written, so that memory stays bounded.
+    /// Whether another attempt that may cost something may begin; `false` while what is taken cannot be written, so that memory stays
+    /// bounded. What costs nothing is not held up: its rows are taken all the same, or dropped when there are far too many.
     fn has_room(&self) -> bool {
         true
     }
@@ -192,14 +193,14 @@ pub trait Ledger: Send + Sync {
         None
     }
 
-    /// Returns once every row taken so far is where [`spent`](Ledger::spent) finds it. It waits as long as that takes: give it a
-    /// time limit of your own.
+    /// Returns once every row taken so far is where others find it, who read the store. It waits as long as that takes: give it a time
+    /// limit of your own.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] if the writer is gone and rows were lost with it.
     fn flush(&self) -> StoreFuture<'_, ()>;
 
-    /// What `account` paid for attempts that began at `since` or later, among the rows that are flushed. Exact for a `since` at a
+    /// What `account` paid for attempts that began at `since` or later, among the rows that [survive](Ledger::survives) a loss of power. Exact for a `since` at a
     /// full quarter of an hour, which is where the days of every time zone begin.
     fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money>;
 }

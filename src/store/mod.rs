@@ -11,6 +11,7 @@
 //! | [`Budgets`] | what accounts may spend | [`memory::MemoryBudgets`], `postgres::LeasedBudgets` |
 //! | [`Ledger`] | every attempt and cache hit, in money | [`memory::MemoryLedger`], `journal::Journal` |
 //! | [`LedgerSink`] | the rows of a journal | `sqlite::SqliteStore`, `postgres::PostgresLedger` |
+//! | [`LedgerLog`] | the rows of a store, to be read and forgotten | `sqlite::SqliteLog`, `postgres::PostgresLog` |
 //! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteKeys`, `postgres::PostgresKeys` |
 
 mod budgets;
@@ -24,6 +25,7 @@ mod lease;
 mod ledger;
 #[cfg(any(feature = "journal", feature = "sqlite"))]
 mod lock;
+mod log;
 pub mod memory;
 #[cfg(any(feature = "journal", feature = "postgres", feature = "sqlite"))]
 mod plain;
@@ -47,6 +49,7 @@ pub use keys::{KeyRecord, KeyStore, OnStoreDown, Role, Secret};
 pub use ledger::{
     Chain, Durability, Entry, Intent, Ledger, LedgerRow, LedgerSink, Progress, RowStatus,
 };
+pub use log::{Extent, Gone, JournalHead, LedgerLog, Pruned};
 pub use rates::{Alone, Quota, RateDecision, RateStore, Standing, Standings, Take};
 pub use window::{Window, Zone};
 

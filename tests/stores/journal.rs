@@ -35,6 +35,16 @@ fn cheap(request: &str) -> LedgerRow {
     row(request, 1, 1, Duration::ZERO)
 }
 
+/// A journal with rows up to `req_<rows - 1>`, each on the disk before the next is taken.
+async fn filled(dir: &Dir, rows: u32) -> (Journal, Arc<SqliteStore>) {
+    let (journal, store) = open(dir).await;
+    for n in 0..rows {
+        journal.record(cheap(&format!("req_{n}")));
+        safe(&journal).await;
+    }
+    (journal, store)
+}
+
 async fn safe(journal: &Journal) {
     if let Some(safe) = journal.survives(Durability::PowerLoss) {
         safe.await.expect("the rows are safe");
@@ -152,11 +162,7 @@ async fn what_was_safe_survives_a_kill_and_what_was_under_way_is_charged() {
 #[tokio::test]
 async fn a_tail_that_a_crash_tore_off_is_cut_wherever_it_is_torn() {
     let dir = Dir::new("torn");
-    let (journal, _) = open(&dir).await;
-    for n in 0..3 {
-        journal.record(cheap(&format!("req_{n}")));
-        safe(&journal).await;
-    }
+    let (_journal, _) = filled(&dir, 3).await;
     // Nothing is shipped yet, or all is: both ways the first two rows are there.
     let whole = std::fs::read(segment(&dir)).unwrap();
     let end = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
@@ -186,11 +192,7 @@ async fn a_tail_that_a_crash_tore_off_is_cut_wherever_it_is_torn() {
 #[tokio::test]
 async fn damage_that_is_no_crash_is_named_and_nothing_is_changed() {
     let dir = Dir::new("damage");
-    let (journal, _) = open(&dir).await;
-    for n in 0..4 {
-        journal.record(cheap(&format!("req_{n}")));
-        safe(&journal).await;
-    }
+    let (journal, _) = filled(&dir, 4).await;
     journal.close().await;
     let whole = std::fs::read(segment(&dir)).unwrap();
     let second = (40..whole.len())
@@ -228,9 +230,7 @@ async fn damage_that_is_no_crash_is_named_and_nothing_is_changed() {
 #[tokio::test]
 async fn a_journal_and_a_store_that_do_not_belong_together_are_told_apart() {
     let dir = Dir::new("apart");
-    let (journal, store) = open(&dir).await;
-    journal.record(cheap("req_1"));
-    safe(&journal).await;
+    let (journal, store) = filled(&dir, 1).await;
     let early = killed(&dir, "apart_early");
     journal.record(cheap("req_2"));
     journal.close().await;
@@ -280,6 +280,21 @@ struct Away {
     away: AtomicBool,
 }
 
+/// A journal whose sink is away.
+async fn away(dir: &Dir) -> (Journal, Arc<Away>) {
+    let sink = Arc::new(Away {
+        sink: Arc::new(dir.open().await),
+        away: AtomicBool::new(true),
+    });
+    (again(dir, &sink).await, sink)
+}
+
+/// The journal of the process after that.
+async fn again(dir: &Dir, sink: &Arc<Away>) -> Journal {
+    let journal = Journal::open(&folder(dir), sink.clone(), &KEY).await;
+    journal.expect("the journal opens")
+}
+
 impl LedgerSink for Away {
     fn write<'a>(&'a self, entries: &'a [Entry]) -> StoreFuture<'a, ()> {
         if self.away.load(Ordering::Relaxed) {
@@ -301,13 +316,7 @@ impl LedgerSink for Away {
 #[tokio::test]
 async fn rows_wait_while_the_store_is_away_and_are_shipped_in_the_end() {
     let dir = Dir::new("away");
-    let sink = Arc::new(Away {
-        sink: Arc::new(dir.open().await),
-        away: AtomicBool::new(true),
-    });
-    let journal = Journal::open(&folder(&dir), sink.clone(), &KEY)
-        .await
-        .unwrap();
+    let (journal, sink) = away(&dir).await;
     for n in 0..20_000 {
         journal.record(cheap(&format!("req_{n}")));
     }
@@ -319,9 +328,7 @@ async fn rows_wait_while_the_store_is_away_and_are_shipped_in_the_end() {
     // The end of the process loses nothing either.
     journal.close().await;
     sink.away.store(false, Ordering::Relaxed);
-    let journal = Journal::open(&folder(&dir), sink.clone(), &KEY)
-        .await
-        .unwrap();
+    let journal = again(&dir, &sink).await;
     journal.flush().await.expect("shipped");
     assert_eq!(dir.number("SELECT COUNT(*) FROM llm_calls").await, 20_000);
     assert_eq!(
@@ -331,15 +338,38 @@ async fn rows_wait_while_the_store_is_away_and_are_shipped_in_the_end() {
 }
 
 #[tokio::test]
+async fn what_is_on_its_way_is_spent_and_counts_once() {
+    let dir = Dir::new("on_its_way");
+    let (journal, sink) = away(&dir).await;
+    let spent = async |journal: &Journal| {
+        let spent = journal.spent("key:k_1", SystemTime::UNIX_EPOCH).await;
+        spent.expect("a sum").nanos()
+    };
+    for n in 0..5_000 {
+        journal.record(cheap(&format!("req_{n}")));
+    }
+    safe(&journal).await;
+    assert_eq!(spent(&journal).await, 5_000);
+    let old = journal.spent("key:k_1", SystemTime::now()).await;
+    assert_eq!(old.expect("a sum"), Money::ZERO, "before that");
+    let other = journal.spent("key:k", SystemTime::UNIX_EPOCH).await;
+    assert_eq!(other.expect("a sum"), Money::ZERO, "another account");
+    // While they arrive, at each moment.
+    sink.away.store(false, Ordering::Relaxed);
+    let arriving = async {
+        while journal.backlog() > 0 {
+            assert_eq!(spent(&journal).await, 5_000);
+        }
+    };
+    let (flushed, ()) = tokio::join!(journal.flush(), arriving);
+    flushed.expect("shipped");
+    assert_eq!(spent(&journal).await, 5_000);
+}
+
+#[tokio::test]
 async fn admission_stops_while_too_much_waits() {
     let dir = Dir::new("too_much");
-    let sink = Arc::new(Away {
-        sink: Arc::new(dir.open().await),
-        away: AtomicBool::new(true),
-    });
-    let journal = Journal::open(&folder(&dir), sink.clone(), &KEY)
-        .await
-        .unwrap();
+    let (journal, sink) = away(&dir).await;
     let one = cheap("req");
     for attempt in 0..200_000 {
         assert!(journal.has_room());
@@ -349,6 +379,18 @@ async fn admission_stops_while_too_much_waits() {
         });
     }
     assert!(!journal.has_room());
+    // What costs nothing is not held up, and does not fill the memory either.
+    for attempt in 0..60_000 {
+        journal.record(LedgerRow {
+            attempt,
+            cost: Money::ZERO,
+            ..one.clone()
+        });
+    }
+    assert_eq!(journal.backlog(), 250_000);
+    let begun = journal.begin(&one);
+    journal.end(begun, one);
+    assert_eq!(journal.backlog(), 250_001, "what was begun is written down");
     sink.away.store(false, Ordering::Relaxed);
     journal.flush().await.expect("shipped");
     assert!(journal.has_room());
@@ -357,22 +399,14 @@ async fn admission_stops_while_too_much_waits() {
 #[tokio::test]
 async fn a_hundred_thousand_rows_do_not_delay_a_start() {
     let dir = Dir::new("start");
-    let sink = Arc::new(Away {
-        sink: Arc::new(dir.open().await),
-        away: AtomicBool::new(true),
-    });
-    let journal = Journal::open(&folder(&dir), sink.clone(), &KEY)
-        .await
-        .unwrap();
+    let (journal, sink) = away(&dir).await;
     for n in 0..100_000 {
         journal.record(cheap(&format!("req_00000000000000000000000000_{n}")));
     }
     safe(&journal).await;
     journal.close().await;
     let began = Instant::now();
-    let journal = Journal::open(&folder(&dir), sink.clone(), &KEY)
-        .await
-        .unwrap();
+    let journal = again(&dir, &sink).await;
     let took = began.elapsed();
     assert_eq!(journal.backlog(), 100_000);
     // 300 ms is for an optimised build; this one is not, and only shows that nothing is quadratic.

@@ -8,6 +8,8 @@ mod dir;
 mod journal;
 mod memory;
 mod postgres;
+#[cfg(all(feature = "journal", feature = "postgres", feature = "sqlite"))]
+mod pruning;
 #[cfg(feature = "redis")]
 mod redis;
 mod servers;

@@ -1,12 +1,11 @@
 //! The project's own commands: `cargo xtask <command>`.
 
 mod bench_proxy;
-mod budget;
 mod child;
-mod crash;
 mod doc_block;
 mod mcp;
 mod prices;
+mod proof;
 mod real_model;
 mod test;
 mod workspace;
@@ -19,7 +18,10 @@ usage: cargo xtask <command>
 commands:
   test                    server programs, formatting, lints, every test, doc tests, the light library build
   crash --runs <n>        kills a gateway under load so often, also where it hurts, and looks whether the ledger lost anything
+  sigterm --runs <n>      ends a gateway under load so often, in order, and looks for what its clients were told of
+  restart                 starts a gateway with 100,000 rows in its journal: 300 ms to the first answer
   budget --runs <n>       processes that share a budget, so many random runs against what their provider really bills
+  writers --seconds <n>   64 writers on one SQLite file for so long, while old rows go: it is never locked
   bench-proxy [--record]  gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
   real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md
   mcp-conformance [--record]  the official MCP conformance suite; --record writes docs/MCP.md
@@ -31,8 +33,11 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments[..] {
         ["test"] => test::run(),
-        ["budget", "--runs", runs] => budget::run(runs),
-        ["crash", "--runs", runs] => crash::run(runs),
+        ["budget", "--runs", runs] => proof::BUDGET.run(runs),
+        ["crash", "--runs", runs] => proof::CRASH.run(runs),
+        ["sigterm", "--runs", runs] => proof::SIGTERM.run(runs),
+        ["restart"] => proof::RESTART.run("100000"),
+        ["writers", "--seconds", seconds] => proof::WRITERS.run(seconds),
         ["prices", "--from", file] => prices::run(file),
         ["mcp-clients"] => mcp::clients(),
         ["mcp-conformance"] => mcp::conformance(Record::No),

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use rungs::{
     Error,
-    store::{Budget, Budgets, Ledger, Window, memory::MemoryBudgets},
+    store::{Budget, Budgets, Durability, Ledger, Window, memory::MemoryBudgets},
 };
 
 use super::{
@@ -88,7 +88,9 @@ impl Accounts {
         account: &str,
         new: impl Iterator<Item = &Budget>,
     ) -> Result<(), Error> {
-        self.ledger.flush().await?;
+        if let Some(safe) = self.ledger.survives(Durability::PowerLoss) {
+            safe.await?;
+        }
         for Budget { window, .. } in new {
             loop {
                 let since = window.start(SystemTime::now());

@@ -1,13 +1,16 @@
-//! `rungs ledger`: reads what was written down, and checks that nobody changed it.
+//! `rungs ledger`: reads what was written down, checks that nobody changed it, and forgets what is old.
 
 use std::{
     io::{self, Write},
+    ops::ControlFlow,
     process::ExitCode,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::bail;
-use rungs::store::{Entry, LedgerRow, journal::Audit, sqlite::SqliteLog};
+use rungs::store::{
+    Entry, LedgerLog, LedgerRow, Pruned, postgres::PostgresStore, sqlite::SqliteLog,
+};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -15,83 +18,97 @@ use super::{serve::runtime, world};
 use crate::{
     auth::Pepper,
     cli::{LedgerArgs, LedgerVerb},
-    config::StoreUrl,
+    config::{Config, StoreUrl},
     keys::Age,
+    ledger, stores,
 };
 
-/// Rows that are read at once.
-const PAGE: u32 = 10_000;
-
-/// Works on the configured store, also while a gateway runs on it; rows come into it a moment after their answers.
+/// Works on the configured store, also while gateways run on it; rows come into it a moment after their answers.
 pub(crate) fn run(args: &LedgerArgs) -> anyhow::Result<ExitCode> {
     let config = world::load(&args.config)?;
-    let path = match &config.store.url {
-        StoreUrl::Sqlite(path) => path,
-        StoreUrl::Memory => bail!(
-            "a ledger in memory ends with its process; set `store.url` to a database such as sqlite:rungs.db"
-        ),
-        StoreUrl::Postgres(_) => bail!(
-            "this reads SQLite files; in PostgreSQL the rows of all processes stand in the table llm_calls"
-        ),
-    };
     runtime()?.block_on(async {
-        let log = SqliteLog::open(&format!("sqlite:{}", path.display()))?;
+        let (log, pepper) = open(&config)?;
         match &args.verb {
-            LedgerVerb::Export { since, format: _ } => export(&log, *since).await,
-            LedgerVerb::Verify => verify(&log, &Pepper::beside(path)?).await,
+            LedgerVerb::Export { since, format: _ } => export(&*log, *since).await,
+            LedgerVerb::Verify => verify(&*log, &pepper).await,
+            LedgerVerb::Prune { before } => prune(&*log, *before, &pepper).await,
         }
     })
 }
 
-async fn export(log: &SqliteLog, since: Option<Age>) -> anyhow::Result<ExitCode> {
-    let since = since.map_or(UNIX_EPOCH, |age| {
-        SystemTime::now().checked_sub(age.0).unwrap_or(UNIX_EPOCH)
-    });
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    each(log, since, |entry| {
-        serde_json::to_writer(&mut out, &row_value(entry))?;
-        out.write_all(b"\n")?;
-        Ok(())
+fn open(config: &Config) -> anyhow::Result<(Box<dyn LedgerLog>, Pepper)> {
+    Ok(match &config.store.url {
+        StoreUrl::Memory => bail!(
+            "a ledger in memory ends with its process; set `store.url` to a database such as sqlite:rungs.db"
+        ),
+        StoreUrl::Sqlite(path) => {
+            let log = SqliteLog::open(&format!("sqlite:{}", path.display()))?;
+            (Box::new(log), Pepper::beside(path)?)
+        }
+        StoreUrl::Postgres(url) => {
+            let store = PostgresStore::new(url.expose(), 1)?;
+            (Box::new(store.log()), stores::pepper(config)?)
+        }
     })
-    .await?;
+}
+
+async fn export(log: &dyn LedgerLog, since: Option<Age>) -> anyhow::Result<ExitCode> {
+    let since = since.map_or(UNIX_EPOCH, ago);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    for journal in log.journals().await? {
+        let journal = &*journal.name;
+        let written = ledger::walk(log, journal, 0, since, |entry| {
+            match write(&mut out, journal, entry) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => ControlFlow::Break(error),
+            }
+        });
+        if let ControlFlow::Break(error) = written.await? {
+            return Err(error.into());
+        }
+    }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn verify(log: &SqliteLog, pepper: &Pepper) -> anyhow::Result<ExitCode> {
-    let mut audit = Audit::new(pepper.seal());
-    let mut findings = 0_u64;
-    each(log, UNIX_EPOCH, |entry| {
-        if let Err(finding) = audit.check(entry) {
-            findings += 1;
-            println!("{finding}");
-        }
-        Ok(())
-    })
-    .await?;
-    let rows = audit.rows();
-    if findings > 0 {
-        bail!("{findings} findings in {rows} rows");
+fn write(out: &mut impl Write, journal: &str, entry: &Entry) -> io::Result<()> {
+    let mut row = row_value(entry);
+    if !journal.is_empty() {
+        row["journal"] = journal.into();
+    }
+    serde_json::to_writer(&mut *out, &row)?;
+    out.write_all(b"\n")
+}
+
+async fn verify(log: &dyn LedgerLog, pepper: &Pepper) -> anyhow::Result<ExitCode> {
+    let (findings, rows) = ledger::verify(log, pepper.seal()).await?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    if !findings.is_empty() {
+        bail!("{} findings in {rows} rows", findings.len());
     }
     println!("{rows} rows, none altered, none missing");
     Ok(ExitCode::SUCCESS)
 }
 
-/// Gives each row since `since` to `see`, in their order.
-async fn each(
-    log: &SqliteLog,
-    since: SystemTime,
-    mut see: impl FnMut(&Entry) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let mut after = 0;
-    loop {
-        let page = log.read(after, since, PAGE).await?;
-        let Some(last) = page.last().map(|entry| entry.seq) else {
-            return Ok(());
-        };
-        page.iter().try_for_each(&mut see)?;
-        after = last;
+async fn prune(log: &dyn LedgerLog, before: Age, pepper: &Pepper) -> anyhow::Result<ExitCode> {
+    let outcome = ledger::prune(log, ago(before), pepper.seal()).await?;
+    for finding in &outcome.findings {
+        println!("{finding}");
     }
+    match outcome.pruned {
+        Pruned::Rows(rows) => println!("{rows} rows are gone"),
+        Pruned::Months(months) => println!("the rows of {months} months are gone"),
+    }
+    if !outcome.findings.is_empty() {
+        bail!("{} findings in what is gone", outcome.findings.len());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn ago(age: Age) -> SystemTime {
+    SystemTime::now().checked_sub(age.0).unwrap_or(UNIX_EPOCH)
 }
 
 fn row_value(entry: &Entry) -> Value {

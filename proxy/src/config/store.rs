@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{World, error::Faults, seconds, secret::SecretSpec};
+use crate::keys::Age;
 
 /// `[store]`: where ledger, keys and conversations live, and what processes share.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,6 +17,9 @@ pub(crate) struct Store {
     pub(super) secret: Option<SecretSpec>,
     /// Where this process keeps rows on their way to a shared database, and what is used of its leases: no other process's.
     pub(crate) folder: PathBuf,
+    /// How long rows of the ledger are kept; for ever if unset.
+    #[serde(deserialize_with = "keep")]
+    pub(crate) keep: Option<Duration>,
     /// How many connections to a shared database.
     pub(crate) connections: u32,
     /// The hot layer that processes share.
@@ -34,6 +38,7 @@ impl Default for Store {
             url: StoreUrl::default(),
             secret: None,
             folder: "rungs.data".into(),
+            keep: None,
             connections: 8,
             redis: None,
             redis_patience: Duration::from_millis(25),
@@ -140,6 +145,15 @@ impl<'de> Deserialize<'de> for StoreUrl {
                 "is no store like sqlite:rungs.db, postgres://user@host/name or memory:",
             )),
         }
+    }
+}
+
+fn keep<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+    match Age::deserialize(d)?.0 {
+        Duration::ZERO => Err(de::Error::custom(
+            "must be more than nothing; leave it out to keep rows for ever",
+        )),
+        keep => Ok(Some(keep)),
     }
 }
 

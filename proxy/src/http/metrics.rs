@@ -74,6 +74,10 @@ fn describe() {
         "Cost in nano-dollars (1e-9 USD) by deployment"
     );
     metrics::describe_counter!(
+        "rungs_ledger_rows_dropped_total",
+        "Rows of what cost nothing that were too many to wait for a ledger that cannot be written"
+    );
+    metrics::describe_counter!(
         "rungs_budget_warnings_total",
         "Budgets that reached their mark, by kind of account"
     );

@@ -86,3 +86,99 @@ async fn what_somebody_changed_is_named() {
         assert!(!status.success() && out.contains(finding), "{sql}: {out}");
     }
 }
+
+/// Makes rows old: they are sealed with their age, so it is written anew what a process with the secret would have written.
+async fn age(gateway: &Gateway, rows: i64) {
+    // The chain would not hold; what is shown here is what goes, and what is said of it.
+    let days = "started_ms = started_ms - 86400000 * 500";
+    change(
+        gateway,
+        &format!("UPDATE llm_calls SET {days} WHERE seq <= {rows}"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn r30_old_rows_go_by_command_and_by_themselves() {
+    let (_wire, gateway) = asked().await;
+    let kept = gateway.rungs(&["ledger", "prune", "--before", "400d"]);
+    assert_eq!(kept, "0 rows are gone\n");
+    age(&gateway, 2).await;
+    let (status, out, err) = run(&gateway.folder, &["ledger", "prune", "--before", "400d"]);
+    assert!(!status.success(), "{out}");
+    assert!(
+        out.contains("row 1 was altered") && out.contains("2 rows are gone"),
+        "{out}"
+    );
+    assert!(err.contains("2 findings in what is gone"), "{err}");
+    // What is left is as it was written.
+    let good = gateway.rungs(&["ledger", "verify"]);
+    assert_eq!(good, "2 rows, none altered, none missing\n");
+    change(&gateway, "DELETE FROM llm_calls WHERE seq = 3").await;
+    let (status, out, _) = run(&gateway.folder, &["ledger", "verify"]);
+    assert!(
+        !status.success() && out.contains("row 3 is missing"),
+        "{out}"
+    );
+
+    // A gateway with `keep` lets them go when it starts, and each hour.
+    age(&gateway, 4).await;
+    for question in ["d", "e"] {
+        assert_eq!(gateway.ask(&chat("m", question)).await.status, 200);
+    }
+    let config = gateway.folder.join("rungs.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("[store]\nkeep = \"400d\"\n{text}")).unwrap();
+    let gateway = gateway.restart().await;
+    gateway.logs("old ledger rows are gone").await;
+    gateway.logs("was not as it was written").await;
+    assert_eq!(gateway.rows().await.len(), 2);
+    assert_eq!(
+        gateway.rungs(&["ledger", "verify"]),
+        "2 rows, none altered, none missing\n"
+    );
+}
+
+#[tokio::test]
+async fn what_is_free_is_served_while_the_journal_cannot_be_written() {
+    let wire = Wire::answer(|_| whole("yes")).await;
+    let gateway = Gateway::serve(&format!(
+        "{}{}{}",
+        provider("p", &wire.base_url),
+        free("free", "p", "L0"),
+        model("m", "p", "L0", "price = { input = \"1\", output = \"2\" }")
+    ));
+    assert_eq!(gateway.ask(&chat("m", "kept")).await.status, 200);
+    gateway.rows_after(1).await;
+    // Each try of the journal fails for some seconds.
+    let mut gateway = gateway.killed(&[("FAILPOINTS", "journal.before_write=12*return->off")]);
+    for question in ["a", "b"] {
+        assert_eq!(gateway.ask(&chat("free", question)).await.status, 200);
+        let stream = gateway
+            .ask(&chat_stream("free", &format!("{question}s")))
+            .await;
+        assert!(stream.text.ends_with("data: [DONE]\n\n"), "{stream:?}");
+        let paid = gateway.ask(&chat("m", question)).await;
+        assert_eq!(paid.status, 503, "{paid:?}");
+    }
+    // A kept answer costs nothing either.
+    let hit = gateway.ask(&chat("free", "a")).await;
+    assert_eq!((hit.status, hit.header("x-rungs-cache")), (200, "hit"));
+    // What was asked before the first failure was known is written down all the same, as is what was free.
+    let mut question = 0;
+    while gateway
+        .ask(&chat("m", &format!("later {question}")))
+        .await
+        .status
+        != 200
+    {
+        question += 1;
+        assert!(question < 1_000, "it does not recover: {}", gateway.log());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert!(gateway.stop().await.success());
+    let rows = gateway.rows().await;
+    let free = rows.iter().filter(|(_, cost)| *cost == 0).count();
+    assert!(free >= 5, "{rows:?}");
+    gateway.rungs(&["ledger", "verify"]);
+}

@@ -205,6 +205,140 @@ async fn a_secret_is_needed_and_the_url_is_never_shown() {
 }
 
 #[tokio::test]
+async fn the_rows_of_all_processes_are_exported_and_checked_in_one_database() {
+    let shared = Shared::start(Reply::text("ok").usage(Usage::new(5, 5))).await;
+    let config = shared.config("", "");
+    let (mut one, mut two) = (Gateway::serve(&config), Gateway::serve(&config));
+    for _ in 0..3 {
+        assert_eq!(one.ask(&chat("paid", "q")).await.status, 200);
+    }
+    assert_eq!(two.ask(&chat("paid", "q")).await.status, 200);
+    assert!(one.stop().await.success() && two.stop().await.success());
+    let export = one.rungs(&["ledger", "export", "--since", "1d"]);
+    let rows: Vec<serde_json::Value> = export
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let mut journals: Vec<_> = rows.iter().map(|row| row["journal"].to_string()).collect();
+    assert_eq!(journals.len(), 4);
+    journals.dedup();
+    assert_eq!(journals.len(), 2, "one after the other: {journals:?}");
+    assert!(
+        rows.iter().all(|row| row["cost_nanos"] == 10_000),
+        "{rows:?}"
+    );
+    assert_eq!(
+        one.rungs(&["ledger", "verify"]),
+        "4 rows, none altered, none missing\n"
+    );
+    for (sql, finding) in [
+        (
+            "UPDATE llm_calls SET cost_nanos = 1 WHERE seq = 2",
+            "row 2 was altered",
+        ),
+        ("DELETE FROM llm_calls WHERE seq = 2", "row 2 is missing"),
+        // Also where nothing stands behind it.
+        (
+            "DELETE FROM llm_calls WHERE seq >= 2",
+            "rows 2 to 3 are missing",
+        ),
+    ] {
+        shared.server.query("db1", sql).unwrap();
+        let (status, out, _) = run(&one.folder, &["ledger", "verify"]);
+        assert!(!status.success() && out.contains(finding), "{sql}: {out}");
+    }
+    let pruned = one.rungs(&["ledger", "prune", "--before", "400d"]);
+    assert_eq!(pruned, "the rows of 0 months are gone\n");
+}
+
+#[tokio::test]
+async fn r17_a_key_chooses_what_becomes_of_its_calls_while_the_database_is_away() {
+    let mut shared = Shared::start(Reply::text("ok").usage(Usage::new(5, 5))).await;
+    const OPEN: &str = "Lp0-w2Vd-c9Rt-41Xm";
+    let keys = [
+        key("closed", KEY, "budget = \"1/day\""),
+        key("open", OPEN, "budget = \"1/day\"\non_store_down = \"open\""),
+    ];
+    let config = shared.config("", &keys.concat());
+    let (mut closed, mut store_open) = (Gateway::serve(&config).with_key(KEY), None);
+    let made = closed.rungs(&[
+        "keys",
+        "create",
+        "--name",
+        "k",
+        "--budget",
+        "1/day",
+        "--on-store-down",
+        "open",
+        "--json",
+    ]);
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    store_open.replace(made["key"].as_str().unwrap().to_owned());
+    let ask = async |gateway: &Gateway, secret: &str| {
+        let request = gateway
+            .request("POST", "/v1/chat/completions")
+            .bearer_auth(secret);
+        let request = request.header("content-type", "application/json");
+        let answer = request.body(chat("paid", "q").to_string()).send().await;
+        answer.unwrap().status().as_u16()
+    };
+    let gateway = Gateway::serve(&config);
+    let stored = store_open.unwrap();
+    for secret in [KEY, OPEN, &stored] {
+        assert_eq!(ask(&gateway, secret).await, 200);
+    }
+    assert!(closed.stop().await.success());
+
+    // Stopped under load: leases are used up, and then each key does as it chose.
+    shared.server.stop().unwrap();
+    let started = Instant::now();
+    let mut statuses = Vec::new();
+    while started.elapsed() < PATIENCE {
+        let asks = (0..40).map(|_| ask(&gateway, KEY));
+        statuses = join_all(asks).await;
+        if statuses.contains(&503) {
+            break;
+        }
+    }
+    assert!(
+        statuses.iter().all(|status| [200, 503].contains(status)),
+        "{statuses:?}"
+    );
+    let mut refused = 0;
+    while refused < 3 && started.elapsed() < PATIENCE {
+        refused += u32::from(ask(&gateway, KEY).await == 503);
+    }
+    assert_eq!(refused, 3);
+    let free = gateway
+        .request("POST", "/v1/chat/completions")
+        .bearer_auth(KEY);
+    let free = free.header("content-type", "application/json");
+    let free = free.body(chat("m", "q").to_string()).send().await.unwrap();
+    assert_eq!(free.status(), 200, "what is free goes on");
+    for secret in [OPEN, &stored] {
+        let asks = (0..200).map(|_| ask(&gateway, secret));
+        let statuses = join_all(asks).await;
+        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    }
+
+    // Counted afterwards, to the last.
+    shared.server.restart().unwrap();
+    let mut gateway = gateway;
+    assert!(gateway.stop().await.success(), "{}", gateway.log());
+    let rows = |key: &str| format!("SELECT count(*) FROM llm_calls WHERE key_id = '{key}'");
+    for id in ["open", made["id"].as_str().unwrap()] {
+        assert_eq!(shared.number(&rows(id)), 201, "{id}");
+        let counted = "(posted_nanos + excess_nanos)";
+        let budget = format!("SELECT {counted} FROM budgets WHERE account = 'key:{id}'");
+        assert_eq!(shared.number(&budget), 201 * 10_000, "{id}");
+    }
+    assert_eq!(
+        shared.number("SELECT sum(cost_nanos)::BIGINT FROM llm_calls"),
+        shared.provider_model.bill().nanos()
+    );
+}
+
+#[tokio::test]
 async fn r31_a_newer_database_stops_the_start_by_name() {
     let shared = Shared::start(Reply::text("ok")).await;
     let config = shared.config("", "");

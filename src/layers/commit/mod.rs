@@ -27,8 +27,8 @@
 //! answer is all end: it waits once, before its first byte.
 //!
 //! # Errors
-//! [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) in place of the end, if the row cannot be written. Inner errors wait as
-//! answers do: what was charged for them is on record when a client hears of them.
+//! [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) in place of the end, if a row that cost something cannot be written; what
+//! cost nothing passes. Inner errors wait as answers do: what was charged for them is on record when a client hears of them.
 //!
 //! # Cost of the layer
 //! What has cost money waits for a sync of the disk, which many calls share; what has not waits for a write. Nothing at all with

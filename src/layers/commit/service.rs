@@ -83,8 +83,16 @@ impl Record {
 
     async fn wait(&self) -> Result<(), Error> {
         match self.is_safe() {
-            Some(safe) => safe.await,
+            Some(safe) => self.judge(safe.await),
             None => Ok(()),
+        }
+    }
+
+    /// Whether an end may pass. A row that says that nothing was spent is worth no refusal.
+    fn judge(&self, safe: Result<(), Error>) -> Result<(), Error> {
+        match self.ctx.spent().is_zero() {
+            true => Ok(()),
+            false => safe,
         }
     }
 }
@@ -132,6 +140,7 @@ impl Stream for Committed {
             return Poll::Ready(None);
         };
         let safe = ready!(safe.as_mut().poll(cx));
+        let safe = this.record.judge(safe);
         let end = this.end.take().map(|(end, _)| end);
         Poll::Ready(end.map(|end| safe.and(end).map(Frame::End)))
     }

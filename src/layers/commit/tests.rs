@@ -128,6 +128,23 @@ async fn an_end_that_cannot_be_recorded_is_a_failure() {
 }
 
 #[tokio::test]
+async fn what_has_cost_nothing_passes_without_a_record() {
+    for request in [ask("6 x 7?"), ask_stream("6 x 7?")] {
+        let ledger = Slow::new();
+        ledger.answer(Err(Error::new(ErrorKind::Unavailable, "the disk is full")));
+        let provider = Scripted::at(
+            Deployment::new("p", "m").price(Price::FREE),
+            [Reply::text("42")],
+        );
+        let cost = CostLayer::new(provider.deployment(), ledger.clone());
+        let stack = CommitLayer::new(ledger.clone()).layer(cost.layer(provider));
+        let answer = stack.oneshot(request).await.unwrap();
+        assert!(answer.body.collect(1000).await.is_ok());
+        assert_eq!(ledger.rows.rows().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn what_has_cost_nothing_need_only_outlive_the_process() {
     let ledger = Slow::new();
     ledger.answer(Ok(()));

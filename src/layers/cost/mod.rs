@@ -27,7 +27,7 @@
 //!
 //! # Errors
 //! Passes the inner errors on. Refuses with [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded) while the ledger's writer
-//! is too far behind, because an attempt that cannot be written down is not made.
+//! is too far behind, because an attempt that costs something and cannot be written down is not made. What is free is.
 //!
 //! # Cost of the layer
 //! One allocation per attempt; no IO on the path of the call.

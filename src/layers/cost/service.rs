@@ -51,7 +51,7 @@ where
     }
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
-        if !self.ledger.has_room() {
+        if !self.deployment.is_free() && !self.ledger.has_room() {
             return CostFuture(State::Refused);
         }
         let entry = Entry::open(
@@ -105,7 +105,7 @@ where
         let StateProj::Asking { inner, entry } = self.project().0.project() else {
             return Poll::Ready(Err(Error::new(
                 ErrorKind::Overloaded,
-                "the ledger's writer is behind; no call is made that cannot be written down",
+                "the ledger's writer is behind; no call that costs money is made that cannot be written down",
             )));
         };
         let result = ready!(inner.poll(cx));

@@ -58,6 +58,9 @@ use self::{intents::Intents, shared::Shared};
 use super::{Durability, Intent, Ledger, LedgerRow, LedgerSink, Progress, StoreFuture, lock};
 use crate::{catalog::Money, error::Error};
 
+/// How often a sum is taken again because rows have arrived in between.
+const TRIES: usize = 20;
+
 /// The journal of one gateway, and the ledger behind it. See the [module](self).
 ///
 /// Must be opened, used and closed on a tokio runtime.
@@ -135,6 +138,26 @@ impl Journal {
         self.shared.backlog()
     }
 
+    /// What the sink has, and what is on its way there: nobody waits until a long journal has arrived.
+    async fn spent_so_far(&self, account: &str, since: SystemTime) -> Result<Money, Error> {
+        for _ in 0..TRIES {
+            let on_their_way = self.shared.on_their_way(account, since);
+            if on_their_way.is_empty() {
+                return self.sink.spent(account, since).await;
+            }
+            // Rows arrive meanwhile: the sum and the last row must belong together.
+            let before = self.sink.last().await?;
+            let arrived = self.sink.spent(account, since).await?;
+            if self.sink.last().await? == before {
+                let last = before.map_or(0, |(seq, _)| seq);
+                let rest = on_their_way.iter().filter(|(seq, _)| *seq > last);
+                return Ok(arrived + rest.map(|(_, cost)| *cost).sum());
+            }
+        }
+        self.shared.flush().await?;
+        self.sink.spent(account, since).await
+    }
+
     /// Writes all rows taken so far, takes no more, ships what can be shipped now, and gives the folder free. What is not shipped
     /// stays for the next start. May be called more than once.
     pub async fn close(&self) {
@@ -176,7 +199,7 @@ impl Ledger for Journal {
     }
 
     fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
-        self.sink.spent(account, since)
+        Box::pin(self.spent_so_far(account, since))
     }
 }
 

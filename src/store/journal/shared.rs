@@ -6,18 +6,22 @@ use std::{
         Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
+    catalog::Money,
     error::Error,
     store::{Durability, Entry, LedgerRow, Progress, StoreFuture},
 };
 
 /// Past this many rows that are not shipped no further attempt is admitted: some hundred bytes of memory each.
 const ROOM: u64 = 200_000;
+
+/// Past this many no row is kept that cost nothing, and that nobody holds up: what is free goes on while nothing can be written.
+const ROOM_AT_ALL: u64 = ROOM + 50_000;
 
 /// Past this many bytes a name that a client chose is cut off: rows are short.
 const NAME: usize = 128;
@@ -124,6 +128,12 @@ impl Shared {
             }
         }
         let mut state = self.state();
+        let backlog = state.last - self.shipped.load(Ordering::Relaxed);
+        if backlog >= ROOM_AT_ALL && slot.is_none() && row.cost.is_zero() {
+            drop(state);
+            metrics::counter!("rungs_ledger_rows_dropped_total").increment(1);
+            return;
+        }
         state.last += 1;
         let seq = state.last;
         self.taken.store(seq, Ordering::Release);
@@ -312,6 +322,17 @@ impl Shared {
     /// The oldest rows that are not shipped, at most `most`.
     pub(super) fn load(&self, most: usize) -> Vec<Entry> {
         self.unshipped().iter().take(most).cloned().collect()
+    }
+
+    /// What `account` paid, row by row, for attempts that began at `since` or later and are not known to be shipped.
+    pub(super) fn on_their_way(&self, account: &str, since: SystemTime) -> Vec<(u64, Money)> {
+        let unshipped = self.unshipped();
+        let paid = unshipped.iter().filter(|Entry { row, .. }| {
+            row.started >= since
+                && !row.cost.is_zero()
+                && row.accounts.iter().any(|a| **a == *account)
+        });
+        paid.map(|entry| (entry.seq, entry.row.cost)).collect()
     }
 
     pub(super) fn unload(&self, entries: usize) {

@@ -137,11 +137,14 @@ impl Writer {
         self.last_sync = Instant::now();
         match self.files.sync() {
             Ok(()) => {
-                if let Some(last) = self.unsynced.last() {
-                    self.synced = last.seq;
-                    self.shared.safe(last.seq, Durability::PowerLoss);
+                let synced = std::mem::take(&mut self.unsynced);
+                let last = synced.last().map(|entry| entry.seq);
+                // Before anybody is told: who was told finds them among what is on its way.
+                self.shared.ship(synced);
+                if let Some(last) = last {
+                    self.synced = last;
+                    self.shared.safe(last, Durability::PowerLoss);
                 }
-                self.shared.ship(std::mem::take(&mut self.unsynced));
             }
             Err(error) => self.shared.break_down(&error),
         }

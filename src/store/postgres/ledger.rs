@@ -58,23 +58,6 @@ impl PostgresLedger {
         Ok(Self { arrived, ..self })
     }
 
-    /// Forgets the rows of whole months that ended at `before` or earlier: a table each, in milliseconds. Returns how many months.
-    ///
-    /// # Errors
-    /// When the database does not answer.
-    pub async fn prune(&self, before: SystemTime) -> Result<u32, Error> {
-        answered(async {
-            let months: i32 = sqlx::query_scalar("SELECT llm_calls_prune($1)")
-                .bind(millis(before))
-                .fetch_one(&mut *self.pool.get().await?)
-                .await
-                .map_err(failed("the ledger cannot be pruned"))?;
-            self.made().clear();
-            Ok(u32::try_from(months).unwrap_or(0))
-        })
-        .await
-    }
-
     async fn write_batch(&self, entries: &[Entry]) -> Result<(), Error> {
         let failed = failed("the ledger cannot be written");
         let mut connection = self.pool.get().await?;

@@ -21,6 +21,7 @@ mod keeper;
 mod keys;
 mod leases;
 mod ledger;
+mod log;
 mod marks;
 mod pool;
 mod posting;
@@ -34,6 +35,7 @@ pub use budgets::{LeaseTerms, LeasedBudgets};
 pub use holders::Holder;
 pub use keys::PostgresKeys;
 pub use ledger::PostgresLedger;
+pub use log::PostgresLog;
 
 use pool::Pool;
 
@@ -79,6 +81,12 @@ impl PostgresStore {
     #[must_use]
     pub fn ledger(&self, journal: impl Into<Arc<str>>) -> PostgresLedger {
         PostgresLedger::new(self.pool.clone(), journal.into())
+    }
+
+    /// The ledgers of all journals, to be read and pruned.
+    #[must_use]
+    pub fn log(&self) -> PostgresLog {
+        PostgresLog::new(self.pool.clone())
     }
 
     /// Closes all connections.

@@ -27,6 +27,11 @@ const SCHEMA: Schema = Schema(&[
         name: "memory",
         sql: include_str!("../../../migrations/postgres/0004_memory.sql"),
     },
+    Step {
+        version: 5,
+        name: "pruned",
+        sql: include_str!("../../../migrations/postgres/0005_pruned.sql"),
+    },
 ]);
 
 /// The lock is the database's own, which it frees when the connection ends.

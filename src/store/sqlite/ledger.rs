@@ -34,25 +34,28 @@ impl LedgerSink for SqliteStore {
     }
 
     fn last(&self) -> StoreFuture<'_, Option<(u64, Chain)>> {
-        Box::pin(async move {
-            let row = sqlx::query(LAST)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(failed("the ledger cannot be read"))?;
-            row.map(|row| {
-                let seq: i64 = row.try_get(0)?;
-                let chain: &[u8] = row.try_get(1)?;
-                let chain = Chain::try_from(chain).map_err(|e| sqlx::Error::Decode(e.into()))?;
-                Ok((u64::try_from(seq).unwrap_or(0), chain))
-            })
-            .transpose()
-            .map_err(failed("the ledger's last row cannot be read"))
-        })
+        Box::pin(last(&self.pool))
     }
 
     fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
         Box::pin(spent(&self.pool, account, since))
     }
+}
+
+/// The number of the newest row, and the chain up to it.
+pub(super) async fn last(pool: &SqlitePool) -> Result<Option<(u64, Chain)>, Error> {
+    let row = sqlx::query(LAST)
+        .fetch_optional(pool)
+        .await
+        .map_err(failed("the ledger cannot be read"))?;
+    row.map(|row| {
+        let seq: i64 = row.try_get(0)?;
+        let chain: &[u8] = row.try_get(1)?;
+        let chain = Chain::try_from(chain).map_err(|e| sqlx::Error::Decode(e.into()))?;
+        Ok((u64::try_from(seq).unwrap_or(0), chain))
+    })
+    .transpose()
+    .map_err(failed("the ledger's last row cannot be read"))
 }
 
 /// The sum of what `account` paid for attempts that began at `since` or later.

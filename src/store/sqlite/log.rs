@@ -1,12 +1,29 @@
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use sqlx::SqlitePool;
+use sqlx::{Row, SqliteConnection, SqlitePool};
 
-use super::{failed, options, pool};
+use super::{failed, ledger, options, pool};
 use crate::{
     error::Error,
-    store::{Entry, plain::millis, sql::entries},
+    store::{
+        Chain, Entry, Extent, Gone, JournalHead, LedgerLog, Pruned, StoreFuture,
+        plain::millis,
+        sql::{columns::Columns, entries},
+    },
 };
+
+/// How long a batch of a prune may keep the file to itself.
+const BATCH_TIME: Duration = Duration::from_millis(50);
+
+/// And how long it is left to others after each.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How many rows the first batch takes; those after it by how long it took.
+const FIRST_BATCH: i64 = 200;
+const LARGEST_BATCH: i64 = 10_000;
+
+/// There is one journal in a file.
+const NAME: &str = "";
 
 /// The ledger of a database, to be read by a program beside the gateway that owns it.
 #[derive(Debug, Clone)]
@@ -21,30 +38,127 @@ impl SqliteLog {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a URL that names no file.
     pub fn open(url: &str) -> Result<Self, Error> {
         let options = options(url)?.create_if_missing(false);
-        Ok(Self {
-            pool: pool(options),
+        Ok(Self::new(pool(options)))
+    }
+
+    pub(super) fn new(pool: SqlitePool) -> Self {
+        Self { pool }
+    }
+
+    async fn prune_all(&self, before: SystemTime, key: &[u8; 32]) -> Result<u64, Error> {
+        let failed = failed("the ledger cannot be pruned");
+        let mut connection = self.pool.acquire().await.map_err(&failed)?;
+        let (mut rows, mut most) = (0, FIRST_BATCH);
+        loop {
+            let began = Instant::now();
+            let done = batch(&mut connection, before, key, most);
+            let done = done.await.map_err(&failed)?;
+            rows += done;
+            if done < most.unsigned_abs() {
+                return Ok(rows);
+            }
+            // Half the time that it may take: the next one may meet a slower disk.
+            let share = BATCH_TIME.as_secs_f64() / 2.0 / began.elapsed().as_secs_f64().max(1e-6);
+            #[expect(clippy::cast_possible_truncation, reason = "bounded by the clamp")]
+            let next = (most as f64 * share.min(2.0)) as i64;
+            most = next.clamp(1, LARGEST_BATCH);
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+impl LedgerLog for SqliteLog {
+    fn journals(&self) -> StoreFuture<'_, Vec<JournalHead>> {
+        Box::pin(async move {
+            let failed = failed("the ledger cannot be read");
+            let gone = sqlx::query("SELECT seq, chain, seal FROM pruned ORDER BY seq");
+            let gone = gone.fetch_all(&self.pool).await.map_err(&failed)?;
+            let gone = gone.iter().map(|row| {
+                Ok(Gone {
+                    seq: u64::try_from(row.big("seq")?).unwrap_or(0),
+                    extent: Extent::UpTo,
+                    // What has another length is not genuine.
+                    chain: Chain::try_from(row.bytes("chain")?).unwrap_or_default(),
+                    seal: Chain::try_from(row.bytes("seal")?).unwrap_or_default(),
+                })
+            });
+            let gone: Result<_, sqlx::Error> = gone.collect();
+            Ok(vec![JournalHead {
+                name: NAME.into(),
+                // The newest row is all that tells of it.
+                last: ledger::last(&self.pool).await?,
+                gone: gone.map_err(&failed)?,
+            }])
         })
     }
 
-    /// At most `most` rows behind number `after` whose attempts began at `since` or later, in their order.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the file cannot be read, or a row is none of ours; it is named.
-    pub async fn read(
-        &self,
+    fn read<'a>(
+        &'a self,
+        _: &'a str,
         after: u64,
         since: SystemTime,
         most: u32,
-    ) -> Result<Vec<Entry>, Error> {
-        let rows = sqlx::query(
-            "SELECT * FROM llm_calls WHERE seq > ? AND started_ms >= ? ORDER BY seq LIMIT ?",
-        )
-        .bind(i64::try_from(after).unwrap_or(i64::MAX))
-        .bind(millis(since))
-        .bind(most)
-        .fetch_all(&self.pool)
-        .await
-        .map_err(failed("the ledger cannot be read"))?;
-        rows.iter().map(entries::read).collect()
+    ) -> StoreFuture<'a, Vec<Entry>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "SELECT * FROM llm_calls WHERE seq > ? AND started_ms >= ? ORDER BY seq LIMIT ?",
+            )
+            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(millis(since))
+            .bind(most)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("the ledger cannot be read"))?;
+            rows.iter().map(entries::read).collect()
+        })
     }
+
+    /// Takes the oldest rows, up to the first that is not old enough, and never the newest of all: it says where the journal goes on.
+    fn prune<'a>(&'a self, before: SystemTime, seal: &'a [u8; 32]) -> StoreFuture<'a, Pruned> {
+        Box::pin(async move { self.prune_all(before, seal).await.map(Pruned::Rows) })
+    }
+}
+
+/// Removes at most `most` rows in a transaction of its own; how many there were.
+async fn batch(
+    connection: &mut SqliteConnection,
+    before: SystemTime,
+    key: &[u8; 32],
+    most: i64,
+) -> Result<u64, sqlx::Error> {
+    use sqlx::Connection;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let old = sqlx::query(
+        "SELECT seq, chain, started_ms FROM llm_calls WHERE seq < (SELECT MAX(seq) FROM llm_calls) ORDER BY seq LIMIT ?",
+    );
+    let old = old.bind(most).fetch_all(&mut *transaction).await?;
+    let before = millis(before);
+    let mut old = old
+        .iter()
+        .take_while(|row| row.try_get("started_ms").is_ok_and(|at: i64| at < before));
+    let mut count = 0;
+    let last = old.by_ref().inspect(|_| count += 1).last();
+    let Some(last) = last else {
+        return Ok(0);
+    };
+    let seq = last.big("seq")?;
+    let chain = Chain::try_from(last.bytes("chain")?);
+    let chain = chain.map_err(|e| sqlx::Error::Decode(e.into()))?;
+    let number = u64::try_from(seq).unwrap_or(0);
+    let gone = Gone::sealed(key, NAME, Extent::UpTo, number, chain);
+    sqlx::query("DELETE FROM llm_calls WHERE seq <= ?")
+        .bind(seq)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query("DELETE FROM pruned")
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query("INSERT INTO pruned (seq, chain, seal) VALUES (?, ?, ?)")
+        .bind(seq)
+        .bind(&gone.chain[..])
+        .bind(&gone.seal[..])
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(count)
 }

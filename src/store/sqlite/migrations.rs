@@ -19,6 +19,11 @@ const SCHEMA: Schema = Schema(&[
         name: "memory",
         sql: include_str!("../../../migrations/sqlite/0002_memory.sql"),
     },
+    Step {
+        version: 3,
+        name: "pruned",
+        sql: include_str!("../../../migrations/sqlite/0003_pruned.sql"),
+    },
 ]);
 
 pub(super) async fn run(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {

@@ -85,6 +85,12 @@ impl SqliteStore {
         SqliteKeys::new(self.pool.clone())
     }
 
+    /// Its ledger, to be read and pruned.
+    #[must_use]
+    pub fn log(&self) -> SqliteLog {
+        SqliteLog::new(self.pool.clone())
+    }
+
     /// Gives the file free for another process. May be called more than once.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rungs::{
     ErrorKind,
@@ -140,36 +140,6 @@ async fn ten_thousand_rows_a_second_arrive_once_each_and_small() {
     assert!(bytes <= 400, "{bytes} bytes a row");
     // Far below what it does on a free computer: tests share one.
     assert!(rate > 2_000.0, "{rate}");
-}
-
-#[tokio::test]
-async fn old_months_go_as_whole_tables_and_sums_stay() {
-    let database = Database::new();
-    let ledger = database.store().ledger("j");
-    let day = Duration::from_secs(86_400);
-    let rows = (0..6).map(|n| row(&format!("req_{n}"), 1, 1, day * 31 * n));
-    ledger
-        .write(&entries(1, rows))
-        .await
-        .expect("they are written");
-    let months = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'llm_calls'::regclass";
-    let before = database.number(months).await;
-    let start = Instant::now();
-    let dropped = ledger
-        .prune(SystemTime::now() - day * 93)
-        .await
-        .expect("it is done");
-    println!("{:?}", start.elapsed());
-    assert!(dropped >= 2);
-    assert_eq!(database.number(months).await, before - i64::from(dropped));
-    let spent = ledger.spent("global", UNIX_EPOCH).await;
-    assert_eq!(spent.expect("a sum"), Money::from_nanos(6));
-    // A journal that slept may bring rows of a month that was dropped.
-    let late = row("late", 1, 1, day * 155);
-    ledger
-        .write(&entries(7, [late]))
-        .await
-        .expect("it is written");
 }
 
 #[tokio::test]

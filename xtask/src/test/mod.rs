@@ -39,7 +39,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 
 fn steps() -> Result<Vec<Command>> {
     #[rustfmt::skip]
-    let lines: [&[&str]; 5] = [
+    let lines: [&[&str]; 6] = [
         &["fmt", "--all", "--check"],
         &["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"],
         if has_nextest() {
@@ -48,10 +48,16 @@ fn steps() -> Result<Vec<Command>> {
             &["test", "--workspace", "--all-features", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]
         },
         &["test", "--doc", "--workspace", "--all-features"],
+        &["doc", "--no-deps", "--workspace", "--all-features"],
         // The library without its optional parts must build alone.
         &["check", "-p", "rungs", "--no-default-features"],
     ];
-    lines.into_iter().map(cargo).collect()
+    let strict = |line| {
+        let mut step = cargo(line)?;
+        step.env("RUSTDOCFLAGS", "-D warnings");
+        Ok(step)
+    };
+    lines.into_iter().map(strict).collect()
 }
 
 fn has_nextest() -> bool {

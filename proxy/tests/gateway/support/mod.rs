@@ -2,6 +2,7 @@
 
 mod answer;
 mod gateway;
+mod load;
 mod secrets;
 mod wire;
 
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 pub(crate) use answer::Answer;
 pub(crate) use gateway::{Gateway, Refused, run};
+pub(crate) use load::{Load, Record};
 pub(crate) use secrets::read_all;
 pub(crate) use wire::{Heard, Wire, sse};
 

@@ -1,0 +1,123 @@
+//! The rows of the ledger behind the gateway: read, checked, and forgotten when they are old.
+
+mod retention;
+
+use std::{
+    ops::ControlFlow,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use rungs::{
+    Error,
+    store::{
+        Entry, JournalHead, LedgerLog, Pruned,
+        journal::{Audit, Finding},
+    },
+};
+
+pub(crate) use retention::Retention;
+
+/// Rows that are read at once.
+const PAGE: u32 = 5_000;
+
+/// What has become of old rows.
+pub(crate) struct Outcome {
+    /// What was wrong with them.
+    pub(crate) findings: Vec<String>,
+    pub(crate) pruned: Pruned,
+}
+
+/// Gives `see` each row of a journal behind number `after` that began at `since` or later, in their order, as long as it wants more.
+pub(crate) async fn walk<B>(
+    log: &dyn LedgerLog,
+    journal: &str,
+    mut after: u64,
+    since: SystemTime,
+    mut see: impl FnMut(&Entry) -> ControlFlow<B>,
+) -> Result<ControlFlow<B>, Error> {
+    loop {
+        let page = log.read(journal, after, since, PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        after = last.seq;
+        let seen = page.iter().try_for_each(&mut see);
+        if seen.is_break() {
+            return Ok(seen);
+        }
+    }
+}
+
+/// Walks all rows of all journals: what is wrong with them, and how many there are.
+pub(crate) async fn verify(
+    log: &dyn LedgerLog,
+    seal: &[u8; 32],
+) -> Result<(Vec<String>, u64), Error> {
+    let (mut findings, mut rows) = (Vec::new(), 0);
+    for mut journal in log.journals().await? {
+        let found = loop {
+            let (found, seen) = audit(log, &journal, seal).await?;
+            let now = log.journals().await?.into_iter();
+            let now = now.into_iter().find(|now| now.name == journal.name);
+            match now {
+                // Rows went while they were walked.
+                Some(now) if !found.is_empty() && now.gone != journal.gone => journal = now,
+                _ => {
+                    rows += seen;
+                    break found;
+                }
+            }
+        };
+        findings.extend(found.iter().map(|finding| named(&journal, finding)));
+    }
+    Ok((findings, rows))
+}
+
+async fn audit(
+    log: &dyn LedgerLog,
+    journal: &JournalHead,
+    seal: &[u8; 32],
+) -> Result<(Vec<Finding>, u64), Error> {
+    let (mut audit, mut found) = Audit::of(journal, seal);
+    let after = audit.after();
+    let see = |entry: &Entry| {
+        found.extend(audit.check(entry));
+        ControlFlow::<()>::Continue(())
+    };
+    let _ = walk(log, &journal.name, after, UNIX_EPOCH, see).await?;
+    found.extend(audit.finish(journal));
+    Ok((found, audit.rows()))
+}
+
+/// Checks the rows that are to go because they began before `before`, and lets them go. Afterwards nobody could say which of them were
+/// altered.
+pub(crate) async fn prune(
+    log: &dyn LedgerLog,
+    before: SystemTime,
+    seal: &[u8; 32],
+) -> Result<Outcome, Error> {
+    let horizon = log.horizon(before);
+    let mut findings = Vec::new();
+    for journal in log.journals().await? {
+        let (mut audit, mut found) = Audit::of(&journal, seal);
+        let after = audit.after();
+        let see = |entry: &Entry| {
+            if entry.row.started >= horizon {
+                return ControlFlow::Break(());
+            }
+            found.extend(audit.check(entry));
+            ControlFlow::Continue(())
+        };
+        let _ = walk(log, &journal.name, after, UNIX_EPOCH, see).await?;
+        findings.extend(found.iter().map(|finding| named(&journal, finding)));
+    }
+    let pruned = log.prune(before, seal).await?;
+    Ok(Outcome { findings, pruned })
+}
+
+fn named(journal: &JournalHead, finding: &Finding) -> String {
+    match &*journal.name {
+        "" => finding.to_string(),
+        name => format!("journal {name}: {finding}"),
+    }
+}

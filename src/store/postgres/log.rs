@@ -1,0 +1,244 @@
+use std::{collections::HashMap, fmt, sync::Arc, time::SystemTime};
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::{
+    failed,
+    pool::{Pool, answered},
+    rows::millis,
+};
+use crate::{
+    error::Error,
+    store::{
+        Chain, Entry, Extent, Gone, JournalHead, LedgerLog, Pruned, StoreFuture, Window,
+        sql::{columns::Columns, entries},
+    },
+};
+
+/// The ledger of a database, with the rows of all journals that arrive there.
+#[derive(Clone)]
+pub struct PostgresLog {
+    pool: Arc<Pool>,
+}
+
+/// A journal, and its number in the database.
+struct Known {
+    id: i32,
+    head: JournalHead,
+}
+
+impl PostgresLog {
+    pub(super) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool }
+    }
+
+    async fn prune_months(&self, before: SystemTime, key: &[u8; 32]) -> Result<u32, Error> {
+        let failed = failed("the ledger cannot be pruned");
+        let cut = millis(self.horizon(before));
+        let mut connection = self.pool.get().await?;
+        let pruned = async {
+            let mut transaction = connection.begin().await?;
+            if !has_older(&mut transaction, cut).await? {
+                return Ok(0);
+            }
+            // Locked: no row arrives while it is written down which ones go.
+            for journal in journals(&mut transaction, true).await? {
+                excuse(&mut transaction, &journal, cut, key).await?;
+            }
+            let months: i32 = sqlx::query_scalar("SELECT llm_calls_prune($1)")
+                .bind(cut)
+                .fetch_one(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            Ok(months)
+        };
+        let months = pruned.await.map_err(&failed)?;
+        Ok(u32::try_from(months).unwrap_or(0))
+    }
+}
+
+impl LedgerLog for PostgresLog {
+    fn journals(&self) -> StoreFuture<'_, Vec<JournalHead>> {
+        Box::pin(answered(async move {
+            let mut connection = self.pool.get().await?;
+            let known = journals(&mut connection, false).await;
+            let known = known.map_err(failed("the ledger cannot be read"))?;
+            Ok(known.into_iter().map(|known| known.head).collect())
+        }))
+    }
+
+    fn read<'a>(
+        &'a self,
+        journal: &'a str,
+        after: u64,
+        since: SystemTime,
+        most: u32,
+    ) -> StoreFuture<'a, Vec<Entry>> {
+        Box::pin(answered(async move {
+            let rows = sqlx::query(
+                "SELECT * FROM llm_calls WHERE journal = (SELECT id FROM journals WHERE name = $1) \
+                 AND seq > $2 AND started_ms >= $3 ORDER BY seq LIMIT $4",
+            )
+            .bind(journal)
+            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(millis(since))
+            .bind(i64::from(most))
+            .fetch_all(&mut *self.pool.get().await?)
+            .await
+            .map_err(failed("the ledger cannot be read"))?;
+            rows.iter().map(entries::read).collect()
+        }))
+    }
+
+    fn horizon(&self, before: SystemTime) -> SystemTime {
+        Window::MONTH.start(before)
+    }
+
+    /// Takes whole months that ended at `before` or earlier: a table each, in milliseconds.
+    fn prune<'a>(&'a self, before: SystemTime, seal: &'a [u8; 32]) -> StoreFuture<'a, Pruned> {
+        Box::pin(answered(async move {
+            let months = self.prune_months(before, seal).await;
+            months.map(Pruned::Months)
+        }))
+    }
+}
+
+/// Whether there is a row that began before `cut`, or a table for one.
+async fn has_older(connection: &mut PgConnection, cut: i64) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+         WHERE i.inhparent = 'llm_calls'::regclass \
+         AND to_date(right(c.relname, 7), 'YYYY_MM') < to_timestamp($1 / 1000) AT TIME ZONE 'UTC')",
+    )
+    .bind(cut)
+    .fetch_one(connection)
+    .await
+}
+
+/// All journals, with what is known to be gone of each; locked until the transaction ends if they are to be written.
+async fn journals(connection: &mut PgConnection, lock: bool) -> Result<Vec<Known>, sqlx::Error> {
+    let gone = sqlx::query("SELECT journal, seq, alone, chain, seal FROM pruned ORDER BY seq");
+    let mut by_journal: HashMap<i32, Vec<Gone>> = HashMap::new();
+    let journals = match lock {
+        true => "SELECT id, name, seq, chain FROM journals ORDER BY id FOR UPDATE",
+        false => "SELECT id, name, seq, chain FROM journals ORDER BY id",
+    };
+    let journals = sqlx::query(journals).fetch_all(&mut *connection).await?;
+    for row in gone.fetch_all(connection).await? {
+        by_journal
+            .entry(row.int("journal")?)
+            .or_default()
+            .push(Gone {
+                seq: unsigned(row.big("seq")?),
+                extent: match row.flag("alone")? {
+                    true => Extent::Alone,
+                    false => Extent::UpTo,
+                },
+                // What has another length is not genuine.
+                chain: Chain::try_from(row.bytes("chain")?).unwrap_or_default(),
+                seal: Chain::try_from(row.bytes("seal")?).unwrap_or_default(),
+            });
+    }
+    let known = journals.iter().map(|row| {
+        let id = row.int("id")?;
+        let chain = row.maybe_bytes("chain")?;
+        let chain = chain.and_then(|chain| Chain::try_from(chain).ok());
+        let seq = unsigned(row.big("seq")?);
+        Ok(Known {
+            id,
+            head: JournalHead {
+                name: row.text("name")?.into(),
+                last: chain.map(|chain| (seq, chain)),
+                gone: by_journal.remove(&id).unwrap_or_default(),
+            },
+        })
+    });
+    known.collect()
+}
+
+/// Writes down which rows of a journal go when those do that began before `cut`: all up to some number, and single ones behind it,
+/// because attempts do not end in the order in which they begin.
+async fn excuse(
+    connection: &mut PgConnection,
+    journal: &Known,
+    cut: i64,
+    key: &[u8; 32],
+) -> Result<(), sqlx::Error> {
+    let Known { id, head } = journal;
+    let Some((last, _)) = head.last else {
+        return Ok(());
+    };
+    let first_kept: Option<i64> = sqlx::query_scalar(
+        "SELECT seq FROM llm_calls WHERE journal = $1 AND started_ms >= $2 ORDER BY seq LIMIT 1",
+    )
+    .bind(id)
+    .bind(cut)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let first_kept = first_kept.map_or(last + 1, unsigned);
+    let rows = sqlx::query(
+        "SELECT seq, chain FROM llm_calls WHERE journal = $1 AND started_ms < $2 AND seq >= $3 ORDER BY seq",
+    )
+    .bind(id)
+    .bind(cut)
+    .bind(signed(first_kept) - 1)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut going: Vec<(u64, Chain)> = Vec::new();
+    // One that is gone already, and is not forged, may now be the last of those at the beginning.
+    let genuine = head
+        .gone
+        .iter()
+        .filter(|gone| gone.is_genuine(key, &head.name));
+    going.extend(genuine.map(|gone| (gone.seq, gone.chain)));
+    // Where nothing goes from the beginning, single rows go behind it all the same.
+    going.push((0, Chain::default()));
+    for row in &rows {
+        let chain = Chain::try_from(row.bytes("chain")?).unwrap_or_default();
+        going.push((unsigned(row.big("seq")?), chain));
+    }
+    going.retain(|(seq, _)| *seq + 1 >= first_kept);
+    let records = going.into_iter().map(|(seq, chain)| {
+        let extent = match seq + 1 == first_kept {
+            true => Extent::UpTo,
+            false => Extent::Alone,
+        };
+        Gone::sealed(key, &head.name, extent, seq, chain)
+    });
+    // Without the row before the first that is kept nothing tells where the chain goes on: what is known stays, and it is missed.
+    let records: Vec<_> = records.collect();
+    if !records.iter().any(|gone| gone.extent == Extent::UpTo) {
+        return Ok(());
+    }
+    sqlx::query("DELETE FROM pruned WHERE journal = $1")
+        .bind(id)
+        .execute(&mut *connection)
+        .await?;
+    for gone in records {
+        sqlx::query(
+            "INSERT INTO pruned (journal, seq, alone, chain, seal) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(id)
+        .bind(signed(gone.seq))
+        .bind(gone.extent == Extent::Alone)
+        .bind(&gone.chain[..])
+        .bind(&gone.seal[..])
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+impl fmt::Debug for PostgresLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresLog").finish_non_exhaustive()
+    }
+}
