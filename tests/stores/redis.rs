@@ -10,9 +10,10 @@ use proptest::prelude::*;
 use rungs::{
     ErrorKind,
     store::{
-        Alone, Begun, CacheStore, IdempotencyStore, Quota, RateDecision, RateStore, Take,
-        memory::{MemoryCache, MemoryIdempotency, MemoryRates},
-        redis::{Redis, RedisCache, RedisConfig, RedisIdempotency, RedisRates, RedisUrl},
+        Alone, Begun, CacheStore, ConversationStore, Hot, IdempotencyStore, Quota, RateDecision,
+        RateStore, Take,
+        memory::{MemoryCache, MemoryConversations, MemoryIdempotency, MemoryRates, MemoryTodos},
+        redis::{Redis, RedisCache, RedisConfig, RedisHot, RedisIdempotency, RedisRates, RedisUrl},
     },
     testing::{
         servers::RedisServer,
@@ -69,6 +70,34 @@ async fn the_cache_keeps_its_contract() {
 }
 
 #[tokio::test]
+async fn copies_of_conversations_keep_their_contract_and_survive_a_flush() {
+    let server = RedisServer::start().unwrap();
+    let hot = Arc::new(RedisHot::new(open(&server, patient()).await));
+    contract::hot_store(&*hot).await;
+    let hour = Duration::from_secs(3600);
+    let cold = Arc::new(MemoryConversations::new(100));
+    let store = Hot::new(cold, hot.clone(), hour);
+    contract::conversation_store(&store).await;
+    let todos = Hot::new(Arc::new(MemoryTodos::new(100)), hot, hour);
+    contract::todo_store(&todos).await;
+
+    let key = contract::conversation("acme", "order-7");
+    for name in [
+        "conv:messages:{rival/order-7}",
+        "conv:summary:{rival/order-7}",
+        "todo:list:{rival/c}",
+    ] {
+        let left: u64 = server.command(&["TTL", name]).unwrap().parse().unwrap();
+        assert!((3500..=3600).contains(&left), "{name}: {left}");
+    }
+    server.flush().unwrap();
+    let memory = store.load(&key).await.unwrap().expect("nothing is lost");
+    assert_eq!(memory.count, 2);
+    let copied = server.command(&["EXISTS", "conv:messages:{acme/order-7}"]);
+    assert_eq!(copied.unwrap(), "1", "it is at hand again");
+}
+
+#[tokio::test]
 async fn names_of_calls_keep_their_contract() {
     let server = RedisServer::start().unwrap();
     let redis = open(&server, patient()).await;
@@ -88,6 +117,7 @@ async fn a_cluster_keeps_the_contracts() {
     contract::rate_store(&RedisRates::new(redis.clone(), 1)).await;
     contract::cache_store(&cache(&redis)).await;
     contract::idempotency_store(&names(&redis)).await;
+    contract::hot_store(&RedisHot::new(redis)).await;
 }
 
 #[tokio::test]

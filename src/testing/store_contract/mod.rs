@@ -3,6 +3,8 @@
 //! The functions panic, as tests do, at the first promise that is not kept. Times are short but real: they also run against stores
 //! that live outside of the process.
 
+mod conversations;
+mod hot;
 mod keys;
 
 use std::{sync::Arc, time::Duration};
@@ -21,6 +23,8 @@ use crate::{
     store::{Budgets, CacheEntry, CacheStore},
 };
 
+pub use conversations::{conversation, conversation_store, todo_store, turn};
+pub use hot::hot_store;
 pub use keys::{key, key_store};
 
 /// An answer of `deployment` with the body `text`.
