@@ -11,6 +11,7 @@ mod http;
 mod keys;
 mod log;
 mod mcp;
+mod memory;
 mod provider;
 mod server;
 mod stack;

@@ -11,12 +11,13 @@ use rungs::{
     catalog::{Deployment, DeploymentId},
     layers::{
         breaker::{BreakerConfig, BreakerState},
+        conversation::Conversations,
         drain::Drains,
         in_flight::Permits,
         retry::RetryBudget,
     },
     provider::{HyperTransport, TransportConfig},
-    store::{CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, redis::Redis},
+    store::{CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, TodoStore, redis::Redis},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,9 @@ use crate::{
 /// How long the end of the process waits for answers that were cut, or that nobody reads.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How many turns may be under way, or wait for the store, at least.
+const TURNS: usize = 4096;
+
 /// Everything that outlives a configuration.
 pub(crate) struct State {
     pub(crate) ledger: Arc<dyn Ledger>,
@@ -43,6 +47,8 @@ pub(crate) struct State {
     pub(crate) cache: Arc<dyn CacheStore>,
     /// Names of calls that clients may repeat.
     pub(crate) names: Arc<dyn IdempotencyStore>,
+    pub(crate) conversations: Conversations,
+    pub(crate) todos: Arc<dyn TodoStore>,
     pub(crate) calls: Permits,
     pub(crate) retries: RetryBudget,
     pub(crate) drains: Drains,
@@ -66,6 +72,7 @@ impl State {
             keys,
             pepper,
             book,
+            memory,
             durable,
         } = Stores::open(config).await?;
         let transport = TransportConfig::default();
@@ -77,9 +84,14 @@ impl State {
             rates,
             cache,
             names,
+            copies,
             redis,
         } = Hot::open(config).await?;
+        let memory = memory.behind(copies, config.conversation.ttl);
+        let places = TURNS.max(2 * config.limits.max_in_flight);
         Ok(Self {
+            conversations: Conversations::new(memory.conversations, places),
+            todos: memory.todos,
             accounts: Arc::new(Accounts::new(book, Arc::clone(&ledger))),
             ledger,
             keys,
@@ -195,6 +207,7 @@ impl State {
             {
                 tracing::warn!("some answers are cut and may be missing in the ledger");
             }
+            self.conversations.close().await;
             if let Some(redis) = &self.redis {
                 redis.flush().await;
             }

@@ -69,7 +69,7 @@ pub struct Turn {
     /// Who answered.
     pub deployment: Option<DeploymentId>,
     /// Chat messages in their order, as JSON objects.
-    pub messages: Vec<Box<RawValue>>,
+    pub messages: Arc<[Box<RawValue>]>,
     /// When the answer ended.
     pub at: SystemTime,
 }
@@ -78,7 +78,7 @@ impl Turn {
     /// Its messages, as those of a conversation that has `count` before them.
     pub(super) fn remembered(&self, count: u64) -> impl Iterator<Item = Remembered> {
         (count + 1..)
-            .zip(&self.messages)
+            .zip(self.messages.iter())
             .map(|(number, message)| Remembered {
                 number,
                 request: Arc::clone(&self.request),

@@ -94,7 +94,7 @@ fn memory_hot() -> Arc<MemoryHot> {
 }
 
 async fn count(store: &dyn ConversationStore, key: &ConversationKey) -> Option<u64> {
-    let memory = store.load(key).await.unwrap();
+    let memory = store.load(key).await.expect("it answers");
     memory.map(|memory| memory.count)
 }
 
@@ -159,10 +159,11 @@ async fn a_reader_that_is_late_brings_nothing_back() {
         .append(&key, &[turn("req_2", "q", "a")])
         .await
         .unwrap();
-    hot.put(&[late.clone()], HOUR).await.unwrap();
+    let late = [late];
+    hot.put(&late, HOUR).await.unwrap();
     assert_eq!(count(&store, &key).await, Some(4));
     store.delete(&key).await.unwrap();
-    hot.put(&[late], HOUR).await.unwrap();
+    hot.put(&late, HOUR).await.unwrap();
     assert_eq!(count(&store, &key).await, None, "deleted is deleted");
 }
 

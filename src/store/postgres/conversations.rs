@@ -149,7 +149,7 @@ async fn append(
             continue;
         }
         let mut number = counted;
-        for message in &turn.messages {
+        for message in turn.messages.iter() {
             number += 1;
             sqlx::query(
                 "INSERT INTO messages (tenant, conversation_id, number, request_id, role, content, deployment, created_ms) \

@@ -35,7 +35,7 @@ pub fn turn(request: &str, question: &str, answer: &str) -> Turn {
         key: Some("k_1".into()),
         user: Some("ann".into()),
         deployment: Some("p/m".into()),
-        messages: vec![message("user", question), message("assistant", answer)],
+        messages: [message("user", question), message("assistant", answer)].into(),
         at: at(0),
     }
 }
