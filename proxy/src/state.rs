@@ -34,6 +34,9 @@ use crate::{
 /// How long the end of the process waits for answers that were cut, or that nobody reads.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// And for the last turns of conversations.
+const LAST_TURNS: Duration = Duration::from_secs(3);
+
 /// How many turns may be under way, or wait for the store, at least.
 const TURNS: usize = 4096;
 
@@ -207,7 +210,12 @@ impl State {
             {
                 tracing::warn!("some answers are cut and may be missing in the ledger");
             }
-            self.conversations.close().await;
+            if tokio::time::timeout(LAST_TURNS, self.conversations.close())
+                .await
+                .is_err()
+            {
+                tracing::error!("the last turns of conversations could not be written in time");
+            }
             if let Some(redis) = &self.redis {
                 redis.flush().await;
             }
