@@ -22,10 +22,10 @@ use rungs::{
 use tokio::time::sleep;
 
 const CONVERSATIONS: u32 = 1_000;
-const LOADS: u32 = 50;
+const LOADS: u32 = 10;
 
-/// The pause of a conversation between two loads: five thousand calls a second come in.
-const PAUSE: Duration = Duration::from_millis(200);
+/// The pause of a conversation between two loads: an answer takes its time, and a thousand calls a second come in.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A context may take this long, 99 times of 100.
 const TARGET: Duration = Duration::from_millis(1);

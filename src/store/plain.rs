@@ -1,7 +1,9 @@
-//! What every store can keep: times to the millisecond, and text without the one character that some cannot hold.
+//! What every store can keep: times to the millisecond, text without the one character that some cannot hold, and names that
+//! cannot be mistaken for others.
 
 use std::{
     borrow::Cow,
+    fmt::Write as _,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -22,5 +24,17 @@ pub(crate) fn text(text: &str) -> Cow<'_, str> {
     match text.contains('\0') {
         true => text.replace('\0', "\u{fffd}").into(),
         false => text.into(),
+    }
+}
+
+/// Adds a part to a name, with `%` codes for all but letters, digits and `-_.~`.
+pub(crate) fn escape(name: &mut String, part: &str) {
+    for byte in part.bytes() {
+        match byte {
+            b'-' | b'_' | b'.' | b'~' => name.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => name.push(byte.into()),
+            // Writing to a string does not fail.
+            _ => drop(write!(name, "%{byte:02X}")),
+        }
     }
 }

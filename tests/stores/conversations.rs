@@ -193,6 +193,21 @@ async fn a_copy_that_could_not_be_replaced_is_not_believed() {
     assert!(newest.contains("req_2"), "repaired on the way: {newest}");
 }
 
+#[tokio::test]
+async fn what_is_too_long_has_no_copy_and_leaves_no_older_one() {
+    let (cold, hot) = (Counted::new(), memory_hot());
+    let store = Hot::new(cold.clone(), hot, HOUR);
+    let key = conversation("acme", "c");
+    let append = async |request: &str, answer: &str| {
+        let turns = [turn(request, "q", answer)];
+        store.append(&key, &turns).await.expect("it is kept");
+    };
+    append("req_1", "short").await;
+    append("req_2", &"long".repeat(300_000)).await;
+    assert_eq!(count(&store, &key).await, Some(4));
+    assert_eq!(cold.loads(), 1);
+}
+
 #[test]
 fn names_are_the_documented_ones_and_never_the_same() {
     let name = |kind, tenant, id| HotKey::new(kind, &conversation(tenant, id)).to_string();

@@ -17,7 +17,7 @@ use rungs::{
     },
     testing::{
         servers::RedisServer,
-        store_contract::{self as contract, entry, kept, take},
+        store_contract::{self as contract, entry, kept, question, take},
     },
 };
 use tokio::{
@@ -186,7 +186,7 @@ async fn r16_a_frozen_redis_costs_a_few_short_waits_and_comes_back_by_itself() {
     let mut waits = Vec::new();
     for n in 0..200u8 {
         let start = Instant::now();
-        assert!(cache.get(&[n; 32]).await.unwrap().is_none());
+        assert!(cache.get(&question(n)).await.unwrap().is_none());
         waits.push(start.elapsed());
     }
     let long = waits.iter().filter(|w| **w > Duration::from_millis(2));
@@ -198,11 +198,11 @@ async fn r16_a_frozen_redis_costs_a_few_short_waits_and_comes_back_by_itself() {
     assert!(!redis.is_up());
     server.thaw().unwrap();
     until("it is back", async || redis.is_up()).await;
-    cache.put([9; 32], entry("p/m", "x"), Duration::from_secs(60));
+    cache.put(question(9), entry("p/m", "x"), Duration::from_secs(60));
     redis.flush().await;
     let other = RedisCache::new(redis, Arc::new(MemoryCache::new(1 << 20)), 1 << 16);
     until("it is used", async || {
-        other.get(&[9; 32]).await.unwrap().is_some()
+        other.get(&question(9)).await.unwrap().is_some()
     })
     .await;
 }
@@ -251,7 +251,7 @@ async fn r16_a_slow_redis_is_left_alone_and_not_tried_on_calls() {
     let (start, mut long) = (Instant::now(), 0);
     while start.elapsed() < Duration::from_secs(3) {
         let asked = Instant::now();
-        assert!(cache.get(&[1; 32]).await.unwrap().is_none());
+        assert!(cache.get(&question(1)).await.unwrap().is_none());
         long += u32::from(asked.elapsed() > Duration::from_millis(10));
         sleep(Duration::from_millis(2)).await;
     }
@@ -406,30 +406,30 @@ async fn what_one_process_keeps_another_finds() {
         open(&server, patient()).await,
     );
     let (near, far) = (cache(&here), cache(&there));
-    near.put([1; 32], entry("p/m", "42"), Duration::from_millis(400));
+    near.put(question(1), entry("p/m", "42"), Duration::from_millis(400));
     here.flush().await;
-    let found = far.get(&[1; 32]).await.unwrap().expect("it is there");
+    let found = far.get(&question(1)).await.unwrap().expect("it is there");
     assert_eq!(
         (found.deployment.as_str(), &*found.answer.data[0]),
         ("p/m", &b"42"[..])
     );
     sleep(Duration::from_millis(500)).await;
     assert!(
-        far.get(&[1; 32]).await.unwrap().is_none(),
+        far.get(&question(1)).await.unwrap().is_none(),
         "not longer than it was to be"
     );
 
     near.put(
-        [2; 32],
+        question(2),
         entry("p/m", String::leak("x".repeat(1 << 17))),
         Duration::from_secs(9),
     );
     here.flush().await;
-    assert!(far.get(&[2; 32]).await.unwrap().is_none(), "too large");
-    let name = format!("llm:cache:{}", "03".repeat(32));
+    assert!(far.get(&question(2)).await.unwrap().is_none(), "too large");
+    let name = format!("llm:cache:m:{}", "03".repeat(32));
     server.command(&["SET", &name, "\u{1}nonsense"]).unwrap();
     assert!(
-        far.get(&[3; 32]).await.unwrap().is_none(),
+        far.get(&question(3)).await.unwrap().is_none(),
         "unreadable is a miss"
     );
 }

@@ -7,19 +7,13 @@ fn names(key: &ConversationKey) -> [HotKey; 2] {
     [HotKind::Messages, HotKind::Summary].map(|kind| HotKey::new(kind, key))
 }
 
-/// The copies of a memory. What cannot be written has no copy.
-fn copies(key: &ConversationKey, memory: &Memory) -> Vec<HotEntry> {
+/// The copies of a memory.
+fn copies(key: &ConversationKey, memory: &Memory) -> [HotEntry; 2] {
     let [messages, summary] = names(key);
-    let entry = |key, version, value| {
-        Some(HotEntry {
-            key,
-            version,
-            value: value?,
-        })
-    };
-    let messages = entry(messages, memory.count, record::of_messages(memory));
-    let summary = entry(summary, memory.summarized(), record::of_summary(memory));
-    messages.into_iter().chain(summary).collect()
+    [
+        HotEntry::of(messages, memory.count, record::of_messages(memory)),
+        HotEntry::of(summary, memory.summarized(), record::of_summary(memory)),
+    ]
 }
 
 impl<S: ConversationStore + ?Sized> Hot<S> {

@@ -1,6 +1,6 @@
-use std::fmt::{self, Write as _};
+use std::fmt;
 
-use crate::store::ConversationKey;
+use crate::store::{ConversationKey, plain::escape};
 
 /// What of a conversation is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,16 +46,5 @@ impl HotKey {
 impl fmt::Display for HotKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-fn escape(name: &mut String, part: &str) {
-    for byte in part.bytes() {
-        match byte {
-            b'-' | b'_' | b'.' | b'~' => name.push(byte.into()),
-            _ if byte.is_ascii_alphanumeric() => name.push(byte.into()),
-            // Writing to a string does not fail.
-            _ => drop(write!(name, "%{byte:02X}")),
-        }
     }
 }

@@ -30,15 +30,28 @@ pub struct HotEntry {
     pub key: HotKey,
     /// The larger, the newer.
     pub version: u64,
-    /// What is copied, as JSON; nothing where there is nothing any more.
+    /// What is copied, as JSON; empty where the cold store is to be asked.
     pub value: Bytes,
 }
 
 impl HotEntry {
+    /// A copy of what can be written. Of more than a mebibyte there is none: the cold store has it, and pictures are better read
+    /// there than passed around with every call.
+    fn of(key: HotKey, version: u64, value: Option<Bytes>) -> Self {
+        const LONGEST: usize = 1 << 20;
+        Self {
+            key,
+            version,
+            value: value
+                .filter(|value| value.len() <= LONGEST)
+                .unwrap_or_default(),
+        }
+    }
+
     /// Newer than every copy. The largest whole number that a Lua script can tell from its neighbours.
     const LAST: u64 = (1 << 53) - 1;
 
-    /// Says for a while that there is nothing under `key`.
+    /// Says for a while that there is no copy under `key`.
     fn gone(key: HotKey) -> Self {
         Self {
             key,

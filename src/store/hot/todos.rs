@@ -7,14 +7,8 @@ fn name(key: &ConversationKey) -> HotKey {
 
 impl<S: TodoStore + ?Sized> Hot<S> {
     async fn keep_list(&self, key: &ConversationKey, list: &TodoList) {
-        if let Some(value) = record::of_todos(list) {
-            let entry = HotEntry {
-                key: name(key),
-                version: list.version,
-                value,
-            };
-            self.keep(key, &[entry]).await;
-        }
+        let copy = HotEntry::of(name(key), list.version, record::of_todos(list));
+        self.keep(key, &[copy]).await;
     }
 }
 

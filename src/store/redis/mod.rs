@@ -28,7 +28,7 @@
 //! worst is a limit or a name that starts anew.
 //!
 //! # Keys
-//! `llm:{rate}:<limit>`, `llm:cache:<256 bits>`, `llm:call:<256 bits>`, and per conversation `conv:messages:{<tenant>/<id>}`,
+//! `llm:{rate}:<limit>`, `llm:cache:<model>:<256 bits>`, `llm:call:<256 bits>`, and per conversation `conv:messages:{<tenant>/<id>}`,
 //! `conv:summary:{<tenant>/<id>}` and `todo:list:{<tenant>/<id>}`, all with an expiry.
 
 mod breaker;
