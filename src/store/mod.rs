@@ -30,7 +30,6 @@ mod ledger;
 #[cfg(any(feature = "journal", feature = "sqlite"))]
 mod lock;
 pub mod memory;
-#[cfg(any(feature = "journal", feature = "postgres", feature = "sqlite"))]
 mod plain;
 #[cfg(feature = "postgres")]
 pub mod postgres;

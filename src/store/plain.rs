@@ -2,7 +2,6 @@
 //! cannot be mistaken for others.
 
 use std::{
-    borrow::Cow,
     fmt::Write as _,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -20,7 +19,8 @@ pub(crate) fn time(millis: i64) -> SystemTime {
 }
 
 /// PostgreSQL's text holds every character but one; a client that sends it must not stop the ledger.
-pub(crate) fn text(text: &str) -> Cow<'_, str> {
+#[cfg(any(feature = "journal", feature = "postgres", feature = "sqlite"))]
+pub(crate) fn text(text: &str) -> std::borrow::Cow<'_, str> {
     match text.contains('\0') {
         true => text.replace('\0', "\u{fffd}").into(),
         false => text.into(),

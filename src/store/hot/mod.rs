@@ -35,6 +35,9 @@ pub struct HotEntry {
 }
 
 impl HotEntry {
+    /// Newer than every copy. The largest whole number that a Lua script can tell from its neighbours.
+    const LAST: u64 = (1 << 53) - 1;
+
     /// A copy of what can be written. Of more than a mebibyte there is none: the cold store has it, and pictures are better read
     /// there than passed around with every call.
     fn of(key: HotKey, version: u64, value: Option<Bytes>) -> Self {
@@ -47,9 +50,6 @@ impl HotEntry {
                 .unwrap_or_default(),
         }
     }
-
-    /// Newer than every copy. The largest whole number that a Lua script can tell from its neighbours.
-    const LAST: u64 = (1 << 53) - 1;
 
     /// Says for a while that there is no copy under `key`.
     fn gone(key: HotKey) -> Self {

@@ -71,8 +71,16 @@ pub async fn cache_store(store: &dyn CacheStore) {
     let other = get(&b).await.expect("the other entry is there");
     assert_eq!(other.answer.data, ["2"], "keys do not mix");
 
-    store.put(c.clone(), entry("p/one", "short"), Duration::from_millis(40));
-    store.put(b.clone(), entry("p/two", "short"), Duration::from_millis(40));
+    store.put(
+        c.clone(),
+        entry("p/one", "short"),
+        Duration::from_millis(40),
+    );
+    store.put(
+        b.clone(),
+        entry("p/two", "short"),
+        Duration::from_millis(40),
+    );
     assert!(get(&c).await.is_some(), "not expired yet");
     sleep(Duration::from_millis(120)).await;
     assert!(get(&c).await.is_none(), "expired");
