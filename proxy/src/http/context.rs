@@ -1,9 +1,6 @@
 //! `/v1/context/{id}`: what the gateway remembers of a conversation. What is another tenant's does not exist.
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json,
@@ -16,10 +13,9 @@ use rungs::{
     store::{ConversationKey, Memory, Remembered},
 };
 use serde_json::{Map, Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::error::respond;
-use crate::{auth::Principal, gateway::Gateway};
+use crate::{auth::Principal, gateway::Gateway, keys::rfc3339};
 
 /// The id in a path, where it is text at all.
 pub(super) type Id = Result<Path<String>, PathRejection>;
@@ -29,15 +25,21 @@ pub(super) async fn show(
     Extension(principal): Extension<Arc<Principal>>,
     id: Id,
 ) -> Response {
-    let shown = async {
-        let key = key(&principal, id)?;
-        let memory = gateway.state().conversations.load(&key).await?;
-        let memory = memory.ok_or_else(|| unknown(&key))?;
-        Ok::<_, Error>(Json(view(&key, &memory)))
-    };
-    shown
-        .await
-        .map_or_else(|error| respond(&error), IntoResponse::into_response)
+    let shown = async { remembered(&gateway, &key(&principal, id)?).await };
+    shown.await.map_or_else(
+        |error| respond(&error),
+        |context| Json(context).into_response(),
+    )
+}
+
+/// What is remembered of a conversation, as JSON.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if there is none of this key, and the store's.
+pub(crate) async fn remembered(gateway: &Gateway, key: &ConversationKey) -> Result<Value, Error> {
+    let memory = gateway.state().conversations.load(key).await?;
+    let memory = memory.ok_or_else(|| unknown(key))?;
+    Ok(view(key, &memory))
 }
 
 /// Forgets the conversation and its todo list.
@@ -68,17 +70,9 @@ pub(super) fn key(principal: &Principal, id: Id) -> Result<ConversationKey, Erro
     ConversationKey::new(Arc::clone(&principal.tenant), id)
 }
 
-pub(super) fn unknown(key: &ConversationKey) -> Error {
+fn unknown(key: &ConversationKey) -> Error {
     let what = format!("there is no conversation `{}`", key.id());
     Error::new(ErrorKind::NotFound, what).param("conversationId")
-}
-
-/// A time as people and programs read it.
-pub(super) fn moment(at: SystemTime) -> String {
-    // Years that have no such text are not those of a store.
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let at = OffsetDateTime::UNIX_EPOCH + since;
-    at.format(&Rfc3339).unwrap_or_default()
 }
 
 fn view(key: &ConversationKey, memory: &Memory) -> Value {
@@ -87,7 +81,7 @@ fn view(key: &ConversationKey, memory: &Memory) -> Value {
             "text": summary.text,
             "upTo": summary.up_to,
             "model": summary.deployment,
-            "createdAt": moment(summary.at),
+            "createdAt": rfc3339(summary.at),
         })
     });
     let messages = memory.messages.iter().map(message);
@@ -102,7 +96,7 @@ fn view(key: &ConversationKey, memory: &Memory) -> Value {
 /// A message with when it was said, and in which call.
 fn message(said: &Remembered) -> Value {
     let mut view: Map<String, Value> = serde_json::from_str(said.message.get()).unwrap_or_default();
-    view.insert("timestamp".into(), moment(said.at).into());
+    view.insert("timestamp".into(), rfc3339(said.at).into());
     let facts = json!({ "number": said.number, "requestId": &*said.request });
     view.insert("metadata".into(), facts);
     Value::Object(view)

@@ -5,7 +5,7 @@ pub(crate) mod admission;
 mod ask;
 mod authenticate;
 mod body;
-mod context;
+pub(crate) mod context;
 pub(crate) mod decision;
 mod error;
 mod gate;

@@ -18,10 +18,10 @@ use serde_json::{Value, json};
 
 use super::{
     body::read_as,
-    context::{Id, key, moment},
+    context::{Id, key},
     error::respond,
 };
-use crate::{auth::Principal, gateway::Gateway};
+use crate::{auth::Principal, gateway::Gateway, keys::rfc3339};
 
 /// The longest list.
 const MOST: usize = 200;
@@ -107,6 +107,6 @@ fn view(key: &ConversationKey, list: &TodoList) -> Value {
         "conversationId": key.id(),
         "todos": list.items,
         "version": list.version,
-        "updatedAt": moment(list.updated),
+        "updatedAt": rfc3339(list.updated),
     })
 }
