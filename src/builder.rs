@@ -10,6 +10,7 @@ use crate::{
         budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
         commit::CommitLayer,
+        conversation::{ConversationLayer, Conversations},
         cost::CostLayer,
         cross_check::{CrossCheckLayer, When},
         drain::{DrainLayer, Drains},
@@ -116,6 +117,16 @@ pub trait ServiceBuilderExt<L>: Into<ServiceBuilder<L>> {
         store: Arc<dyn IdempotencyStore>,
     ) -> ServiceBuilder<Stack<IdempotencyLayer, L>> {
         self.into().layer(IdempotencyLayer::new(store))
+    }
+
+    /// Puts what was said before in front of a request, and keeps what is answered; see
+    /// [`conversation`](crate::layers::conversation).
+    #[must_use]
+    fn conversation(
+        self,
+        conversations: Conversations,
+    ) -> ServiceBuilder<Stack<ConversationLayer, L>> {
+        self.into().layer(ConversationLayer::new(conversations))
     }
 
     /// Serves the same question the same answer again; see [`cache`](crate::layers::cache).

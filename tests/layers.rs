@@ -10,6 +10,7 @@ use rungs::{
         budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
         commit::CommitLayer,
+        conversation::{ConversationLayer, Conversations},
         cost::CostLayer,
         cross_check::{CrossCheckLayer, When},
         drain::{DrainLayer, Drains},
@@ -24,7 +25,10 @@ use rungs::{
     model::{BoxModelService, Quality},
     store::{
         Quota,
-        memory::{MemoryBudgets, MemoryCache, MemoryIdempotency, MemoryLedger, MemoryRates},
+        memory::{
+            MemoryBudgets, MemoryCache, MemoryConversations, MemoryIdempotency, MemoryLedger,
+            MemoryRates,
+        },
     },
     testing::{Probe, layer_contract},
 };
@@ -48,6 +52,7 @@ layers! {
     budget => |probe: &Probe| BudgetLayer::new(probe.deployment(), Arc::new(MemoryBudgets::new())),
     cache => |_: &Probe| CacheLayer::new(Arc::new(MemoryCache::new(1 << 20)), CacheScope::Tenant),
     commit => |_: &Probe| CommitLayer::new(Arc::new(MemoryLedger::new(100))),
+    conversation => |_: &Probe| ConversationLayer::new(conversations()),
     cost => |probe: &Probe| CostLayer::new(probe.deployment(), Arc::new(MemoryLedger::new(100))),
     cross_check => |_: &Probe| CrossCheckLayer::new(When::Quality(Quality::High)),
     // With places it would, on purpose, not drop the inner call with its own.
@@ -86,6 +91,7 @@ fn stacked(probe: Probe) -> BoxModelService {
         .in_flight(1)
         .rate(Arc::new(MemoryRates::new()))
         .idempotency(Arc::new(MemoryIdempotency::new(1 << 20)))
+        .conversation(conversations())
         .cache(Arc::new(MemoryCache::new(1 << 20)), CacheScope::Tenant)
         .cross_check(When::Quality(Quality::High))
         .escalate(StandardJudge::new())
@@ -95,6 +101,10 @@ fn stacked(probe: Probe) -> BoxModelService {
         .cost(deployment, Arc::new(MemoryLedger::new(100)))
         .timeouts(TimeoutConfig::default())
         .ring(probe)
+}
+
+fn conversations() -> Conversations {
+    Conversations::new(Arc::new(MemoryConversations::new(10)), 10)
 }
 
 fn closed(probe: &Probe) -> BreakerState {

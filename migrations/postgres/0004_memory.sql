@@ -1,47 +1,51 @@
 -- What conversations remember. Times in milliseconds since 1970 UTC.
 CREATE TABLE conversations (
-    id         TEXT   NOT NULL PRIMARY KEY,
     tenant     TEXT   NOT NULL,
-    key_id     TEXT,
+    id         TEXT   NOT NULL, -- what the tenant calls it
+    key_id     TEXT,            -- the API key and the user that began it
     user_id    TEXT,
-    title      TEXT,
+    count      BIGINT NOT NULL, -- of its messages
     created_ms BIGINT NOT NULL,
-    updated_ms BIGINT NOT NULL
+    updated_ms BIGINT NOT NULL,
+    PRIMARY KEY (tenant, id)
 );
-CREATE INDEX conversations_by_tenant ON conversations (tenant, updated_ms);
 
 CREATE TABLE messages (
-    conversation_id TEXT    NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
-    number          INTEGER NOT NULL, -- from 1, in the order of the conversation
-    role            TEXT    NOT NULL,
-    content         TEXT    NOT NULL, -- the message as JSON
-    tokens          BIGINT,
-    request_id      TEXT,
-    deployment      TEXT,
-    created_ms      BIGINT  NOT NULL,
-    PRIMARY KEY (conversation_id, number)
+    tenant          TEXT   NOT NULL,
+    conversation_id TEXT   NOT NULL,
+    number          BIGINT NOT NULL, -- from 1, in the order of the conversation
+    request_id      TEXT   NOT NULL, -- the call that it belongs to
+    role            TEXT   NOT NULL,
+    content         TEXT   NOT NULL, -- the message as JSON
+    deployment      TEXT,            -- who answered the call
+    created_ms      BIGINT NOT NULL,
+    PRIMARY KEY (tenant, conversation_id, number),
+    FOREIGN KEY (tenant, conversation_id) REFERENCES conversations (tenant, id) ON DELETE CASCADE
 );
+-- A turn is kept once.
+CREATE INDEX messages_by_request ON messages (tenant, conversation_id, request_id);
 
 CREATE TABLE context_summaries (
-    conversation_id TEXT    NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
-    up_to           INTEGER NOT NULL, -- the last message that it stands for
-    summary         TEXT    NOT NULL,
-    tokens          BIGINT,
-    deployment      TEXT,
-    created_ms      BIGINT  NOT NULL,
-    PRIMARY KEY (conversation_id, up_to)
+    tenant          TEXT   NOT NULL,
+    conversation_id TEXT   NOT NULL,
+    up_to           BIGINT NOT NULL, -- the last message that it stands for
+    summary         TEXT   NOT NULL,
+    deployment      TEXT,            -- who wrote it
+    created_ms      BIGINT NOT NULL,
+    PRIMARY KEY (tenant, conversation_id, up_to),
+    FOREIGN KEY (tenant, conversation_id) REFERENCES conversations (tenant, id) ON DELETE CASCADE
 );
 
+-- One list a conversation, which may be there before the conversation is.
 CREATE TABLE todo_lists (
-    id              TEXT   NOT NULL PRIMARY KEY,
-    conversation_id TEXT REFERENCES conversations (id) ON DELETE CASCADE,
     tenant          TEXT   NOT NULL,
-    title           TEXT,
+    conversation_id TEXT   NOT NULL,
+    version         BIGINT NOT NULL, -- counts its changes
     items           TEXT   NOT NULL, -- a JSON array
     created_ms      BIGINT NOT NULL,
-    updated_ms      BIGINT NOT NULL
+    updated_ms      BIGINT NOT NULL,
+    PRIMARY KEY (tenant, conversation_id)
 );
-CREATE INDEX todo_lists_by_conversation ON todo_lists (conversation_id) WHERE conversation_id IS NOT NULL;
 
 -- What was learned about where calls of a kind should start.
 CREATE TABLE routing_rules (

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use rungs::{
     Error,
     store::{
-        CacheStore, IdempotencyStore, RateStore,
-        memory::{MemoryCache, MemoryIdempotency, MemoryRates},
-        redis::{Redis, RedisCache, RedisIdempotency, RedisRates},
+        CacheStore, HotStore, IdempotencyStore, RateStore,
+        memory::{MemoryCache, MemoryHot, MemoryIdempotency, MemoryRates},
+        redis::{Redis, RedisCache, RedisHot, RedisIdempotency, RedisRates},
     },
 };
 
-use crate::config::Config;
+use crate::config::{Config, StoreUrl};
 
 /// The longest answer that processes share, in bytes.
 const LONGEST_SHARED: usize = 1 << 20;
@@ -22,6 +22,8 @@ pub(crate) struct Hot {
     pub(crate) cache: Arc<dyn CacheStore>,
     /// Names of calls that clients may repeat.
     pub(crate) names: Arc<dyn IdempotencyStore>,
+    /// Copies of what was said in conversations, where they spare something.
+    pub(crate) copies: Option<Arc<dyn HotStore>>,
     pub(crate) redis: Option<Arc<Redis>>,
 }
 
@@ -35,6 +37,13 @@ impl Hot {
                 rates: Arc::new(MemoryRates::new()),
                 cache,
                 names: Arc::new(names),
+                // In a process that shares its database they would be older than what another has written.
+                copies: match config.store.url {
+                    StoreUrl::Sqlite(_) => {
+                        Some(Arc::new(MemoryHot::new(config.conversation.max_bytes)))
+                    }
+                    StoreUrl::Memory | StoreUrl::Postgres(_) => None,
+                },
                 redis: None,
             });
         };
@@ -46,6 +55,11 @@ impl Hot {
             )),
             cache: Arc::new(RedisCache::new(redis.clone(), cache, LONGEST_SHARED)),
             names: Arc::new(RedisIdempotency::new(redis.clone(), names)),
+            // What only this process remembers is nothing for others.
+            copies: match config.store.url {
+                StoreUrl::Memory => None,
+                _ => Some(Arc::new(RedisHot::new(redis.clone()))),
+            },
             redis: Some(redis),
         })
     }

@@ -12,6 +12,7 @@ mod keys;
 mod ledger;
 mod log;
 mod mcp;
+mod memory;
 mod provider;
 mod server;
 mod stack;

@@ -9,6 +9,7 @@ use rungs::{
         budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
         commit::CommitLayer,
+        conversation::ConversationLayer,
         cost::CostLayer,
         cross_check::CrossCheckLayer,
         drain::DrainLayer,
@@ -56,6 +57,8 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
                     .wait(config.idempotency.wait)
                     .ledger(state.ledger.clone()),
             )
+            // Below what repeats a call, which is no second turn; above the cache, because what was said before is part of the question.
+            .layer(conversation(config, &route, state))
             // Above the money: a hit costs nothing and needs no budget. Identical calls at once become one.
             .option_layer(config.cache.enabled.then(|| {
                 CacheLayer::new(state.cache.clone(), CacheScope::Tenant)
@@ -73,6 +76,16 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
             // The fan-out point: a service, not a layer.
             .service(route),
     )
+}
+
+/// Summaries go straight to the route: they are nobody's question, and are paid like every attempt.
+fn conversation(config: &Config, route: &Route, state: &State) -> ConversationLayer {
+    let settings = &config.conversation;
+    let layer = ConversationLayer::new(state.conversations.clone()).config(settings.to_layer());
+    match settings.summarize {
+        true => layer.summarizer(BoxModelService::new(route.clone())),
+        false => layer,
+    }
 }
 
 fn users(config: &Config, state: &State) -> Option<UsersLayer> {

@@ -11,12 +11,13 @@ use rungs::{
     catalog::{Deployment, DeploymentId},
     layers::{
         breaker::{BreakerConfig, BreakerState},
+        conversation::Conversations,
         drain::Drains,
         in_flight::Permits,
         retry::RetryBudget,
     },
     provider::{HyperTransport, TransportConfig},
-    store::{CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, redis::Redis},
+    store::{CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, TodoStore, redis::Redis},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,12 @@ use crate::{
 /// How long the end of the process waits for answers that were cut, or that nobody reads.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// And for the last turns of conversations.
+const LAST_TURNS: Duration = Duration::from_secs(3);
+
+/// How many turns may be under way, or wait for the store, at least.
+const TURNS: usize = 4096;
+
 /// Everything that outlives a configuration.
 pub(crate) struct State {
     pub(crate) ledger: Arc<dyn Ledger>,
@@ -44,6 +51,8 @@ pub(crate) struct State {
     pub(crate) cache: Arc<dyn CacheStore>,
     /// Names of calls that clients may repeat.
     pub(crate) names: Arc<dyn IdempotencyStore>,
+    pub(crate) conversations: Conversations,
+    pub(crate) todos: Arc<dyn TodoStore>,
     pub(crate) calls: Permits,
     pub(crate) retries: RetryBudget,
     pub(crate) drains: Drains,
@@ -69,6 +78,7 @@ impl State {
             keys,
             pepper,
             book,
+            memory,
             durable,
         } = Stores::open(config).await?;
         let retention = durable
@@ -83,9 +93,14 @@ impl State {
             rates,
             cache,
             names,
+            copies,
             redis,
         } = Hot::open(config).await?;
+        let memory = memory.behind(copies, config.conversation.ttl);
+        let places = TURNS.max(2 * config.limits.max_in_flight);
         Ok(Self {
+            conversations: Conversations::new(memory.conversations, places),
+            todos: memory.todos,
             accounts: Arc::new(Accounts::new(book, Arc::clone(&ledger))),
             ledger,
             keys,
@@ -208,6 +223,12 @@ impl State {
                 .is_err()
             {
                 tracing::warn!("some answers are cut and may be missing in the ledger");
+            }
+            if tokio::time::timeout(LAST_TURNS, self.conversations.close())
+                .await
+                .is_err()
+            {
+                tracing::error!("the last turns of conversations could not be written in time");
             }
             if let Some(redis) = &self.redis {
                 redis.flush().await;

@@ -1,4 +1,4 @@
-//! The cold stores: ledger, keys, and the budgets that begin with them.
+//! The cold stores: ledger, keys, conversations, and the budgets that begin with them.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -19,6 +19,7 @@ use crate::{
     accounts::Book,
     auth::Pepper,
     config::{Config, PostgresUrl, StoreUrl},
+    memory::Memory,
 };
 
 /// Rows that a ledger in memory keeps for looking at.
@@ -30,6 +31,7 @@ pub(crate) struct Stores {
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) pepper: Pepper,
     pub(crate) book: Book,
+    pub(crate) memory: Memory,
     pub(crate) durable: Option<Durable>,
 }
 
@@ -52,6 +54,7 @@ impl Stores {
                 keys: Arc::new(MemoryKeys::new()),
                 pepper: Pepper::random()?,
                 book: Book::Own(Arc::default()),
+                memory: Memory::of_process(),
                 durable: None,
             }),
             StoreUrl::Sqlite(path) => {
@@ -66,6 +69,7 @@ impl Stores {
                     keys: Arc::new(store.keys()),
                     pepper,
                     book: Book::Own(Arc::default()),
+                    memory: Memory::of_file(&store),
                     durable: Some(Durable {
                         journal,
                         database: Database::File(store),
@@ -104,6 +108,7 @@ impl Stores {
             keys: Arc::new(store.keys()),
             pepper,
             book: Book::Shared(leased.clone()),
+            memory: Memory::of_database(&store),
             durable: Some(Durable {
                 journal,
                 database: Database::Shared(store, leased),

@@ -4,6 +4,7 @@ pub mod breaker;
 pub mod budget;
 pub mod cache;
 pub mod commit;
+pub mod conversation;
 pub mod cost;
 pub mod cross_check;
 pub mod drain;

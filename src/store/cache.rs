@@ -1,10 +1,26 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::StoreFuture;
 use crate::{catalog::DeploymentId, model::Collected};
 
-/// The name of a question: 256 bits over tenant, operation, body and what the model name stood for.
-pub type CacheKey = [u8; 32];
+/// The name of a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheKey {
+    /// The model that was asked for, so that people find its answers in a store that processes share.
+    pub model: Arc<str>,
+    /// 256 bits over tenant, operation, body, model and all, and what the model name stood for.
+    pub hash: [u8; 32],
+}
+
+impl Hash for CacheKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash.hash(state);
+    }
+}
 
 /// A complete, successful answer.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! Where state lives: traits that layers and edges use, and their implementations.
 //!
-//! Hot state (cached answers, rate limits, budgets in force) is asked on the path of a call; cold state (ledger, keys) is written
-//! behind it or read once. The traits are object-safe; a stack holds them as `Arc<dyn …>`.
+//! Hot state (cached answers, rate limits, budgets in force) is asked on the path of a call; cold state (ledger, keys,
+//! conversations) is written behind it or read once, conversations through a [`Hot`] layer. The traits are object-safe; a stack holds them as `Arc<dyn …>`.
 //!
 //! | trait | what it holds | implementations |
 //! |---|---|---|
@@ -13,9 +13,14 @@
 //! | [`LedgerSink`] | the rows of a journal | `sqlite::SqliteStore`, `postgres::PostgresLedger` |
 //! | [`LedgerLog`] | the rows of a store, to be read and forgotten | `sqlite::SqliteLog`, `postgres::PostgresLog` |
 //! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteKeys`, `postgres::PostgresKeys` |
+//! | [`ConversationStore`] | what was said, and summaries of it | [`memory::MemoryConversations`], `sqlite::SqliteConversations`, `postgres::PostgresConversations`, [`Hot`] in front of each |
+//! | [`TodoStore`] | todo lists | [`memory::MemoryTodos`], `sqlite::SqliteTodos`, `postgres::PostgresTodos`, [`Hot`] in front of each |
+//! | [`HotStore`] | copies of those two, for a time | [`memory::MemoryHot`], `redis::RedisHot` |
 
 mod budgets;
 mod cache;
+mod conversations;
+mod hot;
 mod idempotency;
 #[cfg(feature = "journal")]
 pub mod journal;
@@ -27,7 +32,6 @@ mod ledger;
 mod lock;
 mod log;
 pub mod memory;
-#[cfg(any(feature = "journal", feature = "postgres", feature = "sqlite"))]
 mod plain;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -38,10 +42,16 @@ pub mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod todos;
 mod window;
 
 pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
+pub use conversations::{
+    ConversationKey, ConversationStore, LONGEST_CONVERSATION, Memory, RECENT, Remembered, Summary,
+    Turn,
+};
+pub use hot::{Hot, HotEntry, HotKey, HotKind, HotStore};
 pub use idempotency::{
     Begun, Claim, IdempotencyKey, IdempotencyStore, KeptCall, KeptOutcome, Question,
 };
@@ -51,6 +61,7 @@ pub use ledger::{
 };
 pub use log::{Extent, Gone, JournalHead, LedgerLog, Pruned};
 pub use rates::{Alone, Quota, RateDecision, RateStore, Standing, Standings, Take};
+pub use todos::{TodoItem, TodoList, TodoStatus, TodoStore};
 pub use window::{Window, Zone};
 
 pub use crate::model::CostSource;

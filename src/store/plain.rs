@@ -1,7 +1,8 @@
-//! What every store can keep: times to the millisecond, and text without the one character that some cannot hold.
+//! What every store can keep: times to the millisecond, text without the one character that some cannot hold, and names that
+//! cannot be mistaken for others.
 
 use std::{
-    borrow::Cow,
+    fmt::Write as _,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -18,9 +19,22 @@ pub(crate) fn time(millis: i64) -> SystemTime {
 }
 
 /// PostgreSQL's text holds every character but one; a client that sends it must not stop the ledger.
-pub(crate) fn text(text: &str) -> Cow<'_, str> {
+#[cfg(any(feature = "journal", feature = "postgres", feature = "sqlite"))]
+pub(crate) fn text(text: &str) -> std::borrow::Cow<'_, str> {
     match text.contains('\0') {
         true => text.replace('\0', "\u{fffd}").into(),
         false => text.into(),
+    }
+}
+
+/// Adds a part to a name, with `%` codes for all but letters, digits and `-_.~`.
+pub(crate) fn escape(name: &mut String, part: &str) {
+    for byte in part.bytes() {
+        match byte {
+            b'-' | b'_' | b'.' | b'~' => name.push(byte.into()),
+            _ if byte.is_ascii_alphanumeric() => name.push(byte.into()),
+            // Writing to a string does not fail.
+            _ => drop(write!(name, "%{byte:02X}")),
+        }
     }
 }

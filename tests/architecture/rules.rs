@@ -12,7 +12,11 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("sse", &["error"]),
     ("catalog", &["error"]),
     ("model", &["json", "catalog", "error"]),
-    ("store", &["store::window", "model", "catalog", "error"]),
+    (
+        "store",
+        &["store::hot", "store::window", "model", "catalog", "error"],
+    ),
+    ("store::hot", &["store", "model", "catalog", "error"]),
     ("store::window", &["error"]),
     ("store::memory", &["store", "model", "catalog", "error"]),
     ("store::journal", &["store", "model", "catalog", "error"]),

@@ -2,6 +2,7 @@
 #![cfg(feature = "testing")]
 
 mod budgets;
+mod conversations;
 #[cfg(feature = "sqlite")]
 mod dir;
 #[cfg(all(feature = "journal", feature = "sqlite"))]

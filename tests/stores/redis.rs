@@ -10,13 +10,14 @@ use proptest::prelude::*;
 use rungs::{
     ErrorKind,
     store::{
-        Alone, Begun, CacheStore, IdempotencyStore, Quota, RateDecision, RateStore, Take,
-        memory::{MemoryCache, MemoryIdempotency, MemoryRates},
-        redis::{Redis, RedisCache, RedisConfig, RedisIdempotency, RedisRates, RedisUrl},
+        Alone, Begun, CacheStore, ConversationStore, Hot, IdempotencyStore, Quota, RateDecision,
+        RateStore, Take,
+        memory::{MemoryCache, MemoryConversations, MemoryIdempotency, MemoryRates, MemoryTodos},
+        redis::{Redis, RedisCache, RedisConfig, RedisHot, RedisIdempotency, RedisRates, RedisUrl},
     },
     testing::{
         servers::RedisServer,
-        store_contract::{self as contract, entry, kept, take},
+        store_contract::{self as contract, entry, kept, question, take},
     },
 };
 use tokio::{
@@ -69,6 +70,34 @@ async fn the_cache_keeps_its_contract() {
 }
 
 #[tokio::test]
+async fn copies_of_conversations_keep_their_contract_and_survive_a_flush() {
+    let server = RedisServer::start().unwrap();
+    let hot = Arc::new(RedisHot::new(open(&server, patient()).await));
+    contract::hot_store(&*hot).await;
+    let hour = Duration::from_secs(3600);
+    let cold = Arc::new(MemoryConversations::new(100));
+    let store = Hot::new(cold, hot.clone(), hour);
+    contract::conversation_store(&store).await;
+    let todos = Hot::new(Arc::new(MemoryTodos::new(100)), hot, hour);
+    contract::todo_store(&todos).await;
+
+    let key = contract::conversation("acme", "order-7");
+    for name in [
+        "conv:messages:{rival/order-7}",
+        "conv:summary:{rival/order-7}",
+        "todo:list:{rival/c}",
+    ] {
+        let left: u64 = server.command(&["TTL", name]).unwrap().parse().unwrap();
+        assert!((3500..=3600).contains(&left), "{name}: {left}");
+    }
+    server.flush().unwrap();
+    let memory = store.load(&key).await.unwrap().expect("nothing is lost");
+    assert_eq!(memory.count, 2);
+    let copied = server.command(&["EXISTS", "conv:messages:{acme/order-7}"]);
+    assert_eq!(copied.unwrap(), "1", "it is at hand again");
+}
+
+#[tokio::test]
 async fn names_of_calls_keep_their_contract() {
     let server = RedisServer::start().unwrap();
     let redis = open(&server, patient()).await;
@@ -88,6 +117,7 @@ async fn a_cluster_keeps_the_contracts() {
     contract::rate_store(&RedisRates::new(redis.clone(), 1)).await;
     contract::cache_store(&cache(&redis)).await;
     contract::idempotency_store(&names(&redis)).await;
+    contract::hot_store(&RedisHot::new(redis)).await;
 }
 
 #[tokio::test]
@@ -156,7 +186,7 @@ async fn r16_a_frozen_redis_costs_a_few_short_waits_and_comes_back_by_itself() {
     let mut waits = Vec::new();
     for n in 0..200u8 {
         let start = Instant::now();
-        assert!(cache.get(&[n; 32]).await.unwrap().is_none());
+        assert!(cache.get(&question(n)).await.unwrap().is_none());
         waits.push(start.elapsed());
     }
     let long = waits.iter().filter(|w| **w > Duration::from_millis(2));
@@ -168,11 +198,11 @@ async fn r16_a_frozen_redis_costs_a_few_short_waits_and_comes_back_by_itself() {
     assert!(!redis.is_up());
     server.thaw().unwrap();
     until("it is back", async || redis.is_up()).await;
-    cache.put([9; 32], entry("p/m", "x"), Duration::from_secs(60));
+    cache.put(question(9), entry("p/m", "x"), Duration::from_secs(60));
     redis.flush().await;
     let other = RedisCache::new(redis, Arc::new(MemoryCache::new(1 << 20)), 1 << 16);
     until("it is used", async || {
-        other.get(&[9; 32]).await.unwrap().is_some()
+        other.get(&question(9)).await.unwrap().is_some()
     })
     .await;
 }
@@ -221,7 +251,7 @@ async fn r16_a_slow_redis_is_left_alone_and_not_tried_on_calls() {
     let (start, mut long) = (Instant::now(), 0);
     while start.elapsed() < Duration::from_secs(3) {
         let asked = Instant::now();
-        assert!(cache.get(&[1; 32]).await.unwrap().is_none());
+        assert!(cache.get(&question(1)).await.unwrap().is_none());
         long += u32::from(asked.elapsed() > Duration::from_millis(10));
         sleep(Duration::from_millis(2)).await;
     }
@@ -376,30 +406,30 @@ async fn what_one_process_keeps_another_finds() {
         open(&server, patient()).await,
     );
     let (near, far) = (cache(&here), cache(&there));
-    near.put([1; 32], entry("p/m", "42"), Duration::from_millis(400));
+    near.put(question(1), entry("p/m", "42"), Duration::from_millis(400));
     here.flush().await;
-    let found = far.get(&[1; 32]).await.unwrap().expect("it is there");
+    let found = far.get(&question(1)).await.unwrap().expect("it is there");
     assert_eq!(
         (found.deployment.as_str(), &*found.answer.data[0]),
         ("p/m", &b"42"[..])
     );
     sleep(Duration::from_millis(500)).await;
     assert!(
-        far.get(&[1; 32]).await.unwrap().is_none(),
+        far.get(&question(1)).await.unwrap().is_none(),
         "not longer than it was to be"
     );
 
     near.put(
-        [2; 32],
+        question(2),
         entry("p/m", String::leak("x".repeat(1 << 17))),
         Duration::from_secs(9),
     );
     here.flush().await;
-    assert!(far.get(&[2; 32]).await.unwrap().is_none(), "too large");
-    let name = format!("llm:cache:{}", "03".repeat(32));
+    assert!(far.get(&question(2)).await.unwrap().is_none(), "too large");
+    let name = format!("llm:cache:m:{}", "03".repeat(32));
     server.command(&["SET", &name, "\u{1}nonsense"]).unwrap();
     assert!(
-        far.get(&[3; 32]).await.unwrap().is_none(),
+        far.get(&question(3)).await.unwrap().is_none(),
         "unreadable is a miss"
     );
 }

@@ -4,7 +4,7 @@ use rungs::{
     ErrorKind,
     catalog::Money,
     store::{
-        Entry, KeyStore, LedgerRow, LedgerSink, RowStatus,
+        ConversationStore, Entry, KeyStore, LedgerRow, LedgerSink, RowStatus,
         sqlite::{SqliteKeys, SqliteStore},
     },
     testing::{
@@ -37,6 +37,19 @@ async fn the_sink_keeps_its_contract() {
 async fn keys_keep_their_contract() {
     let dir = Dir::new("keys_contract");
     contract::key_store(&dir.open().await.keys()).await;
+}
+
+#[tokio::test]
+async fn conversations_and_todo_lists_keep_their_contract() {
+    let dir = Dir::new("conversations_contract");
+    let store = dir.open().await;
+    contract::conversation_store(&store.conversations()).await;
+    contract::todo_store(&store.todos()).await;
+    store.close().await.expect("it closes");
+    let again = dir.open().await.conversations();
+    let memory = again.load(&contract::conversation("acme", "order-7")).await;
+    let memory = memory.expect("an answer").expect("it outlives the process");
+    assert_eq!(memory.count, 2);
 }
 
 #[tokio::test]

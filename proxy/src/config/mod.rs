@@ -7,6 +7,7 @@
 mod admin;
 mod builtin;
 mod catalog;
+mod conversation;
 mod entries;
 mod env;
 mod error;
@@ -37,6 +38,7 @@ use secrecy::SecretString;
 use toml::Table;
 
 pub(crate) use catalog::Catalog;
+pub(crate) use conversation::Conversation;
 pub(crate) use env::Mode;
 pub(crate) use error::{ConfigError, Source};
 pub(crate) use key::Key;
@@ -94,6 +96,8 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     /// Answers kept in memory.
     pub(crate) cache: Cache,
+    /// What was said before.
+    pub(crate) conversation: Conversation,
     /// How much at once, and how often.
     pub(crate) limits: Limits,
     /// Calls that clients may repeat.
@@ -134,10 +138,11 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
-const SECTIONS: [&str; 19] = [
+const SECTIONS: [&str; 20] = [
     "server",
     "store",
     "cache",
+    "conversation",
     "limits",
     "idempotency",
     "timeouts",
@@ -180,6 +185,7 @@ impl Config {
             server: read::section(&mut table, "server", faults),
             store: read::section(&mut table, "store", faults),
             cache: read::section(&mut table, "cache", faults),
+            conversation: read::section(&mut table, "conversation", faults),
             limits: read::section(&mut table, "limits", faults),
             idempotency: read::section(&mut table, "idempotency", faults),
             timeouts: read::section(&mut table, "timeouts", faults),
@@ -233,6 +239,7 @@ impl Config {
     }
 
     fn check_numbers(&self, faults: &mut Faults<'_>) {
+        self.conversation.check(faults);
         let Routing {
             default_tier,
             max_tier,

@@ -9,6 +9,7 @@ use rungs::{
     http::{Admit, Admitted},
     json::RawObject,
     model::{CacheUse, Call, CallContext, Operation, Quality, RateLimits, RouteHint},
+    store::ConversationKey,
 };
 use tokio::time::Instant;
 
@@ -241,10 +242,33 @@ impl Wishes {
                 _ => CacheUse::Use,
             },
             user: None,
-            conversation: None,
+            conversation: conversation(headers)?,
             idempotency: idempotency_key(headers)?,
         })
     }
+}
+
+/// The conversation that a call goes on.
+fn conversation(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    const NAME: &str = "x-rungs-conversation";
+    let mut values = headers.get_all(NAME).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let id = match value.to_str() {
+        Ok(id) if values.next().is_none() => id,
+        _ => {
+            let wrong = format!("`{NAME}` is one header of visible ASCII characters");
+            return Err(Error::invalid(wrong).param(NAME));
+        }
+    };
+    conversation_id(id).map_err(|error| error.param(NAME))?;
+    Ok(Some(id.to_owned()))
+}
+
+/// Checks the id of a conversation, whoever's it is.
+pub(super) fn conversation_id(id: &str) -> Result<(), Error> {
+    ConversationKey::new("", id).map(drop)
 }
 
 /// The client's name for the call.

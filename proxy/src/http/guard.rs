@@ -13,7 +13,9 @@ use crate::{config::Access, gateway::Live};
 
 /// The answer to a request that may be a web page's; `None` lets it through.
 pub(super) fn refuse(live: &Live, request: &Request, is_mcp: bool) -> Option<Response> {
-    if [Method::POST, Method::PATCH].contains(request.method()) && !is_json(request.headers()) {
+    if [Method::POST, Method::PUT, Method::PATCH].contains(request.method())
+        && !is_json(request.headers())
+    {
         let error = Error::invalid("the body must be JSON: send `Content-Type: application/json`");
         return Some(respond_with(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error));
     }

@@ -2,8 +2,10 @@
 
 mod admin;
 pub(crate) mod admission;
+mod ask;
 mod authenticate;
 mod body;
+pub(crate) mod context;
 pub(crate) mod decision;
 mod error;
 mod gate;
@@ -14,7 +16,8 @@ pub(crate) mod metrics;
 pub(crate) mod models;
 mod oauth;
 mod openapi;
-mod route;
+mod progress;
+mod todos;
 
 use std::{any::Any, sync::Arc};
 
@@ -54,6 +57,8 @@ fn routes(gateway: &Gateway, recorder: &metrics::Recorder) -> Vec<Route> {
         .ping(server.ping);
     let chat = post_service(openai.clone());
     let metrics = get(metrics::render).with_state(recorder.clone());
+    let context = get(context::show).delete(context::delete);
+    let todos = get(todos::show).put(todos::put);
     let open = |path, methods| Route::new(path, Grant::Open, methods);
     let user = |path, scope, methods| Route::new(path, Grant::User(scope), methods);
     let any = |path, scope, methods| Route::new(path, Grant::Any(scope), methods);
@@ -67,8 +72,11 @@ fn routes(gateway: &Gateway, recorder: &metrics::Recorder) -> Vec<Route> {
         user("/v1/embeddings", Scope::Embeddings, post_service(openai)),
         any("/v1/models", Scope::Models, get(models::list)),
         any("/v1/models/{*id}", Scope::Models, get(models::show)),
-        user("/v1/route", Scope::Route, post(route::route)),
+        user("/v1/chat", Scope::Chat, post(ask::ask)),
+        user("/v1/route", Scope::Route, post(ask::ask)),
         user("/v1/route/explain", Scope::Route, post(decision::explain)),
+        user("/v1/context/{id}", Scope::Conversations, context),
+        user("/v1/todos/{id}", Scope::Conversations, todos),
         Route::new("/mcp", Grant::Mcp, mcp),
         open(oauth::METADATA, get(oauth::metadata)),
         open(oauth::METADATA_OF_MCP, get(oauth::metadata)),
@@ -101,11 +109,12 @@ pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router 
     let cors = (!origins.is_empty()).then(|| {
         CorsLayer::new()
             .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::POST])
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
             .allow_headers([
                 header::AUTHORIZATION,
                 header::CONTENT_TYPE,
                 HeaderName::from_static("idempotency-key"),
+                HeaderName::from_static("x-rungs-conversation"),
             ])
     });
     let routes = routes(gateway, recorder);

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Scope {
-    /// `/v1/chat/completions`.
+    /// `/v1/chat/completions` and `/v1/chat`.
     Chat,
     /// `/v1/embeddings`.
     Embeddings,
@@ -13,6 +13,8 @@ pub(crate) enum Scope {
     Models,
     /// `/v1/route` and `/v1/route/explain`.
     Route,
+    /// `/v1/context` and `/v1/todos`.
+    Conversations,
     /// `/metrics`.
     Metrics,
     /// `/openapi.json`.
@@ -22,11 +24,12 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Chat,
         Self::Embeddings,
         Self::Models,
         Self::Route,
+        Self::Conversations,
         Self::Metrics,
         Self::Openapi,
         Self::Mcp,
@@ -38,6 +41,7 @@ impl Scope {
             Self::Embeddings => "embeddings",
             Self::Models => "models",
             Self::Route => "route",
+            Self::Conversations => "conversations",
             Self::Metrics => "metrics",
             Self::Openapi => "openapi",
             Self::Mcp => "mcp",
@@ -59,10 +63,10 @@ impl std::str::FromStr for Scope {
 
 /// Some of the scopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Scopes(u8);
+pub(crate) struct Scopes(u16);
 
 impl Scopes {
-    pub(crate) const ALL: Self = Self(u8::MAX);
+    pub(crate) const ALL: Self = Self(u16::MAX);
 
     /// Those with these names; all if there are none. A name that this version does not know opens nothing.
     pub(crate) fn named(names: &[String]) -> Self {

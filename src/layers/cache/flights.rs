@@ -13,7 +13,7 @@ use crate::{model::CallContext, store::CacheKey};
 
 /// What a flight fetches. A call that wants the other form has a flight of its own: it would have to wait for the end of an
 /// answer that it could have had piece by piece.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Name {
     pub(super) key: CacheKey,
     pub(super) stream: bool,
@@ -57,7 +57,7 @@ impl Flights {
         }
         let answering = lead(self.landed() != mark);
         let home = Arc::clone(self);
-        let (flight, reader) = Flight::begin(home, name, answering, ctx.clone(), limit);
+        let (flight, reader) = Flight::begin(home, name.clone(), answering, ctx.clone(), limit);
         open.insert(name, flight);
         Seat::Leader(reader)
     }

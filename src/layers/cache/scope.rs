@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{
     model::{ModelRequest, Quality},
     store::CacheKey,
@@ -49,6 +51,11 @@ impl CacheScope {
             field(deployment.as_str().as_bytes());
         }
         request.body.hash_except(&FORM, &mut hasher);
-        *hasher.finalize().as_bytes()
+        // What has no such name is refused below, or never kept.
+        let model = request.body.get_as::<Arc<str>>("model");
+        CacheKey {
+            model: model.ok().flatten().unwrap_or_default(),
+            hash: *hasher.finalize().as_bytes(),
+        }
     }
 }

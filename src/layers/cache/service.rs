@@ -98,11 +98,15 @@ impl<S: ModelService> Asking<S> {
             return Ok(hit);
         }
         let began = Instant::now();
-        let (name, shelf, request) = (self.name, Arc::clone(&self.shelf), self.request.clone());
+        let (name, shelf, request) = (
+            self.name.clone(),
+            Arc::clone(&self.shelf),
+            self.request.clone(),
+        );
         let limit = shelf.config.max_entry_bytes;
         let mut asking = Some(self);
         loop {
-            let seat = flights.board(name, mark, &request.ctx, limit, |recheck| {
+            let seat = flights.board(name.clone(), mark, &request.ctx, limit, |recheck| {
                 asking.take().expect("a call leads once").ask(recheck)
             });
             match seat {

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, ErrorKind},
     model::{
         ModelRequest, ModelResponse, ModelService, Step,
-        chat::{Answer, instruct},
+        chat::{Answer, instruct, take_summary},
     },
 };
 
@@ -252,7 +252,8 @@ impl<S: ModelService> Ascent<S> {
                 .render(self.assessor.config.handoff_limit)
         });
         if let Some(handoff) = &handoff {
-            request.body = instruct(&request.body, handoff)?;
+            let told = take_summary(&request.body).map(|(body, _)| body);
+            request.body = instruct(told.as_ref().unwrap_or(&request.body), handoff)?;
         }
         self.climbs += 1;
         let evidence = listed(&finding.evidence).join("; ");

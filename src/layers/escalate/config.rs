@@ -9,7 +9,7 @@ pub struct EscalateConfig {
     pub on_stream: OnStream,
     /// The largest answer that is judged, in bytes; a larger one is accepted, a larger stream is passed on. Default 8 MiB.
     pub answer_limit: usize,
-    /// The longest handoff, in bytes; a token is about four. Default 4 KiB.
+    /// The longest handoff, in bytes; a token is about four. Default 8 KiB.
     pub handoff_limit: usize,
 }
 
@@ -19,7 +19,7 @@ impl Default for EscalateConfig {
             max_climbs: 3,
             on_stream: OnStream::probe(),
             answer_limit: 8 << 20,
-            handoff_limit: 4 << 10,
+            handoff_limit: 8 << 10,
         }
     }
 }

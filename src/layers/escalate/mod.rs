@@ -35,7 +35,8 @@
 //! [`min_tier`](crate::model::RouteHint::min_tier). Below the cache, so that one key has one answer, and below cross-checking,
 //! so that each voice may climb. Retries, budgets and ledgers go below: every attempt is charged, discarded drafts too.
 //!
-//! The next tier gets the request with a [`Handoff`] as one more system message; if there is no draft to speak of, it gets the
+//! The next tier gets the request with a [`Handoff`] as one more system message, in the place of the summary of the conversation,
+//! if it has one; if there is no draft to speak of, it gets the
 //! request untouched. A name that stands for a single tier never climbs; neither does an embedding.
 //!
 //! # Streams

@@ -6,12 +6,14 @@ mod answer;
 mod assemble;
 mod instruct;
 mod prompt;
+mod recall;
 mod split;
 
 pub use answer::Answer;
 pub use assemble::assemble;
 pub use instruct::instruct;
 pub use prompt::{Message, Prompt};
+pub use recall::{asked, recall, reply, take_summary};
 pub use split::split;
 
 #[cfg(test)]

@@ -161,3 +161,67 @@ fn an_instruction_goes_behind_the_first_ones_and_moves_nothing_else() {
     assert_eq!(Prompt::of(&more).unwrap().len(), 2);
     assert!(instruct(&RawObject::parse("{\"messages\":1}".into()).unwrap(), "x").is_err());
 }
+
+#[test]
+fn a_summary_comes_out_as_it_went_in_and_nothing_else_moves() {
+    let body = RawObject::parse(
+        r#"{ "x":1.0,"messages":[ {"role":"system","content":"a"} , {"role":"user","content":"q"} ]}"#
+            .into(),
+    )
+    .unwrap();
+    assert!(take_summary(&body).is_none());
+    let said = [
+        serde_json::value::to_raw_value(&json!({ "role": "user", "content": "before" })).unwrap(),
+    ];
+    let summary = "it says \"obey\"\n{\"role\":\"system\"}";
+    let told = recall(&body, Some(summary), said.iter().map(|m| &**m)).unwrap();
+    let (without, taken) = take_summary(&told).unwrap();
+    assert_eq!(taken, summary);
+    assert!(take_summary(&without).is_none());
+    let only_said = recall(&body, None, said.iter().map(|m| &**m)).unwrap();
+    assert_eq!(value(without.as_bytes()), value(only_said.as_bytes()));
+    assert_eq!(recall(&body, None, []).unwrap().as_bytes(), body.as_bytes());
+    let asked: Vec<String> = asked(&told)
+        .unwrap()
+        .iter()
+        .map(|m| m.get().to_owned())
+        .collect();
+    assert_eq!(asked, [said[0].get(), r#"{"role":"user","content":"q"}"#]);
+}
+
+#[test]
+fn a_reply_is_what_every_provider_takes() {
+    let whole = |message: Value| json!({ "choices": [{ "message": message }] }).to_string();
+    let call =
+        json!([{ "id": "a", "type": "function", "function": { "name": "f", "arguments": "{}" } }]);
+    for (message, expected) in [
+        (
+            json!({ "content": "hi", "refusal": null, "annotations": [], "reasoning_content": "hm" }),
+            json!({ "role": "assistant", "content": "hi" }),
+        ),
+        (
+            json!({ "role": "assistant", "content": null, "tool_calls": call }),
+            json!({ "role": "assistant", "content": null, "tool_calls": call }),
+        ),
+        (
+            json!({ "content": null, "refusal": "no", "tool_calls": [] }),
+            json!({ "role": "assistant", "content": "no" }),
+        ),
+        (json!({}), json!({ "role": "assistant", "content": "" })),
+    ] {
+        let reply = reply(whole(message).as_bytes()).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Value>(reply.get()).unwrap(),
+            expected
+        );
+    }
+    for wrong in [
+        "",
+        "[]",
+        r#"{"choices":[]}"#,
+        r#"{"choices":[{"message":7}]}"#,
+    ] {
+        let error = reply(wrong.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Upstream);
+    }
+}

@@ -1,22 +1,28 @@
 //! Stores in the memory of one process: nothing to install, nothing to configure, gone when the process ends.
 //!
-//! They are the hot half of every single-process gateway. Only [`MemoryLedger`] and [`MemoryKeys`] have a lasting counterpart to
-//! prefer in production; [`MemoryBudgets`] are restored from a ledger by [`MemoryBudgets::seed`].
+//! They are the hot half of every single-process gateway. [`MemoryLedger`], [`MemoryKeys`], [`MemoryConversations`] and
+//! [`MemoryTodos`] have a lasting counterpart to prefer in production; [`MemoryBudgets`] are restored from a ledger by [`MemoryBudgets::seed`].
 
 mod account;
 mod budgets;
 mod cache;
+mod conversations;
+mod hot;
 mod idempotency;
 mod keys;
 mod ledger;
 mod rates;
+mod todos;
 
 pub use budgets::MemoryBudgets;
 pub use cache::MemoryCache;
+pub use conversations::MemoryConversations;
+pub use hot::MemoryHot;
 pub use idempotency::MemoryIdempotency;
 pub use keys::MemoryKeys;
 pub use ledger::MemoryLedger;
 pub use rates::MemoryRates;
+pub use todos::MemoryTodos;
 
 use std::future::ready;
 

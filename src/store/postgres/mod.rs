@@ -1,7 +1,7 @@
-//! Ledger, keys and budgets in PostgreSQL, for any number of processes at once.
+//! Ledger, keys, budgets, conversations and todo lists in PostgreSQL, for any number of processes at once.
 //!
 //! # What is on the path of a call
-//! Nothing: the ledger is written behind it, and budgets are held from leases in memory. A call waits for the database only when a
+//! Nothing but the conversation that a call goes on, where no hot copy of it is at hand: the ledger is written behind it, and budgets are held from leases in memory. A call waits for the database only when a
 //! lease has no room for it, and then for a bounded time; see [`LeasedBudgets`].
 //!
 //! # What the database must promise
@@ -15,6 +15,7 @@
 mod arrived;
 mod births;
 mod budgets;
+mod conversations;
 mod epochs;
 mod holders;
 mod keeper;
@@ -28,14 +29,17 @@ mod posting;
 mod rows;
 mod schema;
 mod standing;
+mod todos;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use budgets::{LeaseTerms, LeasedBudgets};
+pub use conversations::PostgresConversations;
 pub use holders::Holder;
 pub use keys::PostgresKeys;
 pub use ledger::PostgresLedger;
 pub use log::PostgresLog;
+pub use todos::PostgresTodos;
 
 use pool::Pool;
 
@@ -87,6 +91,18 @@ impl PostgresStore {
     #[must_use]
     pub fn log(&self) -> PostgresLog {
         PostgresLog::new(self.pool.clone())
+    }
+
+    /// Its conversations.
+    #[must_use]
+    pub fn conversations(&self) -> PostgresConversations {
+        PostgresConversations::new(self.pool.clone())
+    }
+
+    /// Its todo lists.
+    #[must_use]
+    pub fn todos(&self) -> PostgresTodos {
+        PostgresTodos::new(self.pool.clone())
     }
 
     /// Closes all connections.

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use redis::{Cmd, Pipeline};
 
 use super::{Redis, queue::Job, record};
-use crate::store::{CacheEntry, CacheKey, CacheStore, StoreFuture, memory::MemoryCache};
+use crate::store::{
+    CacheEntry, CacheKey, CacheStore, StoreFuture, memory::MemoryCache, plain::escape,
+};
 
 /// Answers in two levels: those of this process in memory, those of all processes in Redis behind it.
 ///
@@ -38,7 +40,7 @@ impl RedisCache {
         let (bytes, left) = answer.await.ok()?;
         let entry = Arc::new(record::entry(bytes?)?);
         let left = Duration::from_millis(u64::try_from(left).ok()?);
-        self.front.put(*key, entry.clone(), left);
+        self.front.put(key.clone(), entry.clone(), left);
         Some(entry)
     }
 }
@@ -69,7 +71,14 @@ impl CacheStore for RedisCache {
 }
 
 fn name(key: &CacheKey) -> String {
-    format!("llm:cache:{}", blake3::Hash::from_bytes(*key).to_hex())
+    /// Clients choose the name of a model; the hash tells those apart that begin alike.
+    const LONGEST: usize = 64;
+    let mut name = String::from("llm:cache:");
+    let end = key.model.floor_char_boundary(LONGEST);
+    escape(&mut name, &key.model[..end]);
+    name.push(':');
+    name.push_str(&blake3::Hash::from_bytes(key.hash).to_hex());
+    name
 }
 
 impl fmt::Debug for RedisCache {

@@ -1,4 +1,4 @@
-//! A hot layer that processes share: rate limits, cached answers, names of calls. Never needed, and never in the way.
+//! A hot layer that processes share: rate limits, cached answers, names of calls, copies of conversations. Never needed, and never in the way.
 //!
 //! # Example
 //! ```no_run
@@ -22,17 +22,20 @@
 //! | [`RedisCache`] | only what this process has kept |
 //! | [`RedisRates`] | what each limit's [`Alone`](crate::store::Alone) says: this process's part of it, or nothing at all |
 //! | [`RedisIdempotency`] | a name holds within this process |
+//! | [`RedisHot`] | nothing: the cold store is asked |
 //!
 //! No money is kept here: a Redis may be flushed, restored from older data or failed over to a replica that lags behind, and the
 //! worst is a limit or a name that starts anew.
 //!
 //! # Keys
-//! `llm:{rate}:<limit>`, `llm:cache:<256 bits>`, `llm:call:<256 bits>`, all with an expiry.
+//! `llm:{rate}:<limit>`, `llm:cache:<model>:<256 bits>`, `llm:call:<256 bits>`, and per conversation `conv:messages:{<tenant>/<id>}`,
+//! `conv:summary:{<tenant>/<id>}` and `todo:list:{<tenant>/<id>}`, all with an expiry.
 
 mod breaker;
 mod cache;
 mod check;
 mod connection;
+mod hot;
 mod idempotency;
 mod queue;
 mod rates;
@@ -42,6 +45,7 @@ mod server;
 mod url;
 
 pub use cache::RedisCache;
+pub use hot::RedisHot;
 pub use idempotency::RedisIdempotency;
 pub use rates::RedisRates;
 pub use server::{Redis, RedisConfig};

@@ -81,7 +81,7 @@ where
 
 pub(in crate::store) fn json<T: Serialize>(value: &T) -> Result<String, Error> {
     serde_json::to_string(value)
-        .map_err(|e| Error::internal("a part of a key is no JSON").with_source(e))
+        .map_err(|e| Error::internal("a part of a record is no JSON").with_source(e))
 }
 
 /// The name of a variant, without JSON's quotes.

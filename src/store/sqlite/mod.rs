@@ -1,4 +1,4 @@
-//! A ledger's rows and keys that last, in one SQLite file: nothing to install, owned by one process.
+//! A ledger's rows, keys, conversations and todo lists that last, in one SQLite file: nothing to install, owned by one process.
 //!
 //! # What is safe when
 //! [`SqliteStore`] is a [`LedgerSink`](super::LedgerSink): a [`Journal`](super::journal) in front of it makes a ledger that answers
@@ -9,11 +9,13 @@
 //! One process at a time, held by an advisory lock on `<file>.lock`; the operating system frees it when the process ends. Other
 //! programs may read the file at any time. A file that a newer version of rungs has migrated is refused.
 
+mod conversations;
 mod keys;
 mod ledger;
 mod log;
 mod migrations;
 mod rows;
+mod todos;
 
 use std::{fmt, fs::File, path::PathBuf, str::FromStr, time::Duration};
 
@@ -25,8 +27,10 @@ use sqlx::{
     },
 };
 
+pub use conversations::SqliteConversations;
 pub use keys::SqliteKeys;
 pub use log::SqliteLog;
+pub use todos::SqliteTodos;
 use tokio::sync::Mutex;
 
 use super::lock;
@@ -89,6 +93,18 @@ impl SqliteStore {
     #[must_use]
     pub fn log(&self) -> SqliteLog {
         SqliteLog::new(self.pool.clone())
+    }
+
+    /// Its conversations.
+    #[must_use]
+    pub fn conversations(&self) -> SqliteConversations {
+        SqliteConversations::new(self.pool.clone())
+    }
+
+    /// Its todo lists.
+    #[must_use]
+    pub fn todos(&self) -> SqliteTodos {
+        SqliteTodos::new(self.pool.clone())
     }
 
     /// Gives the file free for another process. May be called more than once.

@@ -3,6 +3,8 @@
 //! The functions panic, as tests do, at the first promise that is not kept. Times are short but real: they also run against stores
 //! that live outside of the process.
 
+mod conversations;
+mod hot;
 mod keys;
 
 use std::{sync::Arc, time::Duration};
@@ -18,9 +20,11 @@ use crate::{
     catalog::Money,
     error::ErrorKind,
     model::{Collected, End},
-    store::{Budgets, CacheEntry, CacheStore},
+    store::{Budgets, CacheEntry, CacheKey, CacheStore},
 };
 
+pub use conversations::{conversation, conversation_store, todo_store, turn};
+pub use hot::hot_store;
 pub use keys::{key, key_store};
 
 /// An answer of `deployment` with the body `text`.
@@ -36,37 +40,54 @@ pub fn entry(deployment: &str, text: &'static str) -> Arc<CacheEntry> {
     })
 }
 
+/// The name of a question about the model `m`, one for each number.
+#[must_use]
+pub fn question(number: u8) -> CacheKey {
+    CacheKey {
+        model: "m".into(),
+        hash: [number; 32],
+    }
+}
+
 /// Entries are found under their own key, replaced by newer ones, and gone after their time.
 ///
 /// # Panics
 /// When the store breaks its contract.
 pub async fn cache_store(store: &dyn CacheStore) {
-    let (a, b, c) = ([1; 32], [2; 32], [3; 32]);
+    let [a, b, c] = [1, 2, 3].map(question);
     let get = async |key| store.get(key).await.expect("the cache answers");
     let long = Duration::from_secs(60);
 
     assert!(get(&a).await.is_none(), "an empty cache has nothing");
-    store.put(a, entry("p/one", "1"), long);
-    store.put(b, entry("p/two", "2"), long);
+    store.put(a.clone(), entry("p/one", "1"), long);
+    store.put(b.clone(), entry("p/two", "2"), long);
     let found = get(&a).await.expect("what was put is there");
     assert_eq!(found.deployment.as_str(), "p/one");
     assert_eq!(found.answer.data, ["1"]);
 
-    store.put(a, entry("p/three", "3"), long);
+    store.put(a.clone(), entry("p/three", "3"), long);
     let found = get(&a).await.expect("what was replaced is there");
     assert_eq!(found.answer.data, ["3"], "the newer entry wins");
     let other = get(&b).await.expect("the other entry is there");
     assert_eq!(other.answer.data, ["2"], "keys do not mix");
 
-    store.put(c, entry("p/one", "short"), Duration::from_millis(40));
-    store.put(b, entry("p/two", "short"), Duration::from_millis(40));
+    store.put(
+        c.clone(),
+        entry("p/one", "short"),
+        Duration::from_millis(40),
+    );
+    store.put(
+        b.clone(),
+        entry("p/two", "short"),
+        Duration::from_millis(40),
+    );
     assert!(get(&c).await.is_some(), "not expired yet");
     sleep(Duration::from_millis(120)).await;
     assert!(get(&c).await.is_none(), "expired");
     assert!(get(&b).await.is_none(), "the newer time to live counts");
     assert!(get(&a).await.is_some(), "others live on");
 
-    store.put(c, entry("p/one", "never"), Duration::ZERO);
+    store.put(c.clone(), entry("p/one", "never"), Duration::ZERO);
     assert!(get(&c).await.is_none(), "no time to live means not kept");
 }
 

@@ -69,6 +69,13 @@ async fn keys_keep_their_contract() {
 }
 
 #[tokio::test]
+async fn conversations_and_todo_lists_keep_their_contract() {
+    let database = Database::new();
+    contract::conversation_store(&database.store().conversations()).await;
+    contract::todo_store(&database.store().todos()).await;
+}
+
+#[tokio::test]
 async fn a_url_that_is_none_is_refused_without_showing_it() {
     for url in ["sqlite:rungs.db", "postgres://u:hunter2@host:port/name"] {
         let error = PostgresStore::new(url, 1).expect_err("no URL");

@@ -7,6 +7,7 @@ use super::*;
 
 mod access;
 mod catalog;
+mod conversation;
 mod entries;
 mod environment;
 mod faults;

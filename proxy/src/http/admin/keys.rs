@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     gateway::Gateway,
-    http::{body::read_object, error::respond},
+    http::{body::read_as, error::respond},
     keys::{Age, Books, Issued, KeyView, NewKey, Terms},
 };
 
@@ -135,16 +135,7 @@ fn of(id: Id) -> Result<String, Error> {
 }
 
 async fn read<T: DeserializeOwned>(gateway: &Gateway, request: Request<Body>) -> Result<T, Error> {
-    let (_, body) = read_object(&gateway.live(), request).await?;
-    let mut json = serde_json::Deserializer::from_slice(body.as_bytes());
-    serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let wrong = Error::invalid(format!("the body does not fit: {}", error.inner()));
-        match path.as_str() {
-            "." => wrong,
-            _ => wrong.param(path),
-        }
-    })
+    read_as(&gateway.live(), request).await
 }
 
 fn answer(status: StatusCode, result: Result<impl Serialize, Error>) -> Response {

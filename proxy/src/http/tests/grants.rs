@@ -11,16 +11,19 @@ use super::*;
 use crate::keys::{Issued, NewKey};
 
 /// Who may call what. A route that is not here fails the test below.
-const TABLE: [(&str, &str); 19] = [
+const TABLE: [(&str, &str); 22] = [
     ("/v1/chat/completions", "users"),
     ("/v1/embeddings", "users"),
     ("/v1/models", "users and admins"),
     ("/v1/models/{*id}", "users and admins"),
+    ("/v1/chat", "users"),
     ("/v1/route", "users"),
     ("/v1/route/explain", "users"),
     ("/mcp", "users"),
     ("/.well-known/oauth-protected-resource", "anybody"),
     ("/.well-known/oauth-protected-resource/mcp", "anybody"),
+    ("/v1/context/{id}", "users"),
+    ("/v1/todos/{id}", "users"),
     ("/openapi.json", "users and admins"),
     ("/metrics", "users and admins"),
     ("/admin/v1/keys", "admins"),

@@ -26,7 +26,7 @@ struct Input {
     /// How much the answer matters.
     #[serde(default)]
     quality: QualityWord,
-    /// The conversation that this belongs to, as the ledger shall name it.
+    /// The conversation that this goes on: what was said in it before is remembered. A new name begins one.
     conversation_id: Option<String>,
 }
 

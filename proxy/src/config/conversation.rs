@@ -1,0 +1,62 @@
+use std::time::Duration;
+
+use rungs::{layers::conversation::ConversationConfig, store::RECENT};
+use serde::Deserialize;
+
+use super::{error::Faults, seconds};
+
+/// `[conversation]`: what was said before in a conversation that a call names.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Conversation {
+    /// How many messages stand without a summary; with more, the older ones are summarized.
+    pub(crate) window: usize,
+    /// How many stay whole.
+    pub(crate) keep: usize,
+    /// Whether there are summaries at all.
+    pub(crate) summarize: bool,
+    /// How long a copy of what was said last is at hand.
+    #[serde(rename = "ttl_seconds", deserialize_with = "seconds::some")]
+    pub(crate) ttl: Duration,
+    /// How many bytes of copies are in memory, where there is no Redis for them.
+    pub(crate) max_bytes: u64,
+}
+
+impl Default for Conversation {
+    fn default() -> Self {
+        Self {
+            window: 50,
+            keep: 8,
+            summarize: true,
+            ttl: Duration::from_secs(3600),
+            max_bytes: 64 << 20,
+        }
+    }
+}
+
+impl Conversation {
+    pub(super) fn check(&self, faults: &mut Faults<'_>) {
+        // What is further back than that is not at hand, and what is to stay whole must leave something to summarize.
+        if !(12..=RECENT).contains(&self.window) {
+            faults.at(
+                "conversation.window",
+                format_args!("is {}; it may be 12 to {RECENT}", self.window),
+            );
+        }
+        if !(5..=10).contains(&self.keep) {
+            faults.at(
+                "conversation.keep",
+                format_args!("is {}; it may be 5 to 10", self.keep),
+            );
+        }
+    }
+
+    /// As the conversation layer wants it.
+    pub(crate) fn to_layer(&self) -> ConversationConfig {
+        ConversationConfig {
+            window: self.window,
+            keep: self.keep,
+            ..ConversationConfig::default()
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! Conversations that the gateway remembers: in a file, in databases that processes share, over restarts and flushes.
+
+use rungs::{
+    catalog::{Deployment, Price},
+    testing::{
+        Reply, Scripted, Upstream,
+        servers::{PostgresServer, RedisServer},
+    },
+};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+const SECRET: &str = "tW5-oPq81-vw7x-Tk20-zq4-Hn81-vw7x";
+const OTHER: &str = "another-key-of-16";
+const CONVERSATION: &str = "x-rungs-conversation";
+
+/// A model that counts its answers, and what it was asked.
+struct World {
+    asked: Scripted,
+    upstream: Upstream,
+}
+
+impl World {
+    async fn start() -> Self {
+        let free = Deployment::new("scripted", "m").price(Price::FREE);
+        let asked = Scripted::by(free, |request| {
+            let messages: Vec<Value> = request.body.get_as("messages").unwrap().unwrap();
+            let system = messages[0]["content"].as_str().unwrap_or_default();
+            match system.starts_with("You keep the memory") {
+                true => Reply::text("they count up"),
+                false => Reply::text(&format!("answer to {}", last_text(&messages))),
+            }
+        });
+        Self {
+            upstream: Upstream::serve([asked.clone()]).await.unwrap(),
+            asked,
+        }
+    }
+
+    /// Two tenants, and this store.
+    fn config(&self, store: &str) -> String {
+        format!(
+            "{store}\n{}{}{}{}",
+            key("ours", KEY, "tenant = \"acme\""),
+            key("theirs", OTHER, "tenant = \"rival\""),
+            provider("p", &self.upstream.base_url()),
+            free("m", "p", "L0")
+        )
+    }
+
+    /// The texts that the model was shown last.
+    fn shown(&self) -> Vec<String> {
+        let seen = self.asked.seen();
+        let messages = seen.last().unwrap().body.get_as::<Vec<Value>>("messages");
+        let messages = messages.unwrap().unwrap();
+        messages
+            .iter()
+            .map(|m| m["content"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+}
+
+fn last_text(messages: &[Value]) -> String {
+    let text = messages.last().and_then(|m| m["content"].as_str());
+    text.unwrap_or_default().to_owned()
+}
+
+async fn say(gateway: &Gateway, conversation: &str, message: &str) -> Answer {
+    let body = json!({ "message": message, "conversationId": conversation });
+    let request = gateway.post("/v1/chat", body.to_string());
+    Answer::read(request.send().await.unwrap()).await
+}
+
+async fn context(gateway: &Gateway, conversation: &str) -> Answer {
+    gateway.get(&format!("/v1/context/{conversation}")).await
+}
+
+/// What is remembered, as texts, once so many messages are.
+async fn remembered(gateway: &Gateway, conversation: &str) -> Vec<String> {
+    let answer = context(gateway, conversation).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let messages = answer.json()["recentMessages"].clone();
+    let messages = messages.as_array().unwrap().iter();
+    messages
+        .map(|m| m["content"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_client_sends_only_what_is_new_by_every_route() {
+    let world = World::start().await;
+    let gateway = Gateway::serve(&world.config("")).with_key(KEY);
+    let answer = say(&gateway, "c-1", "one").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let json = answer.json();
+    assert_eq!(json["result"]["response"], "answer to one");
+    assert_eq!(json["result"]["model"], "m");
+    assert_eq!(json["context"]["conversationId"], "c-1");
+    assert!(json["performance"]["durationMs"].is_u64());
+
+    let body = json!({ "message": "two", "conversationId": "c-1" });
+    let route = gateway.post("/v1/route", body.to_string()).send().await;
+    assert_eq!(route.unwrap().status(), 200);
+    let mut stream = chat_stream("m", "three");
+    stream["messages"] = json!([
+        { "role": "system", "content": "be brief" },
+        { "role": "user", "content": "three" },
+    ]);
+    let answer = gateway.ask_with(&stream, &[(CONVERSATION, "c-1")]).await;
+    assert_eq!(answer.streamed(), "answer to three");
+    assert_eq!(
+        world.shown(),
+        [
+            "be brief",
+            "one",
+            "answer to one",
+            "two",
+            "answer to two",
+            "three"
+        ]
+    );
+    let shown = context(&gateway, "c-1").await.json();
+    assert_eq!(
+        (&shown["messageCount"], &shown["summary"]),
+        (&json!(6), &Value::Null)
+    );
+    let last = &shown["recentMessages"][5];
+    assert_eq!(
+        (&last["role"], &last["content"]),
+        (&json!("assistant"), &json!("answer to three"))
+    );
+    assert_eq!(last["metadata"]["number"], 6);
+    assert_eq!(last["metadata"]["requestId"], answer.header("x-request-id"));
+    assert!(last["timestamp"].as_str().unwrap().ends_with('Z'));
+
+    // A first question is the same in every conversation, and comes from the cache; behind it the same words are another one.
+    let calls = world.asked.calls();
+    say(&gateway, "c-2", "one").await;
+    assert_eq!(world.asked.calls(), calls);
+    say(&gateway, "c-2", "one").await;
+    assert_eq!(world.asked.calls(), calls + 1);
+    assert_eq!(world.shown(), ["one", "answer to one", "one"]);
+}
+
+#[tokio::test]
+async fn a_conversation_without_a_name_gets_one() {
+    let world = World::start().await;
+    let gateway = Gateway::serve(&world.config("")).with_key(KEY);
+    let request = gateway.post("/v1/chat", json!({ "message": "one" }).to_string());
+    let answer = Answer::read(request.send().await.unwrap()).await;
+    let id = answer.json()["context"]["conversationId"].clone();
+    let id = id.as_str().unwrap();
+    assert_eq!(id.len(), 36);
+    say(&gateway, id, "two").await;
+    assert_eq!(world.shown(), ["one", "answer to one", "two"]);
+}
+
+#[tokio::test]
+async fn t13_another_tenants_conversation_does_not_exist() {
+    let world = World::start().await;
+    let gateway = Gateway::serve(&world.config("")).with_key(KEY);
+    say(&gateway, "c", "our secret").await;
+    let gateway = gateway.with_key(OTHER);
+    for method in ["GET", "DELETE"] {
+        let request = gateway.request(method, "/v1/context/c");
+        let answer = Answer::read(request.send().await.unwrap()).await;
+        assert_eq!(answer.status, 404, "{method}: {answer:?}");
+        let unknown = Answer::read(
+            gateway
+                .request(method, "/v1/context/d")
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await;
+        let said = |answer: &Answer| answer.error()["message"].to_string();
+        assert_eq!(said(&answer), said(&unknown).replace("`d`", "`c`"));
+    }
+    say(&gateway, "c", "what did they say?").await;
+    assert_eq!(world.shown(), ["what did they say?"]);
+    let headers = [(CONVERSATION, "c")];
+    gateway.ask_with(&chat("m", "and now?"), &headers).await;
+    assert_eq!(world.shown().len(), 3);
+    assert!(!world.shown().concat().contains("our secret"));
+    let gateway = gateway.with_key(KEY);
+    assert_eq!(
+        remembered(&gateway, "c").await.len(),
+        2,
+        "nothing was added to it"
+    );
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_gone_and_what_is_wrong_is_named() {
+    let world = World::start().await;
+    let gateway = Gateway::serve(&world.config("")).with_key(KEY);
+    say(&gateway, "c", "one").await;
+    let delete = async || {
+        gateway
+            .request("DELETE", "/v1/context/c")
+            .send()
+            .await
+            .unwrap()
+    };
+    assert_eq!(delete().await.status(), 204);
+    assert_eq!(delete().await.status(), 404);
+    assert_eq!(context(&gateway, "c").await.status, 404);
+    say(&gateway, "c", "two").await;
+    assert_eq!(world.shown(), ["two"]);
+
+    let calls = world.asked.calls();
+    for wrong in ["a b", "a/b", "", &"x".repeat(129)] {
+        let answer = say(&gateway, wrong, "q").await;
+        assert_eq!(
+            (answer.status, &answer.error()["param"]),
+            (400, &json!("conversationId"))
+        );
+        let answer = gateway
+            .ask_with(&chat("m", "q"), &[(CONVERSATION, wrong)])
+            .await;
+        assert_eq!(
+            (answer.status, &answer.error()["param"]),
+            (400, &json!(CONVERSATION))
+        );
+    }
+    for body in [
+        "{}",
+        r#"{"message":" "}"#,
+        r#"{"message":"q","stream":"yes"}"#,
+    ] {
+        let request = gateway.post("/v1/chat", body);
+        let answer = Answer::read(request.send().await.unwrap()).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+    }
+    assert_eq!(context(&gateway, "a%20b").await.status, 400);
+    assert_eq!(context(&gateway, "%FF").await.status, 400);
+    assert_eq!(world.asked.calls(), calls, "nobody was asked");
+}
+
+#[tokio::test]
+async fn progress_is_told_as_it_happens() {
+    let world = World::start().await;
+    let gateway = Gateway::serve(&world.config("")).with_key(KEY);
+    let ask = async |body: Value| {
+        let request = gateway.post("/v1/chat", body.to_string());
+        Answer::read(request.send().await.unwrap()).await
+    };
+    let body = json!({ "message": "one", "conversationId": "c", "stream": true });
+    let answer = ask(body).await;
+    assert_eq!(answer.header("content-type"), "text/event-stream");
+    let names = |answer: &Answer| -> Vec<String> {
+        let names = answer
+            .text
+            .lines()
+            .filter_map(|l| l.strip_prefix("event: "));
+        names.map(str::to_owned).collect()
+    };
+    let all = names(&answer);
+    assert_eq!(
+        all.first().map(String::as_str),
+        Some("accepted"),
+        "{answer:?}"
+    );
+    assert_eq!(all.last().map(String::as_str), Some("done"));
+    let events: Vec<Value> = answer
+        .events()
+        .iter()
+        .map(|event| serde_json::from_str(event).unwrap())
+        .collect();
+    assert_eq!(events[0]["conversationId"], "c");
+    assert_eq!(events[0]["requestId"], answer.header("x-request-id"));
+    let texts = all.iter().zip(&events).filter(|(name, _)| *name == "delta");
+    let text: String = texts.map(|(_, e)| e["text"].as_str().unwrap()).collect();
+    assert_eq!(text, "answer to one");
+    let done = events.last().unwrap();
+    assert_eq!(done["result"]["response"], "answer to one");
+    assert!(
+        done["performance"]["tokens"]["output"].as_u64() > Some(0),
+        "{done}"
+    );
+    assert_eq!(remembered(&gateway, "c").await.len(), 2);
+
+    // What cannot be begun has its status; what fails on the way is an event.
+    let unknown = ask(json!({ "message": "q", "stream": true, "model": "none" })).await;
+    assert_eq!(unknown.status, 404);
+    drop(world);
+    let failed = ask(json!({ "message": "q", "stream": true })).await;
+    assert_eq!(failed.status, 200);
+    assert_eq!(
+        names(&failed).last().map(String::as_str),
+        Some("error"),
+        "{failed:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_keeps_conversations_over_a_restart_at_the_last_moment() {
+    let world = World::start().await;
+    let mut gateway = Gateway::serve(&world.config("")).with_key(KEY);
+    for round in 0..3 {
+        say(&gateway, "c", &format!("message {round}")).await;
+        gateway = gateway.restart().await;
+        assert_eq!(remembered(&gateway, "c").await.len(), 2 * (round + 1));
+    }
+    say(&gateway, "c", "last").await;
+    assert_eq!(world.shown().len(), 7);
+}
+
+#[tokio::test]
+async fn a_long_conversation_is_summarized_and_nothing_is_lost() {
+    let world = World::start().await;
+    let config = world.config("[conversation]\nwindow = 12\n");
+    let gateway = Gateway::serve(&config).with_key(KEY);
+    for n in 1..=7 {
+        say(&gateway, "c", &format!("message {n}")).await;
+    }
+    let start = std::time::Instant::now();
+    let shown = loop {
+        let shown = context(&gateway, "c").await.json();
+        if !shown["summary"].is_null() {
+            break shown;
+        }
+        assert!(start.elapsed() < PATIENCE, "it is not summarized");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    assert_eq!(shown["summary"]["text"], "they count up");
+    assert_eq!(
+        (&shown["summary"]["upTo"], &shown["messageCount"]),
+        (&json!(6), &json!(14))
+    );
+    say(&gateway, "c", "message 8").await;
+    let told = world.shown();
+    assert_eq!(told.len(), 10);
+    assert!(told[0].ends_with("\"they count up\""), "{told:?}");
+    assert_eq!((&*told[1], &*told[9]), ("message 4", "message 8"));
+    // The summary is an attempt like any other, of the same key.
+    assert_eq!(gateway.rows_after(9).await.len(), 9);
+}
+
+#[tokio::test]
+async fn gateways_share_conversations_and_a_flush_of_redis_loses_nothing() {
+    let world = World::start().await;
+    let server = PostgresServer::start().unwrap();
+    let redis = RedisServer::start().unwrap();
+    let store = format!(
+        "[store]\nurl = \"{}\"\nsecret = \"{SECRET}\"\nredis = \"{}\"\nredis_seconds = 5\n",
+        server.database().unwrap(),
+        redis.url()
+    );
+    let config = world.config(&store);
+    let (mut one, two) = (
+        Gateway::serve(&config).with_key(KEY),
+        Gateway::serve(&config).with_key(KEY),
+    );
+    say(&one, "c", "one").await;
+    // A turn is there for others a moment later.
+    wait_for(&two, "c", 2).await;
+    say(&two, "c", "two").await;
+    assert_eq!(world.shown(), ["one", "answer to one", "two"]);
+    wait_for(&one, "c", 4).await;
+    assert_eq!(
+        redis
+            .command(&["EXISTS", "conv:messages:{acme/c}"])
+            .unwrap(),
+        "1"
+    );
+    let left: u64 = redis
+        .command(&["TTL", "conv:summary:{acme/c}"])
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1800..=3600).contains(&left), "{left}");
+
+    redis.flush().unwrap();
+    say(&one, "c", "three").await;
+    let all = ["one", "answer to one", "two", "answer to two", "three"];
+    assert_eq!(world.shown(), all);
+    assert_eq!(
+        redis
+            .command(&["EXISTS", "conv:messages:{acme/c}"])
+            .unwrap(),
+        "1"
+    );
+    assert!(
+        one.stop().await.success(),
+        "what waits is written at the end"
+    );
+    redis.flush().unwrap();
+    let later = Gateway::serve(&config).with_key(KEY);
+    assert_eq!(remembered(&later, "c").await.len(), 6);
+    assert_eq!(context(&later.with_key(OTHER), "c").await.status, 404);
+}
+
+/// Waits for a conversation to have so many messages.
+async fn wait_for(gateway: &Gateway, conversation: &str, count: u64) {
+    let start = std::time::Instant::now();
+    while context(gateway, conversation).await.json()["messageCount"] != count {
+        assert!(start.elapsed() < PATIENCE, "no {count} messages");
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_call_is_one_turn() {
+    let world = World::start().await;
+    let gateway = Gateway::serve(&world.config("")).with_key(KEY);
+    for _ in 0..3 {
+        let body = json!({ "message": "one", "conversationId": "c" });
+        let request = gateway.post("/v1/chat", body.to_string());
+        let answer =
+            Answer::read(request.header("idempotency-key", "n").send().await.unwrap()).await;
+        assert_eq!(answer.json()["result"]["response"], "answer to one");
+    }
+    assert_eq!(remembered(&gateway, "c").await.len(), 2);
+    assert_eq!(world.asked.calls(), 1);
+}

@@ -1,0 +1,83 @@
+use super::{Hot, HotEntry, HotKey, HotKind, record};
+use crate::store::{
+    ConversationKey, ConversationStore, Memory, Remembered, StoreFuture, Summary, Turn,
+};
+
+fn names(key: &ConversationKey) -> [HotKey; 2] {
+    [HotKind::Messages, HotKind::Summary].map(|kind| HotKey::new(kind, key))
+}
+
+/// The copies of a memory.
+fn copies(key: &ConversationKey, memory: &Memory) -> [HotEntry; 2] {
+    let [messages, summary] = names(key);
+    [
+        HotEntry::of(messages, memory.count, record::of_messages(memory)),
+        HotEntry::of(summary, memory.summarized(), record::of_summary(memory)),
+    ]
+}
+
+impl<S: ConversationStore + ?Sized> Hot<S> {
+    async fn rebuilt(&self, key: &ConversationKey) -> Result<Option<Memory>, crate::error::Error> {
+        let memory = self.cold.load(key).await?;
+        if let Some(memory) = &memory {
+            self.keep(key, &copies(key, memory)).await;
+        }
+        Ok(memory)
+    }
+}
+
+impl<S: ConversationStore + ?Sized> ConversationStore for Hot<S> {
+    fn load<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, Option<Memory>> {
+        Box::pin(async move {
+            if let [Some(messages), Some(summary)] = &self.copies(key, &names(key)).await[..]
+                && let Some(memory) = record::memory(messages, summary)
+            {
+                return Ok(Some(memory));
+            }
+            self.rebuilt(key).await
+        })
+    }
+
+    fn read<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        after: u64,
+        most: usize,
+    ) -> StoreFuture<'a, Vec<Remembered>> {
+        self.cold.read(key, after, most)
+    }
+
+    fn append<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        turns: &'a [Turn],
+    ) -> StoreFuture<'a, Memory> {
+        Box::pin(async move {
+            let memory = self.cold.append(key, turns).await?;
+            self.keep(key, &copies(key, &memory)).await;
+            Ok(memory)
+        })
+    }
+
+    fn summarize<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        summary: &'a Summary,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let added = self.cold.summarize(key, summary).await?;
+            if added {
+                self.rebuilt(key).await?;
+            }
+            Ok(added)
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let deleted = self.cold.delete(key).await?;
+            self.forget(key, names(key)).await;
+            Ok(deleted)
+        })
+    }
+}
