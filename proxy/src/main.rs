@@ -12,6 +12,7 @@ mod keys;
 mod log;
 mod mcp;
 mod provider;
+mod sandbox;
 mod server;
 mod stack;
 mod state;
@@ -51,5 +52,6 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => commands::keys::run(&args),
         Command::Ledger(args) => commands::ledger::run(&args),
         Command::Leases(args) => commands::leases::run(&args),
+        Command::Jail(args) => Ok(sandbox::enter(args)),
     }
 }
