@@ -10,7 +10,10 @@ use rungs::{
 };
 use serde::de::{DeserializeOwned, IntoDeserializer, value::StrDeserializer};
 
-use crate::keys::{Age, Expiry, Scope};
+use crate::{
+    keys::{Age, Expiry, Scope},
+    sandbox::JailArgs,
+};
 
 /// An AI gateway: starts each call on the cheapest tier that can carry it, climbs on evidence, counts every nano-dollar.
 #[derive(Debug, Parser)]
@@ -38,6 +41,9 @@ pub(crate) enum Command {
     Ledger(LedgerArgs),
     /// Look after the leases that processes hold on shared budgets.
     Leases(LeasesArgs),
+    /// Run a program behind walls; the gateway starts itself so.
+    #[command(name = "__jail", hide = true)]
+    Jail(JailArgs),
 }
 
 impl Default for Command {

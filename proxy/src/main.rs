@@ -14,6 +14,7 @@ mod log;
 mod mcp;
 mod memory;
 mod provider;
+mod sandbox;
 mod server;
 mod stack;
 mod state;
@@ -54,5 +55,6 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => commands::keys::run(&args),
         Command::Ledger(args) => commands::ledger::run(&args),
         Command::Leases(args) => commands::leases::run(&args),
+        Command::Jail(args) => Ok(sandbox::enter(args)),
     }
 }

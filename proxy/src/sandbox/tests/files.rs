@@ -1,0 +1,377 @@
+//! Paths that try to leave their root, with both walls and with the second one alone.
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::Folder;
+use crate::sandbox::{Place, Protected, Reach, Roots};
+
+const SECRET: &str = "the secret outside";
+
+/// A root with files and links, beside a folder that nobody may see.
+struct World {
+    folder: Folder,
+}
+
+impl World {
+    fn new() -> Self {
+        let folder = Folder::new();
+        folder.write("root/file.txt", "inside");
+        folder.write("root/folder/deep.txt", "inside");
+        folder.write("outside/secret.txt", SECRET);
+        folder.write("root-twin/secret.txt", SECRET);
+        folder.write("secret.txt", SECRET);
+        let (root, outside) = (folder.path().join("root"), folder.path().join("outside"));
+        for (link, target) in [
+            ("to-file", outside.join("secret.txt")),
+            ("to-folder", outside.clone()),
+            ("relative", "../outside".into()),
+            ("relative-file", "../secret.txt".into()),
+            ("folder/up", "../../outside".into()),
+            ("to-slash", "/".into()),
+            ("to-proc", "/proc/self/root".into()),
+            ("to-cwd", "/proc/self/cwd".into()),
+            ("to-fd", "/proc/self/fd".into()),
+            ("chain", "chain-2".into()),
+            ("chain-2", outside.join("secret.txt")),
+            ("loop", "loop".into()),
+            ("inner", "folder".into()),
+            ("twin", "../root-twin".into()),
+        ] {
+            symlink(target, root.join(link)).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn root(&self) -> std::path::PathBuf {
+        self.folder.path().join("root")
+    }
+
+    fn roots(&self) -> Roots {
+        Roots::open(&[self.root()], Protected::default(), Reach::Change).unwrap()
+    }
+
+    /// All ways out that we know: each prefix and link, in front of each target, in several spellings.
+    fn escapes(&self) -> Vec<String> {
+        let base = self.folder.path().display().to_string();
+        let up = [
+            "..",
+            "folder/../..",
+            "./..",
+            "folder/./../../",
+            "file.txt/../..",
+            "../root/..",
+            "..//",
+            "none/../..",
+        ];
+        let links = [
+            "to-folder",
+            "relative",
+            "folder/up",
+            "twin",
+            "./to-folder",
+            "folder/../to-folder",
+            "to-folder/.",
+            "relative/../outside",
+            "inner/up",
+        ];
+        let targets = ["outside/secret.txt", "root-twin/secret.txt", "secret.txt"];
+        let mut all = Vec::new();
+        for up in up {
+            all.extend(targets.iter().map(|target| format!("{up}/{target}")));
+            let deep = "../".repeat(20);
+            all.extend(
+                targets
+                    .iter()
+                    .map(|target| format!("{up}/{deep}{base}/{target}")),
+            );
+        }
+        for link in links {
+            all.push(format!("{link}/secret.txt"));
+            all.push(format!("{link}//secret.txt"));
+            all.push(format!("{link}/./secret.txt"));
+            all.push(format!("{link}/x/../secret.txt"));
+        }
+        for way in [
+            "to-slash", "to-proc", "to-cwd", "to-fd/0", "to-fd/3", "to-fd/9",
+        ] {
+            all.push(format!("{way}{base}/secret.txt"));
+            all.push(format!("{way}/etc/passwd"));
+            all.push(format!("{way}/proc/self/environ"));
+        }
+        for file in [
+            "to-file",
+            "relative-file",
+            "chain",
+            "chain-2",
+            "loop",
+            "folder/../to-file",
+        ] {
+            all.push(file.into());
+            all.push(format!("{file}/"));
+            all.push(format!("./{file}"));
+        }
+        for absolute in [
+            "/etc/passwd",
+            "//etc/passwd",
+            "/proc/self/environ",
+            "/proc/self/cmdline",
+            "/dev/zero",
+            "/dev/stdin",
+            "/sys/kernel/uevent_seqnum",
+        ] {
+            all.push(absolute.into());
+            all.push(format!("file:{absolute}"));
+            all.push(format!("~{absolute}"));
+            all.push(format!("C:{absolute}"));
+            all.push(format!("\\\\?\\{absolute}"));
+        }
+        all.extend(targets.iter().map(|target| format!("{base}/{target}")));
+        for dots in [
+            "%2e%2e",
+            "%2E%2E",
+            "..%2f",
+            "..%5c",
+            "%252e%252e",
+            "..;",
+            "....",
+            "..\u{2215}",
+            "..\u{ff0f}",
+            "\u{ff0e}\u{ff0e}",
+            "\u{2024}\u{2024}",
+            "%c0%ae%c0%ae",
+            "..%00",
+            "..\0",
+            "..\\",
+            "..\\..\\",
+            "\u{202e}..",
+            "..\u{200b}",
+            "\u{feff}..",
+            ". .",
+            ".. ",
+            " ..",
+            "..\t",
+            "..\n",
+            "..\r",
+        ] {
+            all.extend(targets.iter().map(|target| format!("{dots}/{target}")));
+            all.push(format!("folder/{dots}/{dots}/secret.txt"));
+        }
+        all.push("a/".repeat(3000) + "../secret.txt");
+        all.push("../".repeat(1000) + "etc/passwd");
+        all.push("x".repeat(5000));
+        all.push("folder\0/../../secret.txt".into());
+        all.push("file.txt\0.png".into());
+        all
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_ways_out_and_none_leads_there() {
+    let world = World::new();
+    let escapes = world.escapes();
+    assert!(escapes.len() >= 200, "{}", escapes.len());
+    let roots = world.roots();
+    let alone = Roots::without_first_wall(&[world.root()]);
+    for path in &escapes {
+        if let Ok(place) = Place::parse(path) {
+            try_all(&roots, place, path).await;
+        }
+        // Past the check of the text, and past cap-std too: the kernel's fence alone.
+        try_all(&roots, Place::unchecked(path), path).await;
+        try_all(&alone, Place::unchecked(path), path).await;
+    }
+    for file in ["secret.txt", "outside/secret.txt", "root-twin/secret.txt"] {
+        assert_eq!(
+            fs::read_to_string(world.folder.path().join(file)).unwrap(),
+            SECRET
+        );
+    }
+    let names = |folder: &Path| fs::read_dir(folder).unwrap().count();
+    assert_eq!(names(&world.folder.path().join("outside")), 1);
+    assert_eq!(names(&world.folder.path().join("root-twin")), 1);
+    assert_eq!(names(world.folder.path()), 4);
+}
+
+async fn try_all(roots: &Roots, place: Place, path: &str) {
+    if let Ok(read) = roots.read(None, place.clone(), 1, None).await {
+        assert!(
+            read.text == "inside" || read.text == "written",
+            "{path:?} was read: {}",
+            read.text
+        );
+    }
+    if let Ok(listing) = roots.list(None, place.clone(), 2, 100).await {
+        let secret = listing
+            .entries
+            .iter()
+            .find(|entry| entry.path.ends_with("secret.txt"));
+        assert_eq!(secret, None, "{path:?} was listed");
+    }
+    // Something may be written, as long as it is in the root.
+    let _ = roots.write(None, place, "written".into()).await;
+}
+
+#[tokio::test]
+async fn what_is_in_the_root_works_with_either_wall() {
+    let world = World::new();
+    for roots in [world.roots(), Roots::without_first_wall(&[world.root()])] {
+        let place = Place::parse("new/deep/file.txt").unwrap();
+        roots
+            .write(None, place.clone(), "a\nb\nc\n".into())
+            .await
+            .unwrap();
+        let part = roots.read(None, place.clone(), 2, Some(1)).await.unwrap();
+        assert_eq!((&*part.text, part.size, part.more), ("b\n", 6, true));
+        assert!(!roots.write(None, place, "again".into()).await.unwrap());
+        let listing = roots
+            .list(None, Place::parse("new").unwrap(), 3, 100)
+            .await
+            .unwrap();
+        let paths: Vec<&str> = listing.entries.iter().map(|entry| &*entry.path).collect();
+        assert_eq!(paths, ["new/deep", "new/deep/file.txt"]);
+    }
+    // A link that stays is followed to read, and never to write.
+    let roots = world.roots();
+    let link = Place::parse("inner/deep.txt").unwrap();
+    assert_eq!(
+        roots.read(None, link.clone(), 1, None).await.unwrap().text,
+        "inside"
+    );
+    assert!(roots.write(None, link, "x".into()).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_not_opened() {
+    let world = World::new();
+    let pipe = world.root().join("pipe");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let _socket = std::os::unix::net::UnixListener::bind(world.root().join("socket")).unwrap();
+    world.folder.write("root/binary", "a\0b");
+    fs::write(world.root().join("latin"), [0xe4, 0x0a]).unwrap();
+    let roots = world.roots();
+    for path in ["pipe", "socket", "folder", "binary", "latin", "none"] {
+        let place = Place::parse(path).unwrap();
+        assert!(roots.read(None, place, 1, None).await.is_err(), "{path}");
+    }
+    for path in ["pipe", "socket", "folder", ".git/config", ".bashrc"] {
+        let place = Place::parse(path).unwrap();
+        assert!(
+            roots.write(None, place, "x".into()).await.is_err(),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_gateways_own_files_are_out_of_reach_by_any_name() {
+    let world = World::new();
+    let own =
+        ["rungs.toml", "rungs.db"].map(|name| world.folder.write(&format!("root/{name}"), SECRET));
+    world.folder.write("root/rungs.db-wal", SECRET);
+    fs::hard_link(&own[0], world.root().join("hard")).unwrap();
+    symlink("rungs.toml", world.root().join("soft")).unwrap();
+    symlink("rungs.db-wal", world.root().join("soft-wal")).unwrap();
+    let roots = Roots::open(&[world.root()], Protected::new(own), Reach::Change).unwrap();
+    for path in [
+        "rungs.toml",
+        "rungs.db",
+        "rungs.db-wal",
+        "hard",
+        "soft",
+        "soft-wal",
+        "./rungs.db",
+    ] {
+        let place = Place::parse(path).unwrap();
+        assert!(roots.read(None, place, 1, None).await.is_err(), "{path}");
+    }
+    for path in [
+        "rungs.toml",
+        "rungs.db",
+        "rungs.db-wal",
+        "rungs.db-journal",
+        "soft",
+    ] {
+        let place = Place::parse(path).unwrap();
+        assert!(
+            roots.write(None, place, "x".into()).await.is_err(),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn roots_that_are_read_are_not_written_by_either_wall() {
+    let world = World::new();
+    let roots = Roots::open(&[world.root()], Protected::default(), Reach::Read).unwrap();
+    let place = Place::parse("file.txt").unwrap();
+    assert!(roots.write(None, place.clone(), "x".into()).await.is_err());
+    assert_eq!(
+        roots.read(None, place, 1, None).await.unwrap().text,
+        "inside"
+    );
+}
+
+/// Somebody swaps a folder for a link while it is read and written. `RUNGS_RACES` says how often; `cargo xtask escapes` makes 100,000
+/// rounds of it.
+#[tokio::test]
+async fn a_link_that_is_swapped_in_meanwhile_leads_nowhere() {
+    let rounds = std::env::var("RUNGS_RACES")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok());
+    let rounds: usize = rounds.unwrap_or(2_000);
+    let world = World::new();
+    world.folder.write("root/a/secret.txt", "inside");
+    symlink("../outside", world.root().join("b")).unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let swapper = {
+        let (done, root) = (done.clone(), world.root());
+        std::thread::spawn(move || {
+            let mut swaps = 0_u64;
+            let (a, b) = (root.join("a"), root.join("b"));
+            while !done.load(Ordering::Relaxed) {
+                let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                rustix::fs::renameat_with(rustix::fs::CWD, &a, rustix::fs::CWD, &b, exchange)
+                    .unwrap();
+                swaps += 1;
+            }
+            swaps
+        })
+    };
+    let place = Place::parse("a/secret.txt").unwrap();
+    let mut inside = 0;
+    for roots in [world.roots(), Roots::without_first_wall(&[world.root()])] {
+        for round in 0..rounds / 2 {
+            if let Ok(read) = roots.read(None, place.clone(), 1, None).await {
+                assert_eq!(read.text, "inside", "round {round}");
+                inside += 1;
+            }
+            if round % 64 == 0 {
+                let _ = roots.write(None, place.clone(), "inside".into()).await;
+            }
+        }
+    }
+    done.store(true, Ordering::Relaxed);
+    let swaps = swapper.join().unwrap();
+    assert!(
+        swaps > 10 && inside > 10,
+        "a race needs two: {swaps} swaps, {inside} reads"
+    );
+    assert_eq!(
+        fs::read_to_string(world.folder.path().join("outside/secret.txt")).unwrap(),
+        SECRET
+    );
+}

@@ -1,0 +1,246 @@
+//! Repositories that want something run, with what is overridden, and without.
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::Folder;
+use crate::sandbox::{Git, Place, Walls};
+
+/// A repository with one commit, a change, and a program that leaves a canary if it is ever run.
+struct Hostile {
+    repository: Folder,
+    outside: Folder,
+}
+
+impl Hostile {
+    fn new() -> Self {
+        let hostile = Self {
+            repository: Folder::new(),
+            outside: Folder::new(),
+        };
+        let folder = &hostile.repository;
+        folder.write("a.txt", "one\n");
+        for arguments in [
+            &["init", "--quiet", "--initial-branch=main"][..],
+            &["add", "."],
+            &[
+                "-c",
+                "user.name=x",
+                "-c",
+                "user.email=x@x",
+                "commit",
+                "--quiet",
+                "-m",
+                "one",
+            ],
+        ] {
+            hostile.git(arguments);
+        }
+        folder.write("a.txt", "two\n");
+        let script = format!(
+            "#!/bin/sh\ntouch {0}/canary {1}/canary $HOME/canary\ncat\nexit 0\n",
+            folder.path().display(),
+            hostile.outside.path().display()
+        );
+        let program = hostile.outside.write("program", &script);
+        std::fs::set_permissions(program, PermissionsExt::from_mode(0o755)).unwrap();
+        hostile
+    }
+
+    fn program(&self) -> PathBuf {
+        self.outside.path().join("program")
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let mut git = Command::new("git");
+        let git = git
+            .args(arguments)
+            .current_dir(self.repository.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        assert!(git.status().unwrap().success(), "{arguments:?}");
+    }
+
+    fn config(&self, key: &str, value: &str) {
+        self.git(&["config", key, value]);
+    }
+
+    fn canary(&self) -> bool {
+        let left = |folder: &Path| folder.join("canary").exists();
+        left(self.repository.path()) || left(self.outside.path())
+    }
+
+    /// Status and differences, once as always and once with nothing overridden.
+    async fn looked_at(&self) {
+        for overrides in [true, false] {
+            let mut git = Git::new(self.repository.path(), Walls::Required).unwrap();
+            git.overrides = overrides;
+            // With the second wall alone git may fail; it must not do what it is told.
+            let status = git.status().await;
+            let diff = git.diff(false, &[], &[]).await;
+            let staged = git
+                .diff(true, &["HEAD".into()], &[Place::parse("a.txt").unwrap()])
+                .await;
+            if overrides {
+                assert!(status.unwrap().text.contains(" M a.txt"));
+                assert!(diff.unwrap().text.contains("+two"));
+                staged.unwrap();
+            }
+            assert!(
+                !self.canary(),
+                "the repository had its program run; overrides: {overrides}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repository_runs_nothing() {
+    for (what, key) in [
+        ("fsmonitor", "core.fsmonitor"),
+        ("external diff", "diff.external"),
+        ("textconv", "diff.x.textconv"),
+        ("diff command", "diff.x.command"),
+        ("clean filter", "filter.x.clean"),
+        ("process filter", "filter.x.process"),
+        ("odd filter", "filter.a=b c.clean"),
+        ("pager", "core.pager"),
+        ("pager of diff", "pager.diff"),
+        ("ssh", "core.sshCommand"),
+        ("refs", "core.alternateRefsCommand"),
+        ("credentials", "credential.helper"),
+    ] {
+        let hostile = Hostile::new();
+        hostile
+            .repository
+            .write(".gitattributes", "* diff=x filter=x\n");
+        hostile
+            .repository
+            .write(".git/info/attributes", "* diff=x filter=x\n");
+        let program = hostile.program();
+        hostile.config(key, &program.to_string_lossy());
+        hostile.config("filter.x.required", "true");
+        println!("{what}");
+        hostile.looked_at().await;
+    }
+}
+
+#[tokio::test]
+async fn its_hooks_are_not_run() {
+    let hostile = Hostile::new();
+    for hook in [
+        "post-index-change",
+        "fsmonitor-watchman",
+        "reference-transaction",
+        "query-watchman",
+    ] {
+        let to = hostile.repository.path().join(".git/hooks").join(hook);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(hostile.program(), to).unwrap();
+    }
+    hostile.config(
+        "core.hooksPath",
+        &hostile
+            .repository
+            .path()
+            .join(".git/hooks")
+            .to_string_lossy(),
+    );
+    hostile.looked_at().await;
+}
+
+#[tokio::test]
+async fn submodules_are_left_alone() {
+    let hostile = Hostile::new();
+    let inner = hostile.repository.path().join("inner");
+    std::fs::create_dir(&inner).unwrap();
+    for arguments in [
+        &["init", "--quiet", "inner"][..],
+        &[
+            "-C",
+            "inner",
+            "config",
+            "core.fsmonitor",
+            &hostile.program().to_string_lossy(),
+        ],
+    ] {
+        hostile.git(arguments);
+    }
+    hostile.repository.write(
+        ".gitmodules",
+        "[submodule \"inner\"]\n\tpath = inner\n\turl = ext::sh -c touch% canary\n",
+    );
+    hostile.config("submodule.recurse", "true");
+    hostile.config("diff.ignoreSubmodules", "none");
+    hostile.config("protocol.allow", "always");
+    hostile.looked_at().await;
+}
+
+#[tokio::test]
+async fn what_is_elsewhere_is_not_shown() {
+    let hostile = Hostile::new();
+    let secret = hostile.outside.write("tree/secret.txt", "a secret\n");
+    hostile.config("core.worktree", &secret.parent().unwrap().to_string_lossy());
+    hostile.config("core.excludesFile", &secret.to_string_lossy());
+    hostile.config("include.path", &secret.to_string_lossy());
+    for overrides in [true, false] {
+        let mut git = Git::new(hostile.repository.path(), Walls::Required).unwrap();
+        git.overrides = overrides;
+        for said in [git.status().await, git.diff(false, &[], &[]).await] {
+            let said = said.map_or_else(|error| format!("{error:?}"), |printed| printed.text);
+            assert!(
+                !said.contains("a secret") && !said.contains("secret.txt:"),
+                "{said}"
+            );
+        }
+    }
+    // A repository that is a pointer to another is none of the root's.
+    let pointer = Folder::new();
+    pointer.write(
+        ".git",
+        &format!("gitdir: {}/.git\n", hostile.repository.path().display()),
+    );
+    assert!(Git::new(pointer.path(), Walls::Required).is_err());
+    let link = Folder::new();
+    std::os::unix::fs::symlink(
+        hostile.repository.path().join(".git"),
+        link.path().join(".git"),
+    )
+    .unwrap();
+    assert!(Git::new(link.path(), Walls::Required).is_err());
+}
+
+#[tokio::test]
+async fn a_revision_is_no_option() {
+    let hostile = Hostile::new();
+    let target = hostile.repository.path().join("canary");
+    let output = format!("--output={}", target.display());
+    for overrides in [true, false] {
+        let mut git = Git::new(hostile.repository.path(), Walls::Required).unwrap();
+        git.overrides = overrides;
+        for name in [
+            &*output,
+            "--no-index",
+            "-O/etc/passwd",
+            "--ext-diff",
+            "--textconv",
+            "HEAD --output=x",
+            "HEAD..main",
+            ":/x",
+            "$(x)",
+            "a\nb",
+            "",
+        ] {
+            let said = git.diff(false, &[name.into()], &[]).await;
+            assert!(said.is_err() || !overrides, "{name}: {said:?}");
+            assert!(!hostile.canary(), "{name}");
+        }
+    }
+    let git = Git::new(hostile.repository.path(), Walls::Required).unwrap();
+    for name in ["HEAD", "main", "HEAD~0", "@", "main@{0}"] {
+        git.diff(false, &[name.into()], &[]).await.unwrap();
+    }
+}

@@ -1,0 +1,325 @@
+//! Programs that try to get out of their jail.
+
+use std::{
+    fs,
+    net::TcpListener,
+    time::{Duration, Instant},
+};
+
+use super::Folder;
+use crate::sandbox::{Ended, Jail, Limits, Network, Verdict};
+
+async fn sh(jail: &Jail, script: &str) -> Ended {
+    let ended = jail.run(&["/bin/sh", "-c", script], |_| {}).await.unwrap();
+    assert_eq!(
+        ended.missing, [""; 0],
+        "the tests want a kernel with all walls"
+    );
+    ended
+}
+
+fn jail(folder: &Folder) -> Jail {
+    Jail::new(folder.path()).limits(limits())
+}
+
+fn limits() -> Limits {
+    Limits {
+        seconds: 30,
+        ..Limits::default()
+    }
+}
+
+/// Whether a process whose arguments have `mark` in them is still there.
+fn alive(mark: &str) -> bool {
+    let all = fs::read_dir("/proc").unwrap().flatten();
+    let commands = all.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    commands
+        .into_iter()
+        .any(|command| String::from_utf8_lossy(&command).contains(mark))
+}
+
+fn mark() -> String {
+    // A time to sleep for that nobody else sleeps for.
+    format!("7{}", fastrand::u32(100_000..999_999))
+}
+
+#[tokio::test]
+async fn a_program_says_what_it_says_and_ends_as_it_ends() {
+    let folder = Folder::new();
+    let ended = sh(&jail(&folder), "echo out; echo err >&2; exit 7").await;
+    assert_eq!(ended.verdict, Verdict::Exited(7));
+    assert_eq!(
+        (&*ended.stdout.text, &*ended.stderr.text),
+        ("out\n", "err\n")
+    );
+    let ended = sh(&jail(&folder), "kill -9 $$").await;
+    assert_eq!(ended.verdict, Verdict::Signalled(9));
+    let missing = jail(&folder)
+        .run(&["/no/such/program"], |_| {})
+        .await
+        .unwrap_err();
+    assert_eq!(missing.kind(), rungs::ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn it_reads_its_folder_and_the_system_and_writes_only_where_it_may() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    folder.write("own.txt", "mine");
+    let secret = other.write("secret.txt", "theirs");
+    let secret = secret.display();
+    let ended = sh(
+        &jail(&folder),
+        "cat own.txt && cat /etc/passwd >/dev/null && echo x > \"$TMPDIR/x\" && cat \"$TMPDIR/x\"",
+    )
+    .await;
+    assert_eq!(ended.stdout.text, "minex\n", "{}", ended.stderr.text);
+    for script in [
+        format!("cat {secret}"),
+        "cat /etc/shadow".into(),
+        "cat /proc/1/environ".into(),
+        "cat /root/.bashrc /root/.profile".into(),
+        "ls /root /home/*".into(),
+        "echo x > own.txt".into(),
+        "echo x > new.txt".into(),
+        "rm own.txt".into(),
+        "ln own.txt /tmp/own.txt".into(),
+        "chmod 777 own.txt && test -w own.txt && echo x >> own.txt".into(),
+        "echo x > /usr/lib/x".into(),
+        "echo x > /proc/sys/kernel/core_pattern".into(),
+        "mount -t tmpfs tmpfs /mnt".into(),
+        "unshare -r true".into(),
+        "chroot / true".into(),
+    ] {
+        let ended = sh(&jail(&folder), &script).await;
+        assert!(
+            !ended.verdict.is_success(),
+            "{script}: {}",
+            ended.stdout.text
+        );
+        assert!(!ended.stdout.text.contains("theirs"), "{script}");
+    }
+    assert_eq!(
+        fs::read_to_string(folder.path().join("own.txt")).unwrap(),
+        "mine"
+    );
+    let ended = sh(
+        &jail(&folder).writable(folder.path()),
+        "echo x > new.txt && cat new.txt",
+    )
+    .await;
+    assert_eq!(ended.stdout.text, "x\n", "{}", ended.stderr.text);
+}
+
+#[tokio::test]
+async fn its_environment_is_its_own() {
+    let folder = Folder::new();
+    let ended = sh(
+        &jail(&folder).env("ASKED", "yes"),
+        "env | cut -d= -f1 | sort | tr '\\n' ' '",
+    )
+    .await;
+    let names: Vec<&str> = ended
+        .stdout
+        .text
+        .split_whitespace()
+        .filter(|name| *name != "_")
+        .collect();
+    assert_eq!(names, ["ASKED", "HOME", "LANG", "PATH", "PWD", "TMPDIR"]);
+    // Nor can it read that of the gateway, or of anybody.
+    let ended = sh(
+        &jail(&folder),
+        "cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep -c CARGO",
+    )
+    .await;
+    assert_eq!(ended.stdout.text, "0\n");
+}
+
+#[tokio::test]
+async fn it_sees_no_other_process_and_cannot_end_one() {
+    let folder = Folder::new();
+    let pid = std::process::id();
+    let ended = sh(
+        &jail(&folder),
+        &format!("kill -9 {pid} $PPID; kill -9 -1; ls -d /proc/[0-9]* | wc -l"),
+    )
+    .await;
+    let seen: u32 = ended.stdout.text.trim().parse().unwrap_or(0);
+    assert!(seen < 6, "{ended:?}");
+}
+
+#[tokio::test]
+async fn it_has_no_network() {
+    let folder = Folder::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    let call = format!(
+        "import socket; socket.create_connection(('127.0.0.1', {port}), 3).send(b'hello'); print('out')"
+    );
+    for network in [Network::Off, Network::Loopback] {
+        let jail = jail(&folder).network(network);
+        let ended = jail.run(&["python3", "-c", &call], |_| {}).await.unwrap();
+        assert!(
+            !ended.verdict.is_success() && ended.stdout.text.is_empty(),
+            "{ended:?}"
+        );
+    }
+    assert!(listener.accept().is_err(), "somebody has called");
+    // A service's socket is a file that lets in whoever may write to it.
+    let service = Folder::new();
+    let socket = std::os::unix::net::UnixListener::bind(service.path().join("socket")).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let call = format!(
+        "import socket; s = socket.socket(socket.AF_UNIX); s.connect('{}'); print('out')",
+        service.path().join("socket").display()
+    );
+    for network in [Network::Off, Network::Loopback] {
+        let jail = jail(&folder).network(network);
+        let ended = jail.run(&["python3", "-c", &call], |_| {}).await.unwrap();
+        assert!(
+            !ended.verdict.is_success() && ended.stdout.text.is_empty(),
+            "{ended:?}"
+        );
+    }
+    assert!(socket.accept().is_err(), "somebody has called");
+}
+
+#[tokio::test]
+async fn a_loopback_address_of_its_own_works() {
+    let folder = Folder::new();
+    let talk = "
+import socket, threading
+server = socket.create_server(('127.0.0.1', 0))
+threading.Thread(target=lambda: server.accept()[0].send(b'hello')).start()
+print(socket.create_connection(server.getsockname(), 3).recv(5).decode())
+";
+    let jail = jail(&folder).network(Network::Loopback);
+    let ended = jail.run(&["python3", "-c", talk], |_| {}).await.unwrap();
+    assert_eq!(ended.stdout.text, "hello\n", "{ended:?}");
+}
+
+#[tokio::test]
+async fn who_is_not_done_in_time_is_ended_with_all_children() {
+    let (folder, mark) = (Folder::new(), mark());
+    let jail = jail(&folder).limits(Limits {
+        seconds: 1,
+        ..limits()
+    });
+    let began = Instant::now();
+    let script = format!(
+        "(setsid sleep {mark} &) ; (trap '' TERM; sleep {mark}) & echo begun; sleep {mark}"
+    );
+    let ended = sh(&jail, &script).await;
+    assert_eq!(ended.verdict, Verdict::TimedOut);
+    assert_eq!(ended.stdout.text, "begun\n");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(!alive(&mark), "a child is left");
+}
+
+#[tokio::test]
+async fn nobody_outlives_a_program_that_ends() {
+    let (folder, mark) = (Folder::new(), mark());
+    let ended = sh(
+        &jail(&folder),
+        &format!("(setsid sleep {mark} >/dev/null 2>&1 &) ; echo done"),
+    )
+    .await;
+    assert_eq!(ended.verdict, Verdict::Exited(0));
+    assert!(!alive(&mark), "a child is left");
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_ends_everything() {
+    let (folder, mark) = (Folder::new(), mark());
+    let jail = jail(&folder);
+    let script = format!("(setsid sleep {mark} &) ; sleep {mark}");
+    let argv = ["/bin/sh", "-c", &script];
+    let run = jail.run(&argv, |_| {});
+    assert!(
+        tokio::time::timeout(Duration::from_millis(1500), run)
+            .await
+            .is_err()
+    );
+    for _ in 0..200 {
+        if !alive(&mark) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    unreachable!("a child is left");
+}
+
+#[tokio::test]
+async fn a_fork_bomb_is_ended() {
+    let folder = Folder::new();
+    let jail = jail(&folder).limits(Limits {
+        processes: 64,
+        ..limits()
+    });
+    let began = Instant::now();
+    let ended = sh(&jail, "b() { b | b & }; b; sleep 20").await;
+    assert!(
+        matches!(&ended.verdict, Verdict::OverLimit(what) if what.contains("processes")),
+        "{:?}",
+        ended.verdict
+    );
+    assert!(began.elapsed() < Duration::from_secs(15));
+}
+
+#[tokio::test]
+async fn who_fills_memory_or_disk_is_ended() {
+    let folder = Folder::new();
+    let small = Limits {
+        memory: 256 << 20,
+        written: 32 << 20,
+        ..limits()
+    };
+    let jail = jail(&folder).limits(small);
+    let eat = "x = []\nwhile True: x.append(bytearray(16 << 20))";
+    let ended = jail.run(&["python3", "-c", eat], |_| {}).await.unwrap();
+    assert!(!ended.verdict.is_success(), "{ended:?}");
+    let many = "import os\nfor i in range(64): os.fork() or (x := bytearray(64 << 20), os.sched_yield(), __import__('time').sleep(9), os._exit(0))\n__import__('time').sleep(9)";
+    let ended = jail.run(&["python3", "-c", many], |_| {}).await.unwrap();
+    assert!(
+        matches!(&ended.verdict, Verdict::OverLimit(what) if what.contains("memory")),
+        "{ended:?}"
+    );
+    // A single file has a limit of the kernel; many small ones are counted.
+    let ended = sh(
+        &jail,
+        "head -c 64M /dev/zero > $TMPDIR/large; ls -s $TMPDIR/large",
+    )
+    .await;
+    assert!(!ended.stdout.text.starts_with("65536"), "{ended:?}");
+    let ended = sh(&jail, "for i in $(seq 200); do head -c 1M /dev/zero > $TMPDIR/$i; sync -d $TMPDIR/$i; done; sleep 5").await;
+    assert!(
+        matches!(&ended.verdict, Verdict::OverLimit(what) if what.contains("written")),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test]
+async fn only_the_named_program_starts() {
+    let folder = Folder::new();
+    let jail = jail(&folder).only_program("/bin/cat");
+    let ended = jail
+        .run(&["/bin/cat", "/etc/passwd"], |_| {})
+        .await
+        .unwrap();
+    assert!(ended.verdict.is_success(), "{ended:?}");
+    let other = jail.run(&["/bin/sh", "-c", "true"], |_| {}).await;
+    assert!(other.is_err(), "{other:?}");
+}
+
+#[tokio::test]
+async fn what_a_program_leaves_is_read_with_care() {
+    let folder = Folder::new();
+    let ended = sh(&jail(&folder), "echo {} > $TMPDIR/file; ln -s /etc/passwd $TMPDIR/link; mkfifo $TMPDIR/pipe; mkdir $TMPDIR/dir").await;
+    assert_eq!(ended.scratch.read("file").unwrap(), "{}\n");
+    for name in ["link", "pipe", "dir", "none"] {
+        assert!(ended.scratch.read(name).is_err(), "{name}");
+    }
+    let path = ended.scratch.path().to_owned();
+    drop(ended);
+    assert!(!path.exists());
+}
