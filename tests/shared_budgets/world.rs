@@ -90,6 +90,15 @@ impl Drop for World {
     }
 }
 
+/// A thousand databases would fill a disk.
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        let sql = format!("DROP DATABASE \"{}\" WITH (FORCE)", self.database);
+        let _ = self.world.server.borrow().query("postgres", &sql);
+        let _ = fs::remove_dir_all(&self.part.folder);
+    }
+}
+
 impl Run<'_> {
     /// With a Redis beside the database.
     pub(crate) fn with_redis(mut self) -> Self {
