@@ -18,7 +18,7 @@ use rungs::{
 pub(crate) use retention::Retention;
 
 /// Rows that are read at once.
-const PAGE: u32 = 5_000;
+const PAGE: u32 = 2_000;
 
 /// What has become of old rows.
 pub(crate) struct Outcome {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 const HOOK: &str = "Hq7-w2Vd-c9Rt-41Xm";
+const SMALL: &str = "Sm4-w2Vd-c9Rt-41Xm";
 
 /// Each call costs 13,000 nano-dollars.
 fn provider_wire() -> impl Future<Output = Wire> {
@@ -74,6 +75,8 @@ async fn each_account_is_told_of_once_and_not_again_after_a_restart() {
         KEY,
         "project = \"web\"\nbudget = [\"0.001/day\", \"1/total\"]\nwarn_at = 1",
     );
+    // One call is more than three percent of it, and its mark is that of all.
+    let keys = keys + &key("small", SMALL, "budget = \"0.0004/day\"");
     let mut gateway = Gateway::serve(&format!("{}{keys}", config(&wire, &hook, more)));
     let made = gateway.rungs(&[
         "keys",
@@ -96,6 +99,9 @@ async fn each_account_is_told_of_once_and_not_again_after_a_restart() {
     for _ in 0..3 {
         assert_eq!(gateway.ask(&ask("ann")).await.status, 200);
     }
+    gateway = gateway.with_key(SMALL);
+    assert_eq!(gateway.ask(&chat("m", "q")).await.status, 200);
+    gateway = gateway.with_key(KEY);
     // Each user's own; what all have spent together is known already.
     assert_eq!(gateway.ask(&ask("bob")).await.status, 200);
     gateway = gateway.with_key(made["key"].as_str().unwrap());
@@ -105,10 +111,11 @@ async fn each_account_is_told_of_once_and_not_again_after_a_restart() {
         "global",
         &id,
         "key:laptop",
+        "key:small",
         "project:web",
         "user:default/ann",
     ];
-    until("five messages", || hook.heard().len() >= accounts.len()).await;
+    until("six messages", || hook.heard().len() >= accounts.len()).await;
     let mut expected = accounts.map(str::to_owned).to_vec();
     expected.sort();
     let all = told(&hook);
@@ -141,7 +148,7 @@ async fn each_account_is_told_of_once_and_not_again_after_a_restart() {
     );
     assert!(head.starts_with("post /v1/hook-path"), "{head}");
     gateway.logs("a budget is nearly spent").await;
-    assert_eq!(gateway.counted("rungs_budget_warnings_total").await, 5.0);
+    assert_eq!(gateway.counted("rungs_budget_warnings_total").await, 6.0);
     let log = gateway.log();
     assert!(!log.contains(HOOK) && !log.contains("hook-path"), "{log}");
 
@@ -149,7 +156,7 @@ async fn each_account_is_told_of_once_and_not_again_after_a_restart() {
     let gateway = gateway.restart().await.with_key(KEY);
     assert_eq!(gateway.ask(&ask("ann")).await.status, 200);
     assert_eq!(gateway.counted("rungs_budget_warnings_total").await, 0.0);
-    assert_eq!(hook.heard().len(), 5);
+    assert_eq!(hook.heard().len(), 6);
 }
 
 #[tokio::test]

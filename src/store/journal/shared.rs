@@ -128,7 +128,8 @@ impl Shared {
             }
         }
         let mut state = self.state();
-        let backlog = state.last - self.shipped.load(Ordering::Relaxed);
+        let shipped = self.shipped.load(Ordering::Relaxed);
+        let backlog = state.last.saturating_sub(shipped);
         if backlog >= ROOM_AT_ALL && slot.is_none() && row.cost.is_zero() {
             drop(state);
             metrics::counter!("rungs_ledger_rows_dropped_total").increment(1);

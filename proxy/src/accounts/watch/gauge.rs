@@ -14,6 +14,7 @@ use rungs::{
 use super::warning::Warning;
 
 /// How far an account is from its next warning.
+#[derive(Default)]
 pub(super) struct Gauge {
     /// At how many percent; 0: as the rules say.
     percent: AtomicU8,
@@ -43,29 +44,15 @@ pub(super) struct Look {
 }
 
 impl Gauge {
-    pub(super) fn new(percent: Option<u8>) -> Self {
-        Self {
-            percent: AtomicU8::new(percent.unwrap_or(0)),
-            left: AtomicI64::new(0),
-            look_at: AtomicI64::new(0),
-            seen: Mutex::default(),
-        }
-    }
-
+    /// Another mark, of which the next look goes by.
     pub(super) fn set_percent(&self, percent: Option<u8>) {
         self.percent.store(percent.unwrap_or(0), Ordering::Relaxed);
-        self.look_again();
-    }
-
-    /// The next settlement looks, whatever it is.
-    pub(super) fn look_again(&self) {
-        self.look_at.store(0, Ordering::Relaxed);
     }
 
     /// Counts what was settled at `at`; whether the book has to be asked.
     pub(super) fn has_to_look(&self, spent: Money, at: SystemTime) -> bool {
         let spent = spent.nanos().max(0);
-        let left = self.left.fetch_sub(spent, Ordering::Relaxed);
+        let left = self.left.fetch_sub(spent, Ordering::SeqCst);
         left.saturating_sub(spent) <= 0 || millis(at) >= self.look_at.load(Ordering::Relaxed)
     }
 
@@ -76,6 +63,8 @@ impl Gauge {
         balances: impl FnOnce() -> Vec<Balance>,
     ) -> Vec<Warning> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is settled from here on may not be in the balances any more: it looks itself, after this.
+        self.left.store(0, Ordering::SeqCst);
         let own = match self.percent.load(Ordering::Relaxed) {
             0 => None,
             percent => Some(percent),

@@ -62,7 +62,14 @@ impl Watched {
     pub(super) fn set_rules(&self, rules: WarnRules) {
         self.rules.store(Arc::new(rules));
         let gauges = self.gauges.read().unwrap_or_else(PoisonError::into_inner);
-        gauges.values().for_each(|gauge| gauge.look_again());
+        let all: Vec<_> = gauges
+            .iter()
+            .map(|(account, gauge)| (account.clone(), gauge.clone()))
+            .collect();
+        drop(gauges);
+        for (account, gauge) in all {
+            self.look(&account, &gauge);
+        }
     }
 
     /// Watches an account whose budgets are in the book.
@@ -70,13 +77,15 @@ impl Watched {
         if terms.budgets.is_empty() {
             return self.forget(account);
         }
-        if let Some(known) = self.gauge(account) {
-            known.set_percent(terms.warn_at);
+        let known = self.gauge(account);
+        let is_new = known.is_none();
+        let gauge = known.unwrap_or_default();
+        gauge.set_percent(terms.warn_at);
+        // At once: what the next settlement brings past a mark is news, what is past it now is not.
+        self.look(account, &gauge);
+        if !is_new {
             return;
         }
-        let gauge = Arc::new(Gauge::new(terms.warn_at));
-        // What is past its mark now was told before, or by nobody who watches here.
-        self.look(account, &gauge);
         let mut gauges = self.gauges.write().unwrap_or_else(PoisonError::into_inner);
         gauges.entry(account.into()).or_insert(gauge);
     }

@@ -31,8 +31,10 @@ struct Account {
 
 impl Account {
     fn at(percent: Option<u8>) -> Self {
+        let gauge = Gauge::default();
+        gauge.set_percent(percent);
         Self {
-            gauge: Gauge::new(percent),
+            gauge,
             now: noon(),
             looks: AtomicUsize::new(0),
         }
@@ -85,6 +87,14 @@ fn what_was_past_its_mark_at_the_first_look_is_not_told() {
 }
 
 #[test]
+fn a_mark_that_is_set_later_is_told_when_it_is_passed() {
+    let account = Account::at(None);
+    account.look(0, None);
+    assert!(account.look(10, Some(50)).is_empty(), "set, not passed");
+    assert_eq!(account.look(60, Some(50)), ["0.0000001/day 50"]);
+}
+
+#[test]
 fn the_book_is_asked_when_a_mark_is_near_and_when_a_window_is_over() {
     let account = Account::at(Some(80));
     account.look(0, None);
@@ -99,14 +109,13 @@ fn the_book_is_asked_when_a_mark_is_near_and_when_a_window_is_over() {
         spend(0, account.now + DAY / 2),
         "midnight, whatever was spent"
     );
-    gauge.look_again();
-    assert!(spend(0, account.now));
 }
 
 #[test]
 fn a_budget_of_nothing_has_no_mark() {
     let budget: Budget = "0/day".parse().unwrap();
-    let gauge = Gauge::new(Some(1));
+    let gauge = Gauge::default();
+    gauge.set_percent(Some(1));
     let look = Look {
         default: None,
         now: noon(),
