@@ -10,7 +10,7 @@ use rungs::{
     },
     testing::{
         ledger_contract::{self, row},
-        store_contract::{self as contract, entry, kept, take},
+        store_contract::{self as contract, entry, kept, question, take},
     },
 };
 use tokio::time::{Instant, sleep};
@@ -79,7 +79,7 @@ async fn the_cache_is_bounded_in_bytes() {
     let cache = MemoryCache::new(64 << 10);
     let text: &'static str = String::leak("x".repeat(1_000));
     for n in 0..2_000u32 {
-        let mut key = contract::question(0);
+        let mut key = question(0);
         key.hash[..4].copy_from_slice(&n.to_be_bytes());
         cache.put(key, entry("p/m", text), Duration::from_secs(60));
     }
