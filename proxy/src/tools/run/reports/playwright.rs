@@ -96,14 +96,9 @@ fn browser(test: &Test) -> String {
 }
 
 fn last_error(test: &Test) -> String {
-    let errors = test
-        .results
-        .iter()
-        .filter_map(|result| result.error.as_ref());
-    errors
-        .last()
-        .map(|error| error.message.clone())
-        .unwrap_or_default()
+    let mut tries = test.results.iter().rev();
+    let error = tries.find_map(|result| result.error.as_ref());
+    error.map(|error| error.message.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]
