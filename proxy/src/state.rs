@@ -29,6 +29,7 @@ use crate::{
     hot::Hot,
     ledger::Retention,
     stores::{Durable, Stores},
+    tools::Workshop,
     webhook::{Clients, Outbox},
 };
 
@@ -57,6 +58,8 @@ pub(crate) struct State {
     pub(crate) retries: RetryBudget,
     pub(crate) drains: Drains,
     pub(crate) pepper: Pepper,
+    /// What tools work with, as the configuration of the start says it.
+    pub(crate) workshop: Arc<Workshop>,
     /// Told at the end, when streams that have no end of their own must go.
     pub(crate) ending: CancellationToken,
     /// What is closed last, where rows outlive the process.
@@ -112,6 +115,7 @@ impl State {
             retries: RetryBudget::default(),
             drains: Drains::new(config.limits.max_drains, config.timeouts.total),
             pepper,
+            workshop: Workshop::new(config),
             ending: CancellationToken::new(),
             durable,
             retention,

@@ -3,10 +3,12 @@
 mod bench_proxy;
 mod child;
 mod doc_block;
+mod escapes;
 mod mcp;
 mod prices;
 mod proof;
 mod real_model;
+mod real_runners;
 mod test;
 mod workspace;
 
@@ -24,6 +26,8 @@ commands:
   writers --seconds <n>   64 writers on one SQLite file for so long, while old rows go: it is never locked
   bench-proxy [--record]  gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
   real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md
+  escapes                 everything that tries to get out of the sandbox, with 100,000 rounds of the race
+  real-runners [--record] the real Vitest and Playwright behind the tools; --record writes docs/TOOLS.md
   mcp-conformance [--record]  the official MCP conformance suite; --record writes docs/MCP.md
   mcp-clients             the official MCP clients list and call every tool
   prices --from <file>    write proxy/prices anew from a collected list in JSON";
@@ -39,6 +43,9 @@ fn main() -> ExitCode {
         ["restart"] => proof::RESTART.run("100000"),
         ["writers", "--seconds", seconds] => proof::WRITERS.run(seconds),
         ["prices", "--from", file] => prices::run(file),
+        ["escapes"] => escapes::run(),
+        ["real-runners"] => real_runners::run(Record::No),
+        ["real-runners", "--record"] => real_runners::run(Record::Yes),
         ["mcp-clients"] => mcp::clients(),
         ["mcp-conformance"] => mcp::conformance(Record::No),
         ["mcp-conformance", "--record"] => mcp::conformance(Record::Yes),

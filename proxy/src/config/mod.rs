@@ -22,6 +22,7 @@ mod price;
 mod price_lists;
 mod provider;
 mod read;
+mod runner;
 mod seconds;
 mod secret;
 mod sections;
@@ -31,7 +32,13 @@ mod tools;
 mod url;
 mod webhook;
 
-use std::{collections::BTreeMap, io, path::Path, time::SystemTime};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use rungs::catalog::Deployment;
 use secrecy::SecretString;
@@ -48,12 +55,13 @@ pub(crate) use model::{AUTO, CONFIGURED, Model};
 pub(crate) use money::{BudgetRules, Project, Unpriced};
 pub(crate) use nearest::did_you_mean;
 pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
+pub(crate) use runner::{Reporter, Runner};
 pub(crate) use sections::{
     Breaker, Cache, CrossCheck, Log, LogFormat, OnStream, Retry, Routing, Timeouts,
 };
 pub(crate) use server::{Access, Auth, Server};
 pub(crate) use store::{Eviction, PostgresUrl, Store, StoreUrl};
-pub(crate) use tools::Tools;
+pub(crate) use tools::{ToolUrl, Tools};
 pub(crate) use webhook::Webhook;
 
 use admin::AdminSpec;
@@ -134,6 +142,8 @@ pub(crate) struct Config {
     pub(crate) projects: Vec<Project>,
     /// What to be when started without a command.
     pub(crate) mode: Mode,
+    /// The files that it was read from, with those of secrets.
+    pub(crate) files: Vec<PathBuf>,
     /// What is not wrong but should be known.
     pub(crate) warnings: Vec<String>,
 }
@@ -166,6 +176,15 @@ impl Config {
     ///
     /// Fails with all faults that were found.
     pub(crate) fn load(source: Option<&Source>, world: &World<'_>) -> Result<Self, ConfigError> {
+        let files = RefCell::new(Vec::new());
+        let read = |path: &Path| {
+            files.borrow_mut().push(path.to_owned());
+            (world.read)(path)
+        };
+        let world = &World {
+            read: &read,
+            ..*world
+        };
         let mut warnings = Vec::new();
         let mut faults = Faults::new(source);
         let faults = &mut faults;
@@ -204,6 +223,7 @@ impl Config {
             admin: None,
             webhook: None,
             projects: Vec::new(),
+            files: Vec::new(),
             warnings,
         };
         read::nothing_left(&table, &SECTIONS, faults);
@@ -229,6 +249,10 @@ impl Config {
         config.check_numbers(faults);
         faults.check()?;
         config.warn();
+        config.files = files.take();
+        config
+            .files
+            .extend(source.map(|source| PathBuf::from(&source.name)));
         Ok(config)
     }
 

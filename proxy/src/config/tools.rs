@@ -1,17 +1,32 @@
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use rungs::{Error, ErrorKind};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use toml::{Table, Value};
 
-use super::{error::Faults, nearest::did_you_mean, read};
-use crate::tools::{Effect, NAMES, Spec};
+use super::{error::Faults, nearest::did_you_mean, read, runner::Runner};
+use crate::{
+    sandbox::Walls,
+    tools::{Effect, NAMES, Spec},
+};
 
 /// `[tools]`: what models and MCP clients may use.
 #[derive(Debug, Clone)]
 pub(crate) struct Tools {
-    /// The folders that tools may see.
-    pub(crate) roots: Vec<PathBuf>,
+    /// The folders that tools may see; if none are said, the working directory, and for who has no key alone.
+    pub(crate) roots: Option<Vec<PathBuf>>,
+    /// What to do on a kernel that cannot isolate programs.
+    pub(crate) sandbox: Walls,
+    /// How tests are run, by name.
+    pub(crate) tests: BTreeMap<String, Runner>,
+    /// Where the embedded tables lie.
+    pub(crate) data: PathBuf,
+    /// The statements that make the embedded tables, if they are not the usual ones.
+    pub(crate) schema: Option<PathBuf>,
+    /// A PostgreSQL in their place.
+    pub(crate) database: Option<ToolUrl>,
+    /// Where `redis_*` keep values; this process's memory if nowhere.
+    pub(crate) redis: Option<ToolUrl>,
     /// Effects that are on beside `read`.
     allow: Vec<Effect>,
     /// What is said of single tools, by name.
@@ -21,15 +36,81 @@ pub(crate) struct Tools {
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct ToolsSpec {
-    roots: Vec<PathBuf>,
+    roots: Option<Vec<PathBuf>>,
     allow: Vec<Effect>,
+    sandbox: Walls,
+    tests: BTreeMap<String, Runner>,
+    data: PathBuf,
+    schema: Option<PathBuf>,
+    #[serde(deserialize_with = "postgres")]
+    database: Option<ToolUrl>,
+    #[serde(deserialize_with = "redis")]
+    redis: Option<ToolUrl>,
+}
+
+/// The keys of the section that are no tools.
+const OWN: [&str; 8] = [
+    "roots", "allow", "sandbox", "tests", "data", "schema", "database", "redis",
+];
+
+/// Where a store of the tools is. It may hold a password, and is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct ToolUrl(String);
+
+impl ToolUrl {
+    #[cfg(test)]
+    pub(crate) fn new(url: impl Into<String>) -> Self {
+        Self(url.into())
+    }
+
+    /// The URL, for who connects.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ToolUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ToolUrl")
+    }
+}
+
+fn url<'de, D: Deserializer<'de>>(
+    d: D,
+    schemes: [&str; 2],
+    example: &str,
+) -> Result<Option<ToolUrl>, D::Error> {
+    let url = String::deserialize(d)?;
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    match scheme.is_some_and(|scheme| schemes.contains(&scheme)) {
+        true => Ok(Some(ToolUrl(url))),
+        false => Err(de::Error::custom(format!("is no URL like {example}"))),
+    }
+}
+
+fn postgres<'de, D: Deserializer<'de>>(d: D) -> Result<Option<ToolUrl>, D::Error> {
+    url(
+        d,
+        ["postgres", "postgresql"],
+        "postgres://role:password@host/name",
+    )
+}
+
+fn redis<'de, D: Deserializer<'de>>(d: D) -> Result<Option<ToolUrl>, D::Error> {
+    url(d, ["redis", "rediss"], "redis://user:password@host/0")
 }
 
 impl Default for ToolsSpec {
     fn default() -> Self {
         Self {
-            roots: vec![".".into()],
+            roots: None,
             allow: Vec::new(),
+            sandbox: Walls::default(),
+            tests: BTreeMap::new(),
+            data: "rungs.tools".into(),
+            schema: None,
+            database: None,
+            redis: None,
         }
     }
 }
@@ -39,13 +120,13 @@ impl Tools {
     pub(super) fn read(table: &mut Table, faults: &mut Faults<'_>) -> Self {
         let mut switches = BTreeMap::new();
         if let Some(section) = table.get_mut("tools").and_then(Value::as_table_mut) {
-            let own = |key: &str| ["roots", "allow"].contains(&key);
+            let own = |key: &str| OWN.contains(&key);
             let keys: Vec<String> = section.keys().filter(|key| !own(key)).cloned().collect();
             for key in keys {
                 let path = format!("tools.{key}");
                 match section.remove(&key) {
                     _ if !NAMES.contains(&&*key) => {
-                        let known = NAMES.into_iter().chain(["roots", "allow"]);
+                        let known = NAMES.into_iter().chain(OWN);
                         let hint = did_you_mean(&key, known);
                         faults.add(&path, format!("unknown key `{path}`{hint}"));
                     }
@@ -56,12 +137,36 @@ impl Tools {
                 }
             }
         }
-        let ToolsSpec { roots, allow } = read::section(table, "tools", faults);
+        let spec: ToolsSpec = read::section(table, "tools", faults);
+        if spec.roots.as_ref().is_some_and(Vec::is_empty) {
+            faults.at(
+                "tools.roots",
+                "is empty; leave it out for the working directory",
+            );
+        }
+        if spec.schema.is_some() && spec.database.is_some() {
+            faults.at(
+                "tools.schema",
+                "is for the embedded tables; those of `tools.database` are its owner's",
+            );
+        }
         Self {
-            roots,
-            allow,
+            roots: spec.roots,
+            sandbox: spec.sandbox,
+            tests: Runner::all(spec.tests, faults),
+            data: spec.data,
+            schema: spec.schema,
+            database: spec.database,
+            redis: spec.redis,
+            allow: spec.allow,
             switches,
         }
+    }
+
+    /// Whether any tool may change files.
+    pub(crate) fn changes_files(&self) -> bool {
+        let said = self.switches.get("fs_write").copied();
+        said.unwrap_or_else(|| self.allow.contains(&Effect::Write))
     }
 
     /// Whether a tool may be called; or the line that would allow it.

@@ -7,6 +7,8 @@ use landlock::{
     RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
 
+use super::Reach;
+
 /// The newest version of Landlock whose rights are asked for; older kernels give what they have.
 const NEWEST: ABI = ABI::V9;
 
@@ -44,6 +46,14 @@ impl Fence {
     /// Everything but to start programs.
     pub(super) fn keep(&mut self, path: &Path) -> &mut Self {
         self.rule(path, AccessFs::from_all(NEWEST) & !AccessFs::Execute)
+    }
+
+    /// What tools may do in a folder.
+    pub(super) fn reach(&mut self, path: &Path, reach: Reach) -> &mut Self {
+        match reach {
+            Reach::Read => self.read(path),
+            Reach::Change => self.keep(path),
+        }
     }
 
     fn rule(&mut self, path: &Path, access: BitFlags<AccessFs>) -> &mut Self {

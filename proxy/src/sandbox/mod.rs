@@ -4,8 +4,8 @@
 //! come from the configuration. Both stand behind two walls of which each holds alone: for files `cap-std`, and Landlock on the
 //! one thread that touches them; for programs namespaces, and Landlock with seccomp. What a kernel does not offer is
 //! named: files go on with one wall, programs are refused unless the configuration accepts it.
-#![expect(dead_code, unused_imports, reason = "its callers are the tools")]
 
+mod fenced;
 mod git;
 mod inside;
 mod jail;
@@ -15,13 +15,12 @@ mod policy;
 mod roots;
 mod scratch;
 
+pub(crate) use fenced::FencedThread;
 pub(crate) use git::Git;
 pub(crate) use inside::JailArgs;
 pub(crate) use jail::{Ended, Jail, Verdict};
-pub(crate) use output::Captured;
 pub(crate) use policy::{Limits, Network, Walls};
-pub(crate) use roots::{Entry, EntryKind, Listing, Place, Protected, Reach, Roots, Text};
-pub(crate) use scratch::Scratch;
+pub(crate) use roots::{Entry, Place, Protected, Reach, Roots};
 
 /// What `__jail`, the hidden command, does: it builds the walls and runs the program inside.
 pub(crate) fn enter(args: JailArgs) -> std::process::ExitCode {
@@ -30,3 +29,5 @@ pub(crate) fn enter(args: JailArgs) -> std::process::ExitCode {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::Folder;

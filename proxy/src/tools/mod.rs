@@ -4,9 +4,15 @@
 //! configuration allows; who serves tools (the MCP server, the code agent) goes through it and through nothing else.
 
 mod call;
+mod db;
+mod fs;
+mod git;
 mod llm;
+mod redis;
+mod run;
 mod spec;
 mod toolbox;
+mod workshop;
 
 use futures_util::future::BoxFuture;
 use rungs::Error;
@@ -16,6 +22,7 @@ pub(crate) use call::{Progress, Said, ToolCall, to_value};
 pub(crate) use llm::visible_accounts;
 pub(crate) use spec::{Effect, Spec};
 pub(crate) use toolbox::Toolbox;
+pub(crate) use workshop::Workshop;
 
 use crate::gateway::Gateway;
 
@@ -29,7 +36,7 @@ pub(crate) trait Tool: Send + Sync {
 }
 
 /// The names of all tools, in the order in which they are listed: what `tools.<name>` in the configuration may name.
-pub(crate) const NAMES: [&str; 7] = [
+pub(crate) const NAMES: [&str; 21] = [
     "chat",
     "route",
     "estimate_cost",
@@ -37,9 +44,30 @@ pub(crate) const NAMES: [&str; 7] = [
     "second_opinion",
     "escalate",
     "remaining_budget",
+    "fs_read",
+    "fs_write",
+    "fs_list",
+    "git_status",
+    "git_diff",
+    "run_vitest",
+    "run_playwright",
+    "run_tests",
+    "redis_get",
+    "redis_set",
+    "redis_del",
+    "db_query",
+    "db_insert",
+    "db_update",
 ];
 
 /// Every tool of this gateway.
 pub(crate) fn all(gateway: &Gateway) -> Toolbox {
-    Toolbox::new(gateway.clone(), llm::all(gateway))
+    let workshop = &gateway.state().workshop;
+    let mut tools = llm::all(gateway);
+    tools.extend(fs::all(workshop));
+    tools.extend(git::all(workshop));
+    tools.extend(run::all(workshop));
+    tools.extend(redis::all(workshop));
+    tools.extend(db::all(workshop));
+    Toolbox::new(gateway.clone(), tools)
 }

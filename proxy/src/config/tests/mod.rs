@@ -12,6 +12,7 @@ mod entries;
 mod environment;
 mod faults;
 mod prices;
+mod tools;
 mod webhook;
 
 fn vars(all: &[(&str, &str)]) -> Vars {

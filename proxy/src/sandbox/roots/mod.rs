@@ -6,31 +6,27 @@ mod place;
 mod protected;
 
 use std::{
+    convert::Infallible,
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
 };
 
 use cap_std::{ambient_authority, fs::Dir};
 use rungs::{Error, ErrorKind};
-use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use files::Text;
-pub(crate) use list::{Entry, EntryKind, Listing};
+pub(crate) use list::{Entry, Listing};
 pub(crate) use place::Place;
 pub(crate) use protected::Protected;
 
-use super::landlock::{Fence, Fenced};
-
-/// Jobs that wait for the thread that touches files.
-const BACKLOG: usize = 64;
+use super::{fenced::FencedThread, landlock::Fence};
 
 /// Folders, and the only thread that touches files in them. It has put itself behind the kernel's fence before the first one: were a
 /// path ever to lead out of its root, the kernel would not open it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Roots {
-    jobs: mpsc::Sender<Job>,
+    thread: FencedThread<Handles>,
     folders: Arc<[Folder]>,
 }
 
@@ -40,8 +36,6 @@ struct Folder {
     name: String,
     path: PathBuf,
 }
-
-type Job = Box<dyn FnOnce(&Handles) + Send>;
 
 /// What the thread works with.
 struct Handles {
@@ -139,16 +133,14 @@ impl Roots {
             #[cfg(test)]
             first_wall,
         };
-        let (jobs, waiting) = mpsc::channel(BACKLOG);
-        // It ends when the last sender is gone.
-        thread::Builder::new()
-            .name("files".into())
-            .spawn(|| work(handles, waiting))
-            .map_err(|error| {
-                Error::internal("no thread for files could be started").with_source(error)
-            })?;
+        let mut fence = Fence::default();
+        for root in &handles.roots {
+            fence.reach(&root.path, reach);
+        }
+        let thread = FencedThread::start("files", fence, || Ok::<_, Infallible>(handles))?;
+        let Ok(thread) = thread;
         Ok(Self {
-            jobs,
+            thread,
             folders: folders.into(),
         })
     }
@@ -233,36 +225,8 @@ impl Roots {
         job: impl FnOnce(&Handles, &Root) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let number = self.number(root)?;
-        let gone = || Error::internal("the thread for files is gone");
-        let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |handles| {
-            // Nobody may wait for it any more.
-            let _ = answer.send(job(handles, &handles.roots[number]));
-        });
-        self.jobs.send(job).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
-    }
-}
-
-fn work(handles: Handles, mut jobs: mpsc::Receiver<Job>) {
-    let mut fence = Fence::default();
-    for root in &handles.roots {
-        match handles.reach {
-            Reach::Read => fence.read(&root.path),
-            Reach::Change => fence.keep(&root.path),
-        };
-    }
-    match fence.close() {
-        Ok(Fenced::Yes) => {}
-        Ok(Fenced::No) => tracing::warn!(
-            "this kernel has no Landlock: file tools are kept in their roots by the gateway alone"
-        ),
-        Err(error) => {
-            tracing::warn!(%error, "file tools are kept in their roots by the gateway alone")
-        }
-    }
-    while let Some(job) = jobs.blocking_recv() {
-        job(&handles);
+        let job = move |handles: &mut Handles| job(handles, &handles.roots[number]);
+        self.thread.run(job).await
     }
 }
 

@@ -1,0 +1,85 @@
+use std::path::PathBuf;
+
+use super::*;
+use crate::sandbox::{Network, Walls};
+
+#[test]
+fn what_tools_work_with_has_its_defaults() {
+    let tools = load("").tools;
+    assert_eq!(tools.roots, None);
+    assert_eq!(tools.sandbox, Walls::Required);
+    assert!(!tools.changes_files());
+    let names: Vec<&str> = tools.tests.keys().map(String::as_str).collect();
+    assert_eq!(names, ["playwright", "vitest"]);
+    assert!(load("[tools]\nallow = [\"write\"]").tools.changes_files());
+    assert!(
+        !load("[tools]\nallow = [\"write\"]\nfs_write = false")
+            .tools
+            .changes_files()
+    );
+}
+
+#[test]
+fn a_runner_is_read_whole() {
+    let text = "[tools]\nroots = [\"a\", \"b\"]\n[tools.tests.unit]\nargv = [\"cargo\", \"test\"]\nreporter = \"cargo\"\nroot = \"b\"\n\
+                folder = \"x\"\nnetwork = \"loopback\"\nwritable = [\"target\"]\nlimits = { seconds = 9 }";
+    let tools = load(text).tools;
+    assert_eq!(
+        tools.roots,
+        Some(vec![PathBuf::from("a"), PathBuf::from("b")])
+    );
+    let unit = &tools.tests["unit"];
+    assert_eq!(
+        (unit.reporter, unit.network, unit.limits.seconds),
+        (Reporter::Cargo, Network::Loopback, 9)
+    );
+}
+
+#[test]
+fn a_runner_that_cannot_be_is_refused() {
+    for (text, fault) in [
+        ("argv = []", "`tools.tests.x.argv`: has no program"),
+        (
+            "argv = [\"x\"]\nwritable = [\".\"]",
+            "`tools.tests.x.writable`: is the whole root",
+        ),
+        ("argv = [\"x\"]\nwritable = [\"../y\"]", "goes up"),
+        ("argv = [\"x\"]\nfolder = \"/y\"", "is absolute"),
+        (
+            "argv = [\"x\"]\nlimits = { seconds = 0 }",
+            "must be at least 1",
+        ),
+        ("argv = [\"x\"]\nreportr = \"cargo\"", "reporter"),
+        ("reporter = \"cargo\"", "argv"),
+    ] {
+        let found = faults(&format!("[tools.tests.x]\n{text}"));
+        assert!(
+            found.iter().any(|found| found.contains(fault)),
+            "{text}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn stores_of_tools_are_urls_that_are_never_shown() {
+    let tools = load("[tools]\nredis = \"redis://tools:pass-9x@h/1\"\ndatabase = \"postgres://tools:pass-9x@h/d\"").tools;
+    assert!(!format!("{tools:?}").contains("pass-9x"));
+    for text in [
+        "redis = \"http://h\"",
+        "database = \"sqlite:x\"",
+        "roots = []",
+        "schema = \"x\"\ndatabase = \"postgres://h/d\"",
+        "dat = \"x\"",
+    ] {
+        assert!(!faults(&format!("[tools]\n{text}")).is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn the_files_of_a_configuration_are_known() {
+    let text = format!("{PROVIDER}api_key = {{ file = \"/run/secret\" }}\n");
+    assert_eq!(
+        load(&text).files,
+        [PathBuf::from("/run/secret"), PathBuf::from("rungs.toml")]
+    );
+}

@@ -1,0 +1,86 @@
+//! What tools of files, programs and data work with. Opened when a tool first needs it, so a gateway without tools has none of it.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
+
+use rungs::{Error, ErrorKind};
+use tokio::sync::OnceCell;
+
+use super::{db::Tables, redis::Shelf};
+use crate::{
+    auth::Principal,
+    config::{Config, StoreUrl, Tools},
+    sandbox::{Protected, Reach, Roots},
+};
+
+/// The folders, programs and stores of the configuration that the process has started with.
+pub(crate) struct Workshop {
+    tools: Tools,
+    protected: Protected,
+    roots: OnceLock<Roots>,
+    shelf: OnceCell<Shelf>,
+    tables: OnceCell<Tables>,
+}
+
+impl Workshop {
+    /// What `config` says; opens nothing.
+    pub(crate) fn new(config: &Config) -> Arc<Self> {
+        let mut own: Vec<PathBuf> = config.files.clone();
+        own.push(config.store.folder.clone());
+        own.push(config.tools.data.clone());
+        if let StoreUrl::Sqlite(path) = &config.store.url {
+            own.push(path.clone());
+        }
+        Arc::new(Self {
+            tools: config.tools.clone(),
+            protected: Protected::new(own),
+            roots: OnceLock::new(),
+            shelf: OnceCell::new(),
+            tables: OnceCell::new(),
+        })
+    }
+
+    /// What the configuration says of tools.
+    pub(super) fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    /// The folders that `principal` may see: those of the configuration. Where it names none, who has no key, and so is on this
+    /// computer, is in the working directory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forbidden`] if there is none for them, with the line of configuration that gives one.
+    pub(super) fn roots(&self, principal: &Principal) -> Result<&Roots, Error> {
+        if self.tools.roots.is_none() && principal.key.is_some() {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                "no folder is open to keys; `roots = [\"...\"]` in [tools] of the configuration opens some",
+            ));
+        }
+        if let Some(roots) = self.roots.get() {
+            return Ok(roots);
+        }
+        let here = [PathBuf::from(".")];
+        let paths = self.tools.roots.as_deref().unwrap_or(&here);
+        let reach = match self.tools.changes_files() {
+            true => Reach::Change,
+            false => Reach::Read,
+        };
+        let roots = Roots::open(paths, self.protected.clone(), reach)?;
+        Ok(self.roots.get_or_init(|| roots))
+    }
+
+    /// Where `redis_*` keep values.
+    pub(super) async fn shelf(&self) -> Result<&Shelf, Error> {
+        let open = || Shelf::open(self.tools.redis.as_ref());
+        self.shelf.get_or_try_init(open).await
+    }
+
+    /// Where `db_*` keep rows.
+    pub(super) async fn tables(&self) -> Result<&Tables, Error> {
+        let open = || Tables::open(&self.tools);
+        self.tables.get_or_try_init(open).await
+    }
+}
