@@ -408,6 +408,8 @@ async fn what_one_process_keeps_another_finds() {
     let (near, far) = (cache(&here), cache(&there));
     near.put(question(1), entry("p/m", "42"), Duration::from_millis(400));
     here.flush().await;
+    let name = format!("llm:cache:m:{}", "01".repeat(32));
+    assert_eq!(server.command(&["EXISTS", &name]).unwrap(), "1");
     let found = far.get(&question(1)).await.unwrap().expect("it is there");
     assert_eq!(
         (found.deployment.as_str(), &*found.answer.data[0]),
