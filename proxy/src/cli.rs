@@ -208,7 +208,7 @@ pub(crate) struct CreateKeyArgs {
     /// The id of a key that it may do no more than, and that pays for it as well.
     #[arg(long, value_name = "ID")]
     pub(crate) parent: Option<String>,
-    /// A [[project]] of the configuration that pays as well.
+    /// A `[[project]]` of the configuration that pays as well.
     #[arg(long)]
     pub(crate) project: Option<String>,
     /// A cap, like 0.01/day, 20/week@sun, 100/month@15 or 500/total; may be given several times.

@@ -136,7 +136,7 @@ pub trait Budgets: Send + Sync {
     /// for what is free.
     ///
     /// # Errors
-    /// [`ErrorKind::Budget`](crate::ErrorKind::Budget) naming the account without room.
+    /// [`ErrorKind::Budget`] naming the account without room.
     fn hold(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error>;
 
     /// Where `hold` fails and money may still come from somewhere, waits a bounded time for it and holds; `None` if there is nothing

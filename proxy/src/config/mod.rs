@@ -81,7 +81,7 @@ pub(crate) struct World<'a> {
     pub(crate) vars: &'a Vars,
     /// Reads a secret's file.
     pub(crate) read: &'a dyn Fn(&Path) -> io::Result<String>,
-    /// The models of the Ollama at an address such as [`OLLAMA`], or `None` if nothing answers there.
+    /// The models of the Ollama at an address such as `http://localhost:11434`, or `None` if nothing answers there.
     pub(crate) ollama: &'a dyn Fn(&str) -> Option<Vec<String>>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Requests and answers pass byte for byte. Only three things change on the way: the model's name where the provider has
 //! another one for it, `stream_options.include_usage` so that every stream is metered, and a stream's usage, which travels in
-//! [`End::usage_chunk`](crate::model::End::usage_chunk) because only a client that asked for it may see it.
+//! [`End::usage_chunk`] because only a client that asked for it may see it.
 
 mod error;
 mod opening;

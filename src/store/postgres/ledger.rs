@@ -52,7 +52,7 @@ impl PostgresLedger {
     /// Writes down in `folder` how far the journal has arrived, so that it can be opened while the database is away.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the folder cannot be used.
+    /// [`ErrorKind::Internal`] if the folder cannot be used.
     pub fn remembering(self, folder: &Path) -> Result<Self, Error> {
         let arrived = Some(Arc::new(ArrivedFile::open(folder)?));
         Ok(Self { arrived, ..self })

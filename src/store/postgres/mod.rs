@@ -9,7 +9,7 @@
 //! vanishes while it is in use is money that is spent twice.
 //!
 //! # Errors
-//! A database that does not answer is [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable): statements end after two seconds,
+//! A database that does not answer is [`ErrorKind::Unavailable`]: statements end after two seconds,
 //! locks after half a second, and nobody waits longer than 50 ms for a connection that others use. It may come back at any time.
 
 mod arrived;
@@ -58,7 +58,7 @@ impl PostgresStore {
     /// the schema is brought up to date by the first use that finds the database there.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for what is no such URL.
+    /// [`ErrorKind::Invalid`] for what is no such URL.
     pub fn new(url: &str, connections: u32) -> Result<Self, Error> {
         let pool = Arc::new(Pool::new(url, connections.max(1))?);
         Ok(Self { pool })
@@ -67,8 +67,8 @@ impl PostgresStore {
     /// Connects, and brings the schema up to date. Any number of processes may do so at once.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer: it may be tried again, also by
-    /// using the store. [`ErrorKind::Internal`](crate::ErrorKind::Internal) if its schema is newer than this version knows, or a
+    /// [`ErrorKind::Unavailable`] if the database does not answer: it may be tried again, also by
+    /// using the store. [`ErrorKind::Internal`] if its schema is newer than this version knows, or a
     /// step of the migration failed; the message names it.
     pub async fn connect(&self) -> Result<(), Error> {
         self.pool.ready().await

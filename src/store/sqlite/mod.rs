@@ -52,8 +52,8 @@ impl SqliteStore {
     /// schema up to date.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a URL that names no file; [`ErrorKind::Conflict`](crate::ErrorKind::Conflict)
-    /// if it belongs to another process; [`ErrorKind::Internal`](crate::ErrorKind::Internal) if it cannot be opened, or has a schema that
+    /// [`ErrorKind::Invalid`] for a URL that names no file; [`ErrorKind::Conflict`]
+    /// if it belongs to another process; [`ErrorKind::Internal`] if it cannot be opened, or has a schema that
     /// this version does not know. The message says which and what to do.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let options = options(url)?;
@@ -110,7 +110,7 @@ impl SqliteStore {
     /// Gives the file free for another process. May be called more than once.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the file could not be closed in order.
+    /// [`ErrorKind::Internal`] if the file could not be closed in order.
     pub async fn close(&self) -> Result<(), Error> {
         self.pool.close().await;
         let closed = match self.writer.lock().await.take() {
