@@ -15,7 +15,7 @@ use crate::tools::{Effect, Spec, Tool, ToolCall, Workshop, to_value};
 #[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
-    /// The name of the runner: a [tools.tests.<name>] of the configuration.
+    /// The name of the runner: a `[tools.tests.<name>]` of the configuration.
     runner: String,
     /// Files of tests, relative to the runner's folder; all if there are none.
     #[serde(default)]
