@@ -73,6 +73,18 @@ impl Hostile {
         left(self.repository.path()) || left(self.outside.path())
     }
 
+    /// Whether git has the program run when nothing keeps it from it.
+    fn plain_git(&self) -> bool {
+        for arguments in [&["status"][..], &["diff"]] {
+            let mut git = Command::new("git");
+            let git = git.args(arguments).current_dir(self.repository.path());
+            let git = git.stdout(Stdio::null()).stderr(Stdio::null());
+            // A filter that does not answer as one makes it fail, after it was run.
+            git.status().unwrap();
+        }
+        self.canary()
+    }
+
     /// Status and differences, once as always and once with nothing overridden.
     async fn looked_at(&self) {
         for overrides in [true, false] {
@@ -97,21 +109,30 @@ impl Hostile {
     }
 }
 
+/// When plain git runs what a setting names.
+#[derive(PartialEq)]
+enum Runs {
+    /// Also to look at what has changed.
+    Always,
+    /// With a terminal or a network, or not at all here.
+    Elsewhere,
+}
+
 #[tokio::test]
 async fn a_repository_runs_nothing() {
-    for (what, key) in [
-        ("fsmonitor", "core.fsmonitor"),
-        ("external diff", "diff.external"),
-        ("textconv", "diff.x.textconv"),
-        ("diff command", "diff.x.command"),
-        ("clean filter", "filter.x.clean"),
-        ("process filter", "filter.x.process"),
-        ("odd filter", "filter.a=b c.clean"),
-        ("pager", "core.pager"),
-        ("pager of diff", "pager.diff"),
-        ("ssh", "core.sshCommand"),
-        ("refs", "core.alternateRefsCommand"),
-        ("credentials", "credential.helper"),
+    for (what, key, runs) in [
+        ("fsmonitor", "core.fsmonitor", Runs::Always),
+        ("external diff", "diff.external", Runs::Always),
+        ("textconv", "diff.x.textconv", Runs::Always),
+        ("diff command", "diff.x.command", Runs::Always),
+        ("clean filter", "filter.x.clean", Runs::Always),
+        ("process filter", "filter.x.process", Runs::Always),
+        ("odd filter", "filter.a=b c.clean", Runs::Elsewhere),
+        ("pager", "core.pager", Runs::Elsewhere),
+        ("pager of diff", "pager.diff", Runs::Elsewhere),
+        ("ssh", "core.sshCommand", Runs::Elsewhere),
+        ("refs", "core.alternateRefsCommand", Runs::Elsewhere),
+        ("credentials", "credential.helper", Runs::Elsewhere),
     ] {
         let hostile = Hostile::new();
         hostile
@@ -122,9 +143,17 @@ async fn a_repository_runs_nothing() {
             .write(".git/info/attributes", "* diff=x filter=x\n");
         let program = hostile.program();
         hostile.config(key, &program.to_string_lossy());
-        hostile.config("filter.x.required", "true");
-        println!("{what}");
+        // One that is required and missing makes git fail before it runs anything.
+        if key.starts_with("filter.x") {
+            hostile.config("filter.x.required", "true");
+        }
         hostile.looked_at().await;
+        if runs == Runs::Always {
+            assert!(
+                hostile.plain_git(),
+                "nobody has run {what}: this test shows nothing"
+            );
+        }
     }
 }
 
