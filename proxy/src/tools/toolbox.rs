@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{Spec, Tool, ToolCall};
 use crate::{auth::Principal, config::did_you_mean, gateway::Gateway};
 
-/// All tools: ours in order, then those of other servers. Each is listed; those that the configuration does not allow answer with the line that would.
+/// All tools: ours in order, then those of other servers. Each is listed; those that the configuration does not allow answer with the
+/// line that would.
 pub(crate) struct Toolbox {
     gateway: Gateway,
     tools: Vec<Arc<dyn Tool>>,

@@ -1,7 +1,8 @@
-//! `cargo xtask real-mcp`: published MCP servers behind the gateway: each is mounted and lists its tools, and one drives a browser.
+//! `cargo xtask real-mcp`: published MCP servers behind the gateway: each is mounted, its tools are listed, and one drives a browser.
 
 mod packages;
 mod page;
+mod talk;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -16,6 +17,7 @@ use crate::doc_block;
 use crate::test::servers;
 use crate::workspace::{cargo, command_line, must_succeed, root, target_dir};
 use packages::{PACKAGES, Package, Registry};
+use talk::Talk;
 
 /// Mounts all, and records what they list when asked.
 pub(crate) fn run(record: Record) -> Result<ExitCode> {
@@ -66,7 +68,8 @@ fn configure(folder: &Path) -> Result<()> {
     for made in [&state, &folder.join("empty")] {
         fs::create_dir_all(made).with_context(|| format!("create {}", made.display()))?;
     }
-    let mut text = String::from("[store]\nurl = \"sqlite:state/rungs.db\"\n");
+    let mut text =
+        String::from("[store]\nurl = \"sqlite:state/rungs.db\"\n[tools]\nallow = [\"net\"]\n");
     for package in &PACKAGES {
         text += &package.entry(folder);
     }
@@ -89,23 +92,42 @@ fn row(package: &Package, server: &Value, tools: usize) -> String {
     format!("| {name} | {registry} `{package}` {version} | {revision} | {tools} |")
 }
 
-/// Lets Playwright's server open a page in Chromium, press its button and read what changed.
+/// Lists all tools through the gateway's own MCP server, and lets Playwright's open a page in Chromium, press its button and read
+/// what changed.
 fn drive(folder: &Path) -> Result<String> {
     let url = page::serve()?;
-    let code = format!(
-        "async (page) => {{ await page.goto('{url}'); const before = await page.textContent('h1'); \
-         await page.getByRole('button', {{ name: 'Climb' }}).click(); return before + ' -> ' + await page.textContent('h1'); }}"
-    );
-    let arguments = json!({ "code": code }).to_string();
-    let said = rungs(
-        folder,
-        &["mcp", "call", "playwright__browser_run_code", &arguments],
+    let mut talk = Talk::start(&target_dir()?.join("debug/rungs"), folder)?;
+    let names = talk.tools()?;
+    for package in &PACKAGES {
+        let prefix = format!("{}__", package.name);
+        let served = names
+            .iter()
+            .filter(|name| name.starts_with(&prefix))
+            .count();
+        ensure!(
+            served == package.tools,
+            "{served} tools of {} are served",
+            package.name
+        );
+    }
+    let read = json!({ "function": "() => document.querySelector('h1').textContent" });
+    talk.call("playwright__browser_navigate", json!({ "url": url }))?;
+    let before = talk.call("playwright__browser_evaluate", read.clone())?;
+    talk.call(
+        "playwright__browser_click",
+        json!({ "element": "Climb", "target": "button" }),
     )?;
+    let after = talk.call("playwright__browser_evaluate", read)?;
     ensure!(
-        said.contains("At the foot -> One rung up"),
-        "the page was not driven: {said}"
+        before.contains(page::BEFORE) && after.contains(page::AFTER),
+        "the page was not driven: {before}, {after}"
     );
-    Ok("Playwright's server opened a page of this computer in Chromium, pressed its button, and read `At the foot -> One rung up`.".into())
+    Ok(format!(
+        "All of them are served by `rungs mcp`. Through it, Playwright's opened a page of this computer in Chromium, read \"{}\", pressed \
+         its button, and read \"{}\".",
+        page::BEFORE,
+        page::AFTER
+    ))
 }
 
 /// What the built gateway's command prints.

@@ -9,30 +9,30 @@ use anyhow::{Context, Result};
 use crate::workspace::must_succeed;
 
 /// A published MCP server.
-pub(crate) struct Package {
+pub(super) struct Package {
     /// The name that it is mounted under.
-    pub(crate) name: &'static str,
-    pub(crate) registry: Registry,
+    pub(super) name: &'static str,
+    pub(super) registry: Registry,
     /// Its name there.
-    pub(crate) package: &'static str,
-    pub(crate) version: &'static str,
+    pub(super) package: &'static str,
+    pub(super) version: &'static str,
     /// Its program, and what it is started with. `{folder}` is an empty folder.
     program: &'static str,
     arguments: &'static [&'static str],
     /// The variable that has to hold a key; any will do to list tools.
     key: Option<&'static str>,
     /// How many tools this version lists.
-    pub(crate) tools: usize,
+    pub(super) tools: usize,
 }
 
 /// Where it comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Registry {
+pub(super) enum Registry {
     Npm,
     Pypi,
 }
 
-pub(crate) const PACKAGES: [Package; 11] = [
+pub(super) const PACKAGES: [Package; 11] = [
     Package {
         arguments: &[
             "--headless",
@@ -147,7 +147,7 @@ const fn pypi(
 
 impl Package {
     /// Installs it below `folder`, once.
-    pub(crate) fn install(&self, folder: &Path) -> Result<()> {
+    pub(super) fn install(&self, folder: &Path) -> Result<()> {
         let home = self.home(folder);
         let installed = home.join(format!("{}.installed", self.version));
         if installed.exists() {
@@ -183,7 +183,7 @@ impl Package {
     }
 
     /// Its entry in a configuration.
-    pub(crate) fn entry(&self, folder: &Path) -> String {
+    pub(super) fn entry(&self, folder: &Path) -> String {
         let programs = match self.registry {
             Registry::Npm => "node_modules/.bin",
             Registry::Pypi => "bin",

@@ -211,12 +211,13 @@ fn version(path: &Path) -> Version {
     Some((file.ino(), file.len(), file.modified().ok()?))
 }
 
+/// For the operator: callers are told nothing of it.
 fn broken(path: &Path, error: io::Error) -> Error {
+    let path = path.display();
     let why = format!(
-        "`{}`, which says what MCP tools were approved, cannot be read or written",
-        path.display()
+        "`{path}`, which says what MCP tools were approved, cannot be read or written: {error}"
     );
-    Error::internal(why).with_source(error)
+    Error::internal(why)
 }
 
 #[cfg(test)]
