@@ -30,6 +30,7 @@ commands:
   escapes                 everything that tries to get out of the sandbox, with 100,000 rounds of the race
   real-runners [--record] the real Vitest and Playwright behind the tools; --record writes docs/TOOLS.md
   mcp-conformance [--record]  the official MCP conformance suite; --record writes docs/MCP.md
+  mcp-conformance --client  its scenarios for clients, with the gateway as the client of its servers
   mcp-clients             the official MCP clients list and call every tool
   real-mcp [--record]     published MCP servers behind the gateway; --record writes a table into docs/MCP-UPSTREAM.md
   prices --from <file>    write proxy/prices anew from a collected list in JSON";
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
         ["real-runners"] => real_runners::run(Record::No),
         ["real-runners", "--record"] => real_runners::run(Record::Yes),
         ["mcp-clients"] => mcp::clients(),
+        ["mcp-conformance", "--client"] => mcp::conformance_client(),
+        // What the suite starts as the client.
+        ["mcp-client", url] => mcp::act(url),
         ["mcp-conformance"] => mcp::conformance(Record::No),
         ["mcp-conformance", "--record"] => mcp::conformance(Record::Yes),
         ["bench-proxy"] => bench_proxy::run(Record::No),

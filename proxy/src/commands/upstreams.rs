@@ -195,8 +195,7 @@ async fn call(
             );
         }
     }
-    let tools = upstreams.tools(caller);
-    let tool = tools.iter().find(|tool| tool.spec().name == name);
+    let tool = upstreams.tool(name, caller).await;
     let tool = tool.with_context(|| {
         format!("there is no tool `{name}` that may be called; `rungs mcp list` shows all, and why")
     })?;

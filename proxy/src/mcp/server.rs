@@ -229,7 +229,7 @@ impl ServerHandler for Server {
         let began = Instant::now();
         let principal = self.caller(&context).await?;
         let name = &*asked.name;
-        if self.toolbox.get(name, &principal).is_none() {
+        if self.toolbox.get(name, &principal).await.is_none() {
             let unknown = format!("there is no tool `{name}`; tools/list names them");
             return Err(ErrorData::invalid_params(unknown, None));
         }

@@ -20,10 +20,11 @@ impl Toolbox {
     }
 
     /// The tool of this name, if `principal` may see it: one of ours, or one of another server.
-    pub(crate) fn get(&self, name: &str, principal: &Principal) -> Option<Arc<dyn Tool>> {
-        let own = self.tools.iter().find(|tool| tool.spec().name == name);
-        let mounted = || self.gateway.state().upstreams.tool(name, principal);
-        own.cloned().or_else(mounted)
+    pub(crate) async fn get(&self, name: &str, principal: &Principal) -> Option<Arc<dyn Tool>> {
+        match self.tools.iter().find(|tool| tool.spec().name == name) {
+            Some(own) => Some(Arc::clone(own)),
+            None => self.gateway.state().upstreams.tool(name, principal).await,
+        }
     }
 
     /// The tools of other servers that `principal` may see now, once it is known of each server whether it answers.
@@ -44,7 +45,7 @@ impl Toolbox {
     /// [`ErrorKind::NotFound`] if there is none of this name, [`ErrorKind::Forbidden`] if the configuration does not allow it,
     /// [`ErrorKind::Invalid`] if the arguments do not fit, and the tool's own.
     pub(crate) async fn call(&self, name: &str, call: ToolCall) -> Result<Value, Error> {
-        let tool = self.get(name, &call.principal);
+        let tool = self.get(name, &call.principal).await;
         let tool = tool.ok_or_else(|| self.unknown(name))?;
         let live = self.gateway.live();
         live.config.tools.allows(tool.spec())?;

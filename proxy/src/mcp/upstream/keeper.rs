@@ -23,9 +23,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// up to this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// A server that has not answered the newest protocol's question for so long may know the older one only.
-const SLOW: Duration = Duration::from_secs(9);
-
 /// A server that has run so long is started again without a longer pause.
 const STEADY: Duration = Duration::from_secs(60);
 
@@ -50,22 +47,22 @@ impl Server {
                 opened = Session::open(&self.config, opening, &self.tasks) => opened,
                 () = self.stop.cancelled() => break,
             };
-            let why = match opened {
-                Ok(session) => self.attend(session).await,
+            let (why, steady) = match opened {
+                Ok(session) => (self.attend(session).await, began.elapsed() >= STEADY),
                 Err(error) => {
                     let in_vain = opening;
                     opening = opening.other();
-                    if in_vain == Opening::Newest && began.elapsed() >= SLOW {
+                    if in_vain == Opening::Newest {
                         continue;
                     }
-                    error.message().to_owned()
+                    (error.message().to_owned(), false)
                 }
             };
             metrics::gauge!("rungs_mcp_up", "server" => name.clone()).set(0);
             if self.stop.is_cancelled() {
                 break;
             }
-            failures = match began.elapsed() >= STEADY {
+            failures = match steady {
                 true => 0,
                 false => failures.saturating_add(1),
             };

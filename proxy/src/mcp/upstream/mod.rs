@@ -32,6 +32,9 @@ pub(crate) use server::{Health, Server};
 use crate::{auth::Principal, config, tools::Tool};
 use mounted::Mounted;
 
+/// The longest that a caller waits for a server that has just been started.
+const SETTLING: Duration = Duration::from_secs(10);
+
 /// The servers of a configuration, each kept running by a task of its own.
 pub(crate) struct Upstreams {
     pins: Arc<Pins>,
@@ -89,24 +92,22 @@ impl Upstreams {
         tools
     }
 
-    /// The tool of this name, if a caller may see it now.
-    pub(crate) fn tool(&self, name: &str, principal: &Principal) -> Option<Arc<dyn Tool>> {
+    /// The tool of this name, if a caller may see it, once it is known whether its server answers.
+    pub(crate) async fn tool(&self, name: &str, principal: &Principal) -> Option<Arc<dyn Tool>> {
         // Names of servers have no `__`.
         let (prefix, own) = name.split_once("__")?;
-        let servers = self.servers();
-        let server = servers
-            .iter()
-            .find(|s| *s.config.name == *prefix && s.is_for(principal))?;
+        let mut servers = self.servers().into_iter();
+        let server = servers.find(|s| *s.config.name == *prefix && s.is_for(principal))?;
+        let _ = tokio::time::timeout(SETTLING, server.known_health()).await;
         let tool = server.tools().into_iter().find(|tool| tool.name == own)?;
-        Some(Arc::new(Mounted::new(server, tool)))
+        Some(Arc::new(Mounted::new(&server, tool)))
     }
 
-    /// Returns once it is known of each server whether it answers, or after a moment: clients list tools once, right at their start.
+    /// Returns once it is known of each server whether it answers: clients list tools once, right at their start.
     pub(crate) async fn settled(&self) {
-        const PATIENCE: Duration = Duration::from_secs(10);
         let servers = self.servers();
         let known = join_all(servers.iter().map(|server| server.known_health()));
-        let _ = tokio::time::timeout(PATIENCE, known).await;
+        let _ = tokio::time::timeout(SETTLING, known).await;
     }
 
     /// Stops all servers, and waits for a moment until they have ended.

@@ -73,7 +73,7 @@ impl ClientHandler for Client {
 pub(super) enum Opening {
     /// As of the revision of 2026-07-28; with the older handshake if the server does not know it.
     Newest,
-    /// With the older handshake at once: a server that starts slowly may not have heard the question before we gave it up.
+    /// With the older handshake at once, for servers that were slow to answer that question, or answered it with something else.
     Older,
 }
 

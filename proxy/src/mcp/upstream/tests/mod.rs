@@ -95,7 +95,7 @@ async fn call_with(
 ) -> Result<Value, rungs::Error> {
     let name = format!("s__{tool}");
     mounted(upstreams, &name).await;
-    let tool = upstreams.tool(&name, &Principal::local()).unwrap();
+    let tool = upstreams.tool(&name, &Principal::local()).await.unwrap();
     let arguments: Map<String, Value> = serde_json::from_value(arguments).unwrap();
     let mut call = ToolCall::new(Principal::local(), arguments);
     (call.progress, call.cancelled) = (progress, cancelled);
