@@ -27,8 +27,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the gateway.
     Serve(ServeArgs),
-    /// Run the MCP server on standard input and output, for an MCP client to start.
-    Mcp(ConfigArgs),
+    /// Run the MCP server on standard input and output, for an MCP client to start; or look after mounted MCP servers.
+    Mcp(McpArgs),
     /// Run the gateway on scripted models: no key, no file, nothing to install.
     Demo(DemoArgs),
     /// Check a configuration without starting or asking anything.
@@ -113,6 +113,47 @@ pub(crate) enum LeasesVerb {
         /// It is dead, although its leases are good still.
         #[arg(long)]
         sure: bool,
+    },
+}
+
+/// `rungs mcp`.
+#[derive(Debug, Args)]
+pub(crate) struct McpArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Option<McpVerb>,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// What to do with mounted MCP servers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum McpVerb {
+    /// Start each, and print its tools: which are used, which wait for approval, which are not mounted and why.
+    List {
+        /// Only what this key of the file may see.
+        #[arg(long, value_name = "NAME")]
+        key: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Agree to what a tool says of itself now, as the list has shown it.
+    Approve {
+        /// The server.
+        server: String,
+        /// Its own name for the tool.
+        tool: String,
+    },
+    /// Call a tool, and print its result.
+    Call {
+        /// Its name in the list, like exa__web_search_exa.
+        tool: String,
+        /// Its arguments, a JSON object.
+        #[arg(default_value = "{}")]
+        arguments: String,
+        /// As whoever has this key of the file.
+        #[arg(long, value_name = "NAME")]
+        key: Option<String>,
     },
 }
 

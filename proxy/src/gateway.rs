@@ -48,6 +48,7 @@ impl Gateway {
     pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
         let state = State::open(&config).await?;
         let (live, ring) = build(config, &state).await?;
+        state.upstreams.adopt(&live.config.upstreams);
         Ok(Self(Arc::new(Shared {
             state,
             ring: Swap::new(ring),
@@ -59,6 +60,7 @@ impl Gateway {
     /// Builds everything anew and swaps it in; if that fails, all stays as it was.
     pub(crate) async fn reload(&self, config: Config) -> anyhow::Result<()> {
         let (live, ring) = build(config, &self.0.state).await?;
+        self.0.state.upstreams.adopt(&live.config.upstreams);
         self.0.ring.replace(ring);
         self.0.live.store(Arc::new(live));
         Ok(())

@@ -48,7 +48,10 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or_default() {
         Command::Serve(args) => commands::serve::run(&args),
-        Command::Mcp(args) => commands::mcp::run(&args),
+        Command::Mcp(args) => match &args.verb {
+            None => commands::mcp::run(&args.config),
+            Some(verb) => commands::upstreams::run(verb, &args.config),
+        },
         Command::Demo(args) => commands::demo::run(&args),
         Command::Check(args) => commands::check::run(&args),
         Command::Explain(args) => commands::explain::run(&args),

@@ -28,6 +28,7 @@ use crate::{
     config::Config,
     hot::Hot,
     ledger::Retention,
+    mcp::upstream::{Pins, Upstreams},
     stores::{Durable, Stores},
     tools::Workshop,
     webhook::{Clients, Outbox},
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) pepper: Pepper,
     /// What tools work with, as the configuration of the start says it.
     pub(crate) workshop: Arc<Workshop>,
+    /// Other MCP servers.
+    pub(crate) upstreams: Upstreams,
     /// Told at the end, when streams that have no end of their own must go.
     pub(crate) ending: CancellationToken,
     /// What is closed last, where rows outlive the process.
@@ -116,6 +119,7 @@ impl State {
             drains: Drains::new(config.limits.max_drains, config.timeouts.total),
             pepper,
             workshop: Workshop::new(config),
+            upstreams: Upstreams::new(Pins::of(&config.store)),
             ending: CancellationToken::new(),
             durable,
             retention,
@@ -246,7 +250,7 @@ impl State {
                 None => Ok(()),
             }
         });
-        match flushed.await {
+        match tokio::join!(flushed, self.upstreams.close()).0 {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(error = %error, "the ledger could not be written"),
             Err(_) => tracing::error!("the ledger could not be written in time"),

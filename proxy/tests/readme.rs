@@ -36,6 +36,7 @@ fn links_of_the_documentation_lead_somewhere() {
         "README.md",
         "CONTRIBUTING.md",
         "docs/DESIGN.md",
+        "docs/MCP-UPSTREAM.md",
         "docs/PERFORMANCE.md",
     ] {
         let page = root.join(page);

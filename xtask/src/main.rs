@@ -7,6 +7,7 @@ mod escapes;
 mod mcp;
 mod prices;
 mod proof;
+mod real_mcp;
 mod real_model;
 mod real_runners;
 mod test;
@@ -29,7 +30,9 @@ commands:
   escapes                 everything that tries to get out of the sandbox, with 100,000 rounds of the race
   real-runners [--record] the real Vitest and Playwright behind the tools; --record writes docs/TOOLS.md
   mcp-conformance [--record]  the official MCP conformance suite; --record writes docs/MCP.md
+  mcp-conformance --client  its scenarios for clients, with the gateway as the client of its servers
   mcp-clients             the official MCP clients list and call every tool
+  real-mcp [--record]     published MCP servers behind the gateway; --record writes a table into docs/MCP-UPSTREAM.md
   prices --from <file>    write proxy/prices anew from a collected list in JSON";
 
 fn main() -> ExitCode {
@@ -47,10 +50,15 @@ fn main() -> ExitCode {
         ["real-runners"] => real_runners::run(Record::No),
         ["real-runners", "--record"] => real_runners::run(Record::Yes),
         ["mcp-clients"] => mcp::clients(),
+        ["mcp-conformance", "--client"] => mcp::conformance_client(),
+        // What the suite starts as the client.
+        ["mcp-client", url] => mcp::act(url),
         ["mcp-conformance"] => mcp::conformance(Record::No),
         ["mcp-conformance", "--record"] => mcp::conformance(Record::Yes),
         ["bench-proxy"] => bench_proxy::run(Record::No),
         ["bench-proxy", "--record"] => bench_proxy::run(Record::Yes),
+        ["real-mcp"] => real_mcp::run(Record::No),
+        ["real-mcp", "--record"] => real_mcp::run(Record::Yes),
         ["real-model"] => real_model::run(Record::No),
         ["real-model", "--record"] => real_model::run(Record::Yes),
         _ => {

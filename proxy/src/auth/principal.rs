@@ -68,7 +68,7 @@ impl Principal {
     }
 
     /// Whoever has the first key of `family`, come in with a secret that opens until `until`.
-    pub(super) fn of_family(family: &Family, max_tier: Tier, until: Option<SystemTime>) -> Self {
+    pub(crate) fn of_family(family: &Family, max_tier: Tier, until: Option<SystemTime>) -> Self {
         let key = family.key();
         let mut rights = family.rights(max_tier);
         rights.ends = rights.ends.into_iter().chain(until).min();

@@ -8,4 +8,5 @@ pub(crate) mod leases;
 pub(crate) mod ledger;
 pub(crate) mod mcp;
 pub(crate) mod serve;
+pub(crate) mod upstreams;
 mod world;

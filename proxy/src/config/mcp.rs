@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::{Key, error::Faults, nearest::did_you_mean, seconds};
 
-/// `[mcp]`: the MCP server.
+/// `[mcp_server]`: the gateway as an MCP server.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Mcp {
@@ -31,7 +31,7 @@ impl Default for Mcp {
     }
 }
 
-/// `[mcp.oauth]`: whose tokens, and what they open.
+/// `[mcp_server.oauth]`: whose tokens, and what they open.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OAuth {
@@ -55,7 +55,7 @@ impl Mcp {
     /// Reports what does not fit the rest of the configuration.
     pub(super) fn check(&self, keys: &[Key], faults: &mut Faults<'_>) {
         if self.max_sessions == 0 {
-            faults.at("mcp.max_sessions", "must be at least 1");
+            faults.at("mcp_server.max_sessions", "must be at least 1");
         }
         let Some(oauth) = &self.oauth else {
             return;
@@ -63,11 +63,11 @@ impl Mcp {
         if !keys.iter().any(|key| *key.name() == *oauth.key) {
             let hint = did_you_mean(&oauth.key, keys.iter().map(Key::name));
             let why = format_args!("there is no key `{}` in the file{hint}", oauth.key);
-            faults.at("mcp.oauth.key", why);
+            faults.at("mcp_server.oauth.key", why);
         }
         if !oauth.allow_private && oauth.jwks.starts_with("http:") {
             let why = "is not https: whoever is on the way could open the gateway; `allow_private = true` accepts that";
-            faults.at("mcp.oauth.jwks", why);
+            faults.at("mcp_server.oauth.jwks", why);
         }
     }
 }

@@ -29,6 +29,7 @@ mod sections;
 mod server;
 mod store;
 mod tools;
+mod upstream;
 mod url;
 mod webhook;
 
@@ -62,6 +63,7 @@ pub(crate) use sections::{
 pub(crate) use server::{Access, Auth, Server};
 pub(crate) use store::{Eviction, PostgresUrl, Store, StoreUrl};
 pub(crate) use tools::{ToolUrl, Tools};
+pub(crate) use upstream::{Upstream, Variable, Way};
 pub(crate) use webhook::Webhook;
 
 use admin::AdminSpec;
@@ -70,6 +72,7 @@ use error::Faults;
 use key::KeySpec;
 use money::ProjectSpec;
 use sections::{CatalogRules, UseBuiltin};
+use upstream::UpstreamSpec;
 
 /// The environment variables.
 pub(crate) type Vars = BTreeMap<String, String>;
@@ -140,6 +143,8 @@ pub(crate) struct Config {
     pub(crate) webhook: Option<Webhook>,
     /// Keys that share budgets.
     pub(crate) projects: Vec<Project>,
+    /// MCP servers whose tools are mounted.
+    pub(crate) upstreams: Vec<Upstream>,
     /// What to be when started without a command.
     pub(crate) mode: Mode,
     /// The files that it was read from, with those of secrets.
@@ -148,7 +153,7 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
-const SECTIONS: [&str; 20] = [
+const SECTIONS: [&str; 21] = [
     "server",
     "store",
     "cache",
@@ -162,13 +167,14 @@ const SECTIONS: [&str; 20] = [
     "budget",
     "log",
     "tools",
-    "mcp",
+    "mcp_server",
     "catalog",
     "provider",
     "model",
     "key",
     "project",
     "admin",
+    "mcp",
 ];
 
 impl Config {
@@ -195,6 +201,7 @@ impl Config {
         let rules: CatalogRules = read::section(&mut table, "catalog", faults);
         let key_specs: Vec<KeySpec> = read::list(&mut table, "key", faults);
         let project_specs: Vec<ProjectSpec> = read::list(&mut table, "project", faults);
+        let upstream_specs: Vec<UpstreamSpec> = read::list(&mut table, "mcp", faults);
         let admin: AdminSpec = read::section(&mut table, "admin", faults);
         let mut entries = Entries::new(
             read::list(&mut table, "provider", faults),
@@ -213,8 +220,8 @@ impl Config {
             routing: read::section(&mut table, "routing", faults),
             budget: read::section(&mut table, "budget", faults),
             log: read::section(&mut table, "log", faults),
-            tools: Tools::read(&mut table, faults),
-            mcp: read::section(&mut table, "mcp", faults),
+            tools: Tools::read(&mut table, &upstream_specs, faults),
+            mcp: read::section(&mut table, "mcp_server", faults),
             mode: env::mode(world, faults),
             providers: Vec::new(),
             models: Vec::new(),
@@ -224,6 +231,7 @@ impl Config {
             webhook: None,
             projects: Vec::new(),
             files: Vec::new(),
+            upstreams: Vec::new(),
             warnings,
         };
         read::nothing_left(&table, &SECTIONS, faults);
@@ -242,6 +250,7 @@ impl Config {
         let zone = &config.budget.tz;
         config.projects = money::projects(&project_specs, zone, faults);
         config.keys = key::keys(&key_specs, &config, &entries.names(), world, faults);
+        config.upstreams = upstream::upstreams(&upstream_specs, &config.keys, world, faults);
         config.secret = config.store.resolve(world, faults);
         config.webhook = config.budget.resolve(world, faults);
         config.admin = admin.resolve(&config.keys, world, faults);

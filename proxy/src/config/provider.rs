@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use secrecy::{ExposeSecret, SecretString};
+use http::{HeaderMap, Uri};
+use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{World, error::Faults, secret::SecretSpec, url};
@@ -166,7 +166,7 @@ impl ProviderSpec {
                 .map_err(|why| faults.at(&format!("{path}.api_key"), why))
                 .ok()
         });
-        let headers = self.headers(path, world, faults);
+        let headers = url::headers(&self.headers, path, world, faults);
         let base_url = url::checked(&self.base_url, self.allow_private)
             .map_err(|why| faults.at(&format!("{path}.base_url"), why))
             .ok()?;
@@ -185,26 +185,6 @@ impl ProviderSpec {
             proxy: self.proxy,
             on_disconnect: self.on_disconnect,
         })
-    }
-
-    fn headers(&self, path: &str, world: &World<'_>, faults: &mut Faults<'_>) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let path = format!("{path}.headers.{name}");
-            let value = value.resolve(world).and_then(|value| {
-                HeaderValue::from_str(value.expose_secret())
-                    .map_err(|_| "the value has characters that no header can have".into())
-            });
-            match (HeaderName::try_from(name), value) {
-                (Ok(name), Ok(mut value)) => {
-                    value.set_sensitive(true);
-                    headers.insert(name, value);
-                }
-                (Err(_), _) => faults.at(&path, "is no name of a header"),
-                (_, Err(why)) => faults.at(&path, why),
-            }
-        }
-        headers
     }
 }
 

@@ -4,7 +4,7 @@ use rungs::{Error, ErrorKind};
 use serde::{Deserialize, Deserializer, de};
 use toml::{Table, Value};
 
-use super::{error::Faults, nearest::did_you_mean, read, runner::Runner};
+use super::{error::Faults, nearest::did_you_mean, read, runner::Runner, upstream::UpstreamSpec};
 use crate::{
     sandbox::Walls,
     tools::{Effect, NAMES, Spec},
@@ -117,7 +117,11 @@ impl Default for ToolsSpec {
 
 impl Tools {
     /// Takes the section out of the file's table.
-    pub(super) fn read(table: &mut Table, faults: &mut Faults<'_>) -> Self {
+    pub(super) fn read(
+        table: &mut Table,
+        upstreams: &[UpstreamSpec],
+        faults: &mut Faults<'_>,
+    ) -> Self {
         let mut switches = BTreeMap::new();
         if let Some(section) = table.get_mut("tools").and_then(Value::as_table_mut) {
             let own = |key: &str| OWN.contains(&key);
@@ -125,7 +129,7 @@ impl Tools {
             for key in keys {
                 let path = format!("tools.{key}");
                 match section.remove(&key) {
-                    _ if !NAMES.contains(&&*key) => {
+                    _ if !NAMES.contains(&&*key) && !upstreams.iter().any(|u| u.mounts(&key)) => {
                         let known = NAMES.into_iter().chain(OWN);
                         let hint = did_you_mean(&key, known);
                         faults.add(&path, format!("unknown key `{path}`{hint}"));

@@ -1,8 +1,11 @@
-//! Addresses that the gateway sends requests to.
+//! Addresses that the gateway sends requests to, and what it sends with each.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
-use http::Uri;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use secrecy::ExposeSecret;
+
+use super::{World, error::Faults, secret::SecretSpec};
 
 /// A URL that the gateway may send requests to, without credentials; or what is wrong with it, in words that do not show it.
 pub(super) fn checked(text: &str, allow_private: bool) -> Result<Uri, String> {
@@ -29,6 +32,32 @@ pub(super) fn checked(text: &str, allow_private: bool) -> Result<Uri, String> {
         ));
     }
     Ok(uri)
+}
+
+/// Headers to send there, all marked sensitive.
+pub(super) fn headers(
+    written: &BTreeMap<String, SecretSpec>,
+    path: &str,
+    world: &World<'_>,
+    faults: &mut Faults<'_>,
+) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in written {
+        let path = format!("{path}.headers.{name}");
+        let value = value.resolve(world).and_then(|value| {
+            HeaderValue::from_str(value.expose_secret())
+                .map_err(|_| "the value has characters that no header can have".into())
+        });
+        match (HeaderName::try_from(name), value) {
+            (Ok(name), Ok(mut value)) => {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+            (Err(_), _) => faults.at(&path, "is no name of a header"),
+            (_, Err(why)) => faults.at(&path, why),
+        }
+    }
+    headers
 }
 
 /// Whether a parameter is called like a secret.

@@ -58,7 +58,7 @@ fn is_mcp_client(live: &Live, headers: &HeaderMap, uri: &Uri) -> Result<(), Erro
     };
     if !asked_host(headers, uri).is_some_and(|host| is_local_host(host) || listed(host)) {
         return Err(forbidden(
-            "MCP clients reach the gateway by local names only, and by those that `mcp.hosts` lists",
+            "MCP clients reach the gateway by local names only, and by those that `mcp_server.hosts` lists",
         ));
     }
     let mut pages = config.server.cors_origins.iter();

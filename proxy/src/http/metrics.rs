@@ -86,6 +86,19 @@ fn describe() {
         "Messages to webhooks by what became of them"
     );
     metrics::describe_counter!(
+        "rungs_mcp_calls_total",
+        "Calls of mounted MCP tools by server and outcome"
+    );
+    metrics::describe_gauge!("rungs_mcp_up", "Whether a mounted MCP server answers");
+    metrics::describe_counter!(
+        "rungs_mcp_restarts_total",
+        "Times that a mounted MCP server was away and had to be started or connected again"
+    );
+    metrics::describe_gauge!(
+        "rungs_mcp_quarantined",
+        "Tools of a mounted MCP server that say something else than was approved"
+    );
+    metrics::describe_counter!(
         "rungs_bound_violations_total",
         "Answers that told more tokens or a higher cost than their request can have, by deployment and kind"
     );

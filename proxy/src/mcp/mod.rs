@@ -3,6 +3,7 @@
 //! - [`server`]: what is answered, whatever it came over. [`resources`], [`prompts`]: its smaller parts.
 //! - [`stdio`]: `rungs mcp`. [`beside`], [`bridge`]: how it works next to another process that owns the database.
 //! - [`http`]: `/mcp`. [`sessions`]: who owns a session of the older revisions. [`token`]: what opens `/mcp` on an open loopback.
+//! - [`upstream`]: other MCP servers, whose tools are mounted.
 //! - [`oauth`]: tokens of an authorization server, in place of keys.
 
 pub(crate) mod beside;
@@ -18,6 +19,7 @@ mod server;
 mod sessions;
 pub(crate) mod stdio;
 pub(crate) mod token;
+pub(crate) mod upstream;
 
 pub(crate) use server::{Server, Who};
 

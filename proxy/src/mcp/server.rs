@@ -205,9 +205,13 @@ impl ServerHandler for Server {
     async fn list_tools(
         &self,
         asked: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let page = Page::of(&self.tools, asked.as_ref())?;
+        let principal = self.caller(&context).await?;
+        let mounted = self.toolbox.mounted(&principal).await;
+        let mounted = mounted.iter().map(|tool| listed(tool.spec()));
+        let tools: Vec<Tool> = self.tools.iter().cloned().chain(mounted).collect();
+        let page = Page::of(&tools, asked.as_ref())?;
         let mut result = ListToolsResult::with_all_items(page.items);
         result.next_cursor = page.next;
         Ok(result)
@@ -225,7 +229,7 @@ impl ServerHandler for Server {
         let began = Instant::now();
         let principal = self.caller(&context).await?;
         let name = &*asked.name;
-        if self.toolbox.get(name).is_none() {
+        if self.toolbox.get(name, &principal).await.is_none() {
             let unknown = format!("there is no tool `{name}`; tools/list names them");
             return Err(ErrorData::invalid_params(unknown, None));
         }

@@ -4,9 +4,10 @@ use rungs::{Error, ErrorKind};
 use serde_json::{Value, json};
 
 use super::{Spec, Tool, ToolCall};
-use crate::{config::did_you_mean, gateway::Gateway};
+use crate::{auth::Principal, config::did_you_mean, gateway::Gateway};
 
-/// All tools, in order. Each is listed; those that the configuration does not allow answer with the line that would.
+/// All tools: ours in order, then those of other servers. Each is listed; those that the configuration does not allow answer with the
+/// line that would.
 pub(crate) struct Toolbox {
     gateway: Gateway,
     tools: Vec<Arc<dyn Tool>>,
@@ -18,12 +19,22 @@ impl Toolbox {
         Self { gateway, tools }
     }
 
-    /// The tool of this name.
-    pub(crate) fn get(&self, name: &str) -> Option<&Arc<dyn Tool>> {
-        self.tools.iter().find(|tool| tool.spec().name == name)
+    /// The tool of this name, if `principal` may see it: one of ours, or one of another server.
+    pub(crate) async fn get(&self, name: &str, principal: &Principal) -> Option<Arc<dyn Tool>> {
+        match self.tools.iter().find(|tool| tool.spec().name == name) {
+            Some(own) => Some(Arc::clone(own)),
+            None => self.gateway.state().upstreams.tool(name, principal).await,
+        }
     }
 
-    /// What there is, in an order that never changes.
+    /// The tools of other servers that `principal` may see now, once it is known of each server whether it answers.
+    pub(crate) async fn mounted(&self, principal: &Principal) -> Vec<Arc<dyn Tool>> {
+        let upstreams = &self.gateway.state().upstreams;
+        upstreams.settled().await;
+        upstreams.tools(principal)
+    }
+
+    /// Our own tools, in an order that never changes.
     pub(crate) fn list(&self) -> impl ExactSizeIterator<Item = &Spec> {
         self.tools.iter().map(|tool| tool.spec())
     }
@@ -34,7 +45,8 @@ impl Toolbox {
     /// [`ErrorKind::NotFound`] if there is none of this name, [`ErrorKind::Forbidden`] if the configuration does not allow it,
     /// [`ErrorKind::Invalid`] if the arguments do not fit, and the tool's own.
     pub(crate) async fn call(&self, name: &str, call: ToolCall) -> Result<Value, Error> {
-        let tool = self.get(name).ok_or_else(|| self.unknown(name))?;
+        let tool = self.get(name, &call.principal).await;
+        let tool = tool.ok_or_else(|| self.unknown(name))?;
         let live = self.gateway.live();
         live.config.tools.allows(tool.spec())?;
         known_arguments(tool.spec(), &call)?;
@@ -46,7 +58,7 @@ impl Toolbox {
         }
     }
 
-    /// A fingerprint of everything that clients are told: equal as long as nothing in the list has changed.
+    /// A fingerprint of everything that clients are told of our own tools: equal as long as nothing in their list has changed.
     pub(crate) fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         for spec in self.list() {

@@ -36,4 +36,5 @@ mod streams;
 mod support;
 mod todos;
 mod transparency;
+mod upstreams;
 mod warnings;

@@ -8,9 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use reqwest::{
-    Client,
+    Client, ClientBuilder,
     dns::{Addrs, Name, Resolve, Resolving},
     redirect::Policy,
 };
@@ -45,16 +45,7 @@ impl ReqwestTransport {
     /// # Errors
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if TLS cannot be set up, for want of root certificates for instance.
     pub fn new(config: &TransportConfig) -> Result<Self, Error> {
-        let client = Client::builder()
-            .redirect(Policy::none())
-            .referer(false)
-            .connect_timeout(config.connect_timeout)
-            .pool_max_idle_per_host(config.max_idle)
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(30))
-            .dns_resolver(config.private)
-            .build()
-            .map_err(|e| Error::internal("the HTTP client cannot be built").with_source(e))?;
+        let client = built(config.builder())?;
         Ok(Self {
             client,
             private: config.private,
@@ -71,6 +62,37 @@ impl ReqwestTransport {
             reqwest::Url::parse(&url).map_err(|_| Error::invalid("the base URL is no URL"))?;
         self.private.admit(url.host_str().unwrap_or_default())
     }
+}
+
+impl TransportConfig {
+    /// A client under the same rules for who speaks to a server of another kind, at `url` and nowhere else: it goes straight there,
+    /// follows no redirect, and checks the addresses that names have.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the URL's host is a private address and those are not allowed,
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if TLS cannot be set up.
+    pub fn reqwest_client(&self, url: &Uri) -> Result<Client, Error> {
+        let url = reqwest::Url::parse(&url.to_string());
+        let url = url.map_err(|_| Error::invalid("the URL of a server is no URL"))?;
+        self.private.admit(url.host_str().unwrap_or_default())?;
+        built(self.builder().no_proxy())
+    }
+
+    fn builder(&self) -> ClientBuilder {
+        Client::builder()
+            .redirect(Policy::none())
+            .referer(false)
+            .connect_timeout(self.connect_timeout)
+            .pool_max_idle_per_host(self.max_idle)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(30))
+            .dns_resolver(self.private)
+    }
+}
+
+fn built(builder: ClientBuilder) -> Result<Client, Error> {
+    let client = builder.build();
+    client.map_err(|e| Error::internal("the HTTP client cannot be built").with_source(e))
 }
 
 impl Service<Request<Bytes>> for ReqwestTransport {

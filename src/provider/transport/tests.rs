@@ -181,6 +181,26 @@ async fn r22_a_name_that_resolves_to_a_private_address_is_refused() {
     assert!(call(&local(), &base).await.is_ok(), "the name itself works");
 }
 
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn r22_a_client_for_other_servers_keeps_the_same_rules() {
+    let (base, seen) = serve(HEAD, |_| ());
+    let url = |text: &str| text.parse::<http::Uri>().unwrap();
+    let private = TransportConfig::default().reqwest_client(&url(&base));
+    assert_eq!(private.unwrap_err().kind(), ErrorKind::Unavailable);
+    let named = base.replace("127.0.0.1", "localhost");
+    let client = TransportConfig::default()
+        .reqwest_client(&url(&named))
+        .unwrap();
+    assert!(client.get(&named).send().await.is_err());
+    assert!(seen.try_recv().is_err());
+    let client = local().reqwest_client(&url(&named)).unwrap();
+    assert!(
+        client.get(&named).send().await.is_ok(),
+        "the name itself works"
+    );
+}
+
 #[test]
 fn r22_special_addresses_are_not_public() {
     for ip in [

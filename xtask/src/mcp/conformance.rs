@@ -28,9 +28,9 @@ struct Check {
 
 /// Checks of one scenario that passed, failed, or looked at nothing.
 #[derive(Default)]
-struct Count {
-    passed: usize,
-    failed: usize,
+pub(super) struct Count {
+    pub(super) passed: usize,
+    pub(super) failed: usize,
     other: usize,
 }
 
@@ -101,7 +101,7 @@ fn scenario(folder: &str) -> &str {
     &name[..name.len().saturating_sub(MOMENT)]
 }
 
-fn count(scenario: &str, checks: &Path) -> Result<Count> {
+pub(super) fn count(scenario: &str, checks: &Path) -> Result<Count> {
     let text = fs::read(checks).with_context(|| format!("read {}", checks.display()))?;
     let checks: Vec<Check> = serde_json::from_slice(&text)?;
     let mut count = Count::default();

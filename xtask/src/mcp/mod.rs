@@ -1,6 +1,7 @@
 //! `cargo xtask mcp-conformance` and `mcp-clients`: the official conformance suite and the official clients against the gateway's
 //! MCP server. Their packages come from npm and PyPI into the build output; no test of `cargo xtask test` needs them.
 
+mod client;
 mod clients;
 mod conformance;
 
@@ -10,6 +11,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+
+pub(crate) use client::act;
 
 use crate::Record;
 use crate::child::Server;
@@ -31,6 +34,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Run the conformance suite; with [`Record::Yes`], write its result into docs/MCP.md.
 pub(crate) fn conformance(record: Record) -> Result<ExitCode> {
     conformance::run(&Bench::new()?, record)
+}
+
+/// Run the suite's scenarios for clients, with the gateway as the client.
+pub(crate) fn conformance_client() -> Result<ExitCode> {
+    client::run(&Bench::new()?)
 }
 
 /// Let the official clients list and call every tool.

@@ -3,7 +3,7 @@
 //! The children's output streams to the terminal as it comes. The last line is always
 //! `N passed, N failed`, summed over the runners' own summaries.
 
-mod servers;
+pub(crate) mod servers;
 mod tally;
 
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};

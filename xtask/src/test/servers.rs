@@ -19,13 +19,25 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// Makes sure that all programs are there.
 pub(super) fn require() -> Result<()> {
-    let missing = missing();
+    require_all(missing)
+}
+
+/// Makes sure that these programs of Debian's packages are there.
+pub(crate) fn require_programs(programs: &[(&str, &'static str)]) -> Result<()> {
+    require_all(|| {
+        let missing = programs.iter().filter(|(program, _)| !on_path(program));
+        missing.map(|(_, package)| *package).collect()
+    })
+}
+
+fn require_all(look: impl Fn() -> Vec<&'static str>) -> Result<()> {
+    let missing = look();
     if missing.is_empty() {
         return Ok(());
     }
     if !is_root() || !is_program(Path::new("/usr/bin/apt-get")) {
         bail!(
-            "tests need the packages {}; as root: apt-get install {}",
+            "the packages {} are needed; as root: apt-get install {}",
             missing.join(" and "),
             missing.join(" ")
         );
@@ -35,7 +47,7 @@ pub(super) fn require() -> Result<()> {
     must_succeed(&mut apt_get(&["update"]))?;
     must_succeed(apt_get(&["install", "--yes", "--no-install-recommends"]).args(&missing))?;
     drop(policy);
-    let missing = self::missing();
+    let missing = look();
     anyhow::ensure!(
         missing.is_empty(),
         "still missing after the installation: {}",

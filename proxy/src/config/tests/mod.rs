@@ -13,6 +13,7 @@ mod environment;
 mod faults;
 mod prices;
 mod tools;
+mod upstream;
 mod webhook;
 
 fn vars(all: &[(&str, &str)]) -> Vars {
@@ -106,9 +107,12 @@ fn the_example_says_the_defaults() {
         ("OPENAI_API_KEY", "k"),
         ("RUNGS_KEY", "k3J9-x7Qm-82Lw-p0Zt"),
         ("RUNGS_ADMIN_KEY", "a8Zq-41Xm-c9Rt-77Lp-w2Vd"),
+        ("EXA_API_KEY", "k"),
+        ("API_KEY_21ST", "k"),
     ];
     let config = load_with(&format!("{text}{keys}"), &env).unwrap();
     assert_eq!(config.keys[0].family.key().rpm, Some(60));
     assert_eq!(config.keys[0].family.key().budgets.len(), 2);
     assert_eq!((config.projects.len(), config.admin.is_some()), (1, true));
+    assert_eq!(config.upstreams.len(), 2);
 }

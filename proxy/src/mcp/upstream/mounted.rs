@@ -1,0 +1,31 @@
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use rungs::Error;
+use serde_json::Value;
+
+use super::{Listed, Server};
+use crate::tools::{Spec, Tool, ToolCall};
+
+/// A tool of another server among ours.
+pub(super) struct Mounted {
+    server: Arc<Server>,
+    tool: Arc<Listed>,
+}
+
+impl Mounted {
+    pub(super) fn new(server: &Arc<Server>, tool: Arc<Listed>) -> Self {
+        let server = Arc::clone(server);
+        Self { server, tool }
+    }
+}
+
+impl Tool for Mounted {
+    fn spec(&self) -> &Spec {
+        &self.tool.spec
+    }
+
+    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
+        Box::pin(self.server.call(&self.tool, call))
+    }
+}
