@@ -29,6 +29,7 @@ commands:
   escapes                 everything that tries to get out of the sandbox, with 100,000 rounds of the race
   real-runners [--record] the real Vitest and Playwright behind the tools; --record writes docs/TOOLS.md
   mcp-conformance [--record]  the official MCP conformance suite; --record writes docs/MCP.md
+  mcp-latency [--record]  waits over standard input and output; --record writes docs/MCP.md
   mcp-clients             the official MCP clients list and call every tool
   prices --from <file>    write proxy/prices anew from a collected list in JSON";
 
@@ -46,6 +47,8 @@ fn main() -> ExitCode {
         ["escapes"] => escapes::run(),
         ["real-runners"] => real_runners::run(Record::No),
         ["real-runners", "--record"] => real_runners::run(Record::Yes),
+        ["mcp-latency"] => mcp::latency(Record::No),
+        ["mcp-latency", "--record"] => mcp::latency(Record::Yes),
         ["mcp-clients"] => mcp::clients(),
         ["mcp-conformance"] => mcp::conformance(Record::No),
         ["mcp-conformance", "--record"] => mcp::conformance(Record::Yes),

@@ -8,7 +8,7 @@ use crate::{config::did_you_mean, gateway::Gateway};
 
 /// All tools, in order. Each is listed; those that the configuration does not allow answer with the line that would.
 pub(crate) struct Toolbox {
-    gateway: Gateway,
+    pub(super) gateway: Gateway,
     tools: Vec<Arc<dyn Tool>>,
 }
 
