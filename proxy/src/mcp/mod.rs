@@ -11,8 +11,10 @@ mod bridge;
 #[cfg(feature = "mcp-fixtures")]
 mod fixtures;
 pub(crate) mod http;
+mod lines;
 pub(crate) mod oauth;
 mod page;
+mod progress;
 mod prompts;
 mod resources;
 mod server;

@@ -16,23 +16,21 @@ use rmcp::{
         CompleteResult, CompletionInfo, ContentBlock, GetPromptRequestParams, GetPromptResponse,
         Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
         ListToolsResult, LoggingLevel, LoggingMessageNotificationParam, MetaObject,
-        PaginatedRequestParams, ProgressNotificationParam, ProgressToken,
-        ReadResourceRequestParams, ReadResourceResponse, Reference, ServerCapabilities,
-        ServerConfig, SetLevelRequestParams, Tool, ToolAnnotations,
+        PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, Reference,
+        ServerCapabilities, ServerConfig, SetLevelRequestParams, Tool, ToolAnnotations,
     },
     service::{Peer, RequestContext},
 };
 use rungs::{Error, ErrorKind};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
-use super::{page::Page, prompts, resources};
+use super::{page::Page, progress::Reported, prompts, resources};
 use crate::{
     auth::Principal,
     gateway::Gateway,
     http::Grant,
-    tools::{Effect, Progress, Said, Spec, ToolCall, Toolbox},
+    tools::{Effect, Progress, Spec, ToolCall, Toolbox},
 };
 
 const INSTRUCTIONS: &str = "\
@@ -148,7 +146,7 @@ impl Server {
         let (progress, mut said) = Progress::heard();
         call.progress = progress;
         let mut result = std::pin::pin!(self.toolbox.call(name, call));
-        let mut reported = Reported { token, last: None };
+        let mut reported = Reported::new(token);
         loop {
             tokio::select! {
                 biased;
@@ -324,32 +322,6 @@ impl ServerHandler for Server {
     ) -> Result<(), ErrorData> {
         *self.level.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked.level);
         Ok(())
-    }
-}
-
-/// Progress as the client was told it: it never goes back.
-struct Reported {
-    token: ProgressToken,
-    last: Option<f64>,
-}
-
-impl Reported {
-    async fn report(&mut self, said: Said, peer: &Peer<RoleServer>) {
-        if self.last.is_some_and(|last| said.done <= last) {
-            return;
-        }
-        self.last = Some(said.done);
-        let mut told = ProgressNotificationParam::new(self.token.clone(), said.done);
-        told.total = said.total;
-        told.message = Some(said.message);
-        let _ = peer.notify_progress(told).await;
-    }
-
-    /// What was said and not yet told when the tool was done.
-    async fn rest(&mut self, said: &mut mpsc::Receiver<Said>, peer: &Peer<RoleServer>) {
-        while let Ok(said) = said.try_recv() {
-            self.report(said, peer).await;
-        }
     }
 }
 
