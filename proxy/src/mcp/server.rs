@@ -16,8 +16,8 @@ use rmcp::{
         CompleteResult, CompletionInfo, ContentBlock, GetPromptRequestParams, GetPromptResponse,
         Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
         ListToolsResult, LoggingLevel, LoggingMessageNotificationParam, MetaObject,
-        PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, Reference,
-        ServerCapabilities, ServerConfig, SetLevelRequestParams, Tool, ToolAnnotations,
+        PaginatedRequestParams, ProgressToken, ReadResourceRequestParams, ReadResourceResponse,
+        Reference, ServerCapabilities, ServerConfig, SetLevelRequestParams, Tool, ToolAnnotations,
     },
     service::{Peer, RequestContext},
 };
