@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Check(ConfigArgs),
     /// Show how a question would be routed, without asking anybody.
     Explain(ExplainArgs),
+    /// Let the code agent change a project, and test what it did.
+    Code(CodeArgs),
     /// Make, list and take back API keys.
     Keys(KeysArgs),
     /// Export the ledger, check that nobody has changed it, or forget its old rows.
@@ -90,6 +92,45 @@ pub(crate) struct ExplainArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) config: ConfigArgs,
+}
+
+/// `rungs code`.
+#[derive(Debug, Args)]
+pub(crate) struct CodeArgs {
+    /// What is to be done.
+    pub(crate) task: String,
+    /// The folder of the project.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(crate) root: PathBuf,
+    /// A file to look at first, below the root; may be given several times.
+    #[arg(long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    /// Which of the configured tests decides.
+    #[arg(long, value_name = "NAME", conflicts_with = "command")]
+    pub(crate) test: Option<String>,
+    /// The highest tier to ask.
+    #[arg(long, value_name = "TIER")]
+    pub(crate) max_tier: Option<String>,
+    /// The most that it may cost, in dollars.
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) budget: Option<String>,
+    /// normal, high or critical: from high on, another model reviews the change.
+    #[arg(long, default_value = "normal")]
+    pub(crate) quality: String,
+    /// The model to ask.
+    #[arg(long, default_value = "auto")]
+    pub(crate) model: String,
+    /// Show the change and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The command that runs the tests, instead of a configured one: `rungs code "..." -- cargo test`.
+    #[arg(last = true, value_name = "TEST")]
+    pub(crate) command: Vec<String>,
 }
 
 /// `rungs leases`.
@@ -279,7 +320,7 @@ pub(crate) struct CreateKeyArgs {
     /// The highest tier it may reach.
     #[arg(long)]
     pub(crate) max_tier: Option<Tier>,
-    /// Routes it may call, separated by commas: chat, embeddings, models, route, metrics, openapi, mcp; all if not given.
+    /// Routes it may call, separated by commas: chat, embeddings, models, route, conversations, agent, metrics, openapi, mcp; all if not given.
     #[arg(long, value_delimiter = ',')]
     pub(crate) routes: Vec<Scope>,
     /// When it ends: after a time like 30d, with a day like 2027-01-31, or at a moment like 2027-01-31T00:00:00Z.

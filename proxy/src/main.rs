@@ -1,6 +1,7 @@
 //! The rungs gateway: an OpenAI-compatible proxy built from nothing but rungs layers.
 
 mod accounts;
+mod agent;
 mod auth;
 mod cli;
 mod commands;
@@ -55,6 +56,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Check(args) => commands::check::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
+        Command::Code(args) => commands::code::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
         Command::Ledger(args) => commands::ledger::run(&args),
         Command::Leases(args) => commands::leases::run(&args),

@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod check;
+pub(crate) mod code;
 pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod keys;

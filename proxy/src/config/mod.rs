@@ -5,6 +5,7 @@
 //! wrong, the nearest right one.
 
 mod admin;
+mod agent;
 mod builtin;
 mod catalog;
 mod conversation;
@@ -45,6 +46,7 @@ use rungs::catalog::Deployment;
 use secrecy::SecretString;
 use toml::Table;
 
+pub(crate) use agent::{Agent, TestCommand};
 pub(crate) use catalog::Catalog;
 pub(crate) use conversation::Conversation;
 pub(crate) use env::Mode;
@@ -121,6 +123,8 @@ pub(crate) struct Config {
     pub(crate) breaker: Breaker,
     /// Where a call starts and how far it climbs.
     pub(crate) routing: Routing,
+    /// What the code agent may use up.
+    pub(crate) agent: Agent,
     /// Money.
     pub(crate) budget: BudgetRules,
     /// The log.
@@ -164,6 +168,7 @@ const SECTIONS: [&str; 21] = [
     "retry",
     "breaker",
     "routing",
+    "agent",
     "budget",
     "log",
     "tools",
@@ -218,6 +223,7 @@ impl Config {
             retry: read::section(&mut table, "retry", faults),
             breaker: read::section(&mut table, "breaker", faults),
             routing: read::section(&mut table, "routing", faults),
+            agent: read::section(&mut table, "agent", faults),
             budget: read::section(&mut table, "budget", faults),
             log: read::section(&mut table, "log", faults),
             tools: Tools::read(&mut table, &upstream_specs, faults),
@@ -256,6 +262,7 @@ impl Config {
         config.admin = admin.resolve(&config.keys, world, faults);
         config.mcp.check(&config.keys, faults);
         config.check_numbers(faults);
+        config.agent.check(faults);
         faults.check()?;
         config.warn();
         config.files = files.take();

@@ -173,12 +173,25 @@ impl Tools {
         said.unwrap_or_else(|| self.allow.contains(&Effect::Write))
     }
 
+    /// Whether this effect is on; or the line that would turn it on. `what` needs it.
+    pub(crate) fn has(&self, effect: Effect, what: &str) -> Result<(), Error> {
+        if effect == Effect::Read || self.allow.contains(&effect) {
+            return Ok(());
+        }
+        let (verb, name) = (effect.verb(), effect.as_str());
+        Err(Error::new(
+            ErrorKind::Forbidden,
+            format!(
+                "{what} {verb}, which is off; `allow = [\"{name}\"]` in [tools] of the configuration turns it on"
+            ),
+        ))
+    }
+
     /// Whether a tool may be called; or the line that would allow it.
     pub(crate) fn allows(&self, spec: &Spec) -> Result<(), Error> {
         let Spec { name, effect, .. } = spec;
         let said = self.switches.get(&**name).copied();
-        let by_effect = *effect == Effect::Read || self.allow.contains(effect);
-        if said.unwrap_or(by_effect) {
+        if said.unwrap_or_else(|| self.has(*effect, name).is_ok()) {
             return Ok(());
         }
         let why = match said {

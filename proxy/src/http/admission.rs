@@ -41,6 +41,8 @@ pub(crate) struct Wishes {
     pub(crate) user: Option<String>,
     pub(crate) conversation: Option<String>,
     pub(crate) idempotency: Option<Arc<str>>,
+    /// Fewer attempts than `limits.max_attempts`.
+    pub(crate) max_attempts: Option<u32>,
 }
 
 /// Whether configured fallbacks may answer.
@@ -76,6 +78,7 @@ pub(crate) fn admit(
     // Whom a token names, no request can rename.
     let user = principal.user.clone().or(wishes.user.map(Into::into));
     let accounts = payers(live, principal, user.as_deref())?;
+    let most = live.config.limits.max_attempts;
     let call = Call {
         key: principal.key.clone(),
         user,
@@ -93,7 +96,7 @@ pub(crate) fn admit(
         },
         idempotency: wishes.idempotency,
         deadline: Some(Instant::now() + live.config.timeouts.total),
-        max_attempts: live.config.limits.max_attempts,
+        max_attempts: wishes.max_attempts.map_or(most, |wanted| wanted.min(most)),
         ..Call::new(Arc::clone(&principal.tenant))
     };
     Ok(Admitted {
@@ -244,6 +247,7 @@ impl Wishes {
             user: None,
             conversation: conversation(headers)?,
             idempotency: idempotency_key(headers)?,
+            max_attempts: None,
         })
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod admission;
 mod ask;
 mod authenticate;
 mod body;
+mod code_agent;
 pub(crate) mod context;
 pub(crate) mod decision;
 mod error;
@@ -77,6 +78,7 @@ fn routes(gateway: &Gateway, recorder: &metrics::Recorder) -> Vec<Route> {
         user("/v1/route/explain", Scope::Route, post(decision::explain)),
         user("/v1/context/{id}", Scope::Conversations, context),
         user("/v1/todos/{id}", Scope::Conversations, todos),
+        user("/v1/code-agent", Scope::Agent, post(code_agent::run)),
         Route::new("/mcp", Grant::Mcp, mcp),
         open(oauth::METADATA, get(oauth::metadata)),
         open(oauth::METADATA_OF_MCP, get(oauth::metadata)),

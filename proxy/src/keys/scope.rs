@@ -15,6 +15,8 @@ pub(crate) enum Scope {
     Route,
     /// `/v1/context` and `/v1/todos`.
     Conversations,
+    /// `/v1/code-agent`.
+    Agent,
     /// `/metrics`.
     Metrics,
     /// `/openapi.json`.
@@ -24,12 +26,13 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Chat,
         Self::Embeddings,
         Self::Models,
         Self::Route,
         Self::Conversations,
+        Self::Agent,
         Self::Metrics,
         Self::Openapi,
         Self::Mcp,
@@ -42,6 +45,7 @@ impl Scope {
             Self::Models => "models",
             Self::Route => "route",
             Self::Conversations => "conversations",
+            Self::Agent => "agent",
             Self::Metrics => "metrics",
             Self::Openapi => "openapi",
             Self::Mcp => "mcp",

@@ -4,6 +4,7 @@
 //! configuration allows; who serves tools (the MCP server, the code agent) goes through it and through nothing else.
 
 mod call;
+mod code_agent;
 mod db;
 mod fs;
 mod git;
@@ -13,6 +14,8 @@ mod run;
 mod spec;
 mod toolbox;
 mod workshop;
+
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use rungs::Error;
@@ -35,8 +38,13 @@ pub(crate) trait Tool: Send + Sync {
     fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>>;
 }
 
+/// What clients are told of the code agent, which has a route of its own too.
+pub(crate) fn code_agent() -> &'static Spec {
+    code_agent::spec()
+}
+
 /// The names of all tools, in the order in which they are listed: what `tools.<name>` in the configuration may name.
-pub(crate) const NAMES: [&str; 21] = [
+pub(crate) const NAMES: [&str; 22] = [
     "chat",
     "route",
     "estimate_cost",
@@ -58,6 +66,7 @@ pub(crate) const NAMES: [&str; 21] = [
     "db_query",
     "db_insert",
     "db_update",
+    "code_agent",
 ];
 
 /// Every tool of this gateway.
@@ -69,6 +78,7 @@ pub(crate) fn all(gateway: &Gateway) -> Toolbox {
     tools.extend(run::all(workshop));
     tools.extend(redis::all(workshop));
     tools.extend(db::all(workshop));
+    tools.push(Arc::new(code_agent::CodeAgent::new(gateway.clone())));
     Toolbox::new(gateway.clone(), tools)
 }
 

@@ -11,6 +11,7 @@
 
 mod access;
 mod admin;
+mod agent;
 mod attempts;
 mod canaries;
 mod config;

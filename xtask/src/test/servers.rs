@@ -1,4 +1,4 @@
-//! The server programs that tests start for themselves. What is missing is installed where that can be done without
+//! The programs that tests start for themselves, servers most of all. What is missing is installed where that can be done without
 //! asking anybody; else its package is named. Tests never skip what needs a server.
 
 use std::env;
@@ -64,6 +64,12 @@ fn missing() -> Vec<&'static str> {
     }
     if !has_postgresql() {
         missing.push("postgresql");
+    }
+    // The code agent's tests repair projects whose own tests these run.
+    for (program, package) in [("node", "nodejs"), ("python3", "python3")] {
+        if !on_path(program) {
+            missing.push(package);
+        }
     }
     missing
 }

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret;
 use super::*;
 
 mod access;
+mod agent;
 mod catalog;
 mod conversation;
 mod entries;
@@ -88,9 +89,9 @@ fn the_example_says_the_defaults() {
                 &c.timeouts,
                 &c.retry,
                 &c.breaker,
-                &c.routing,
+                (&c.routing, &c.agent),
                 (&c.budget.tz, c.budget.warn_at()),
-                &c.log
+                (&c.log, &c.tools)
             )
         )
     };

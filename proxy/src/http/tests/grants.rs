@@ -11,7 +11,7 @@ use super::*;
 use crate::keys::{Issued, NewKey};
 
 /// Who may call what. A route that is not here fails the test below.
-const TABLE: [(&str, &str); 22] = [
+const TABLE: [(&str, &str); 23] = [
     ("/v1/chat/completions", "users"),
     ("/v1/embeddings", "users"),
     ("/v1/models", "users and admins"),
@@ -19,6 +19,7 @@ const TABLE: [(&str, &str); 22] = [
     ("/v1/chat", "users"),
     ("/v1/route", "users"),
     ("/v1/route/explain", "users"),
+    ("/v1/code-agent", "users"),
     ("/mcp", "users"),
     ("/.well-known/oauth-protected-resource", "anybody"),
     ("/.well-known/oauth-protected-resource/mcp", "anybody"),

@@ -26,6 +26,8 @@ id = "m"
 provider = "p"
 tier = "L0"
 price = 0
+[tools]
+allow = ["write"]
 "#;
 
 const METHODS: [Method; 5] = [

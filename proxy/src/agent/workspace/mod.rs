@@ -1,0 +1,231 @@
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use cap_std::{ambient_authority, fs::Dir};
+use rungs::Error;
+use similar::TextDiff;
+use tempfile::TempDir;
+
+use super::{
+    commit::{self, Changed},
+    edit::{self, Edit, Flaw},
+    notes,
+    path::RelPath,
+    scan,
+};
+
+/// The largest file that models see and change, in bytes.
+const MAX_TEXT: usize = 512 << 10;
+
+/// The most bytes of such files together.
+const MAX_TEXTS: usize = 64 << 20;
+
+/// The most blocks of one answer.
+const MAX_EDITS: usize = 64;
+
+/// A copy of a project in which changes are tried. The project itself is touched by [`commit`](Self::commit) alone.
+///
+/// What models see, and what is written in the end, are texts kept here: whatever tests do to the copy changes neither.
+pub(super) struct Workspace {
+    root: PathBuf,
+    /// Ends with the workspace.
+    folder: TempDir,
+    copy: Dir,
+    /// The texts as they stand in the project, of files that models may see.
+    texts: BTreeMap<RelPath, Arc<str>>,
+    /// What files are to be, of those that change.
+    changes: BTreeMap<RelPath, String>,
+    /// The same after the last part that was kept.
+    kept: BTreeMap<RelPath, String>,
+}
+
+impl Workspace {
+    /// Copies the project at `root`. `links` are folders that it ignores and tests need, such as `node_modules`: they are linked,
+    /// not copied. Blocks.
+    pub(super) fn open(root: &Path, links: &[String]) -> Result<Self, Error> {
+        let root = root.canonicalize().map_err(|error| {
+            Error::invalid(format!("there is no folder {}", root.display())).with_source(error)
+        })?;
+        let folder = tempfile::Builder::new()
+            .prefix("rungs-agent-")
+            .tempdir()
+            .map_err(no_copy)?;
+        let copy = Dir::open_ambient_dir(folder.path(), ambient_authority()).map_err(no_copy)?;
+        let mut texts = BTreeMap::new();
+        let mut bytes = 0;
+        scan::copy(&root, &copy, |path, content| {
+            let fits = content.len() <= MAX_TEXT && bytes + content.len() <= MAX_TEXTS;
+            if let (true, true, Ok(text)) = (fits, path.is_open(), String::from_utf8(content)) {
+                bytes += text.len();
+                texts.insert(path, text.into());
+            }
+        })?;
+        for link in links {
+            let there = root.join(link);
+            if there.is_dir() && !folder.path().join(link).exists() {
+                std::os::unix::fs::symlink(there, folder.path().join(link)).map_err(no_copy)?;
+            }
+        }
+        Ok(Self {
+            root,
+            folder,
+            copy,
+            texts,
+            changes: BTreeMap::new(),
+            kept: BTreeMap::new(),
+        })
+    }
+
+    /// Where the copy is.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The files that models may see, with their texts as they are to be.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (&RelPath, &str)> {
+        let old = self
+            .texts
+            .iter()
+            .filter(|(path, _)| !self.changes.contains_key(*path));
+        let old = old.map(|(path, text)| (path, &**text));
+        old.chain(self.changes.iter().map(|(path, text)| (path, &**text)))
+    }
+
+    /// The text of a file as it is to be.
+    pub(super) fn text(&self, path: &RelPath) -> Option<&str> {
+        let new = self.changes.get(path).map(String::as_str);
+        new.or_else(|| self.texts.get(path).map(|text| &**text))
+    }
+
+    /// The files that change.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &RelPath> {
+        self.changes.keys()
+    }
+
+    /// Makes all of these changes, or none. Blocks.
+    ///
+    /// # Errors
+    /// The first that cannot be made, or may not; a failure of the disk.
+    pub(super) fn apply(&mut self, edits: &[Edit]) -> Result<Result<(), Flaw>, Error> {
+        let changes = match self.changed_by(edits) {
+            Ok(changes) => changes,
+            Err(flaw) => return Ok(Err(flaw)),
+        };
+        for (path, text) in &changes {
+            self.write_copy(path, Some(text)).map_err(no_copy)?;
+        }
+        self.changes.extend(changes);
+        Ok(Ok(()))
+    }
+
+    fn changed_by(&self, edits: &[Edit]) -> Result<BTreeMap<RelPath, String>, Flaw> {
+        let mut changes: BTreeMap<RelPath, String> = BTreeMap::new();
+        for (at, edit) in edits.iter().enumerate() {
+            let refused = |why| Flaw::Refused {
+                path: edit.path.clone(),
+                why,
+            };
+            let path = RelPath::parse(&edit.path).map_err(refused)?;
+            if at >= MAX_EDITS {
+                return Err(refused("comes after too many blocks for one answer"));
+            }
+            if !path.is_open() {
+                return Err(refused(
+                    "is not open to models: it is hidden, a secret, or other programs obey it",
+                ));
+            }
+            if notes::is_note(path.as_str()) {
+                return Err(refused("is the agent's own file"));
+            }
+            let before = changes
+                .get(&path)
+                .map(String::as_str)
+                .or_else(|| self.text(&path));
+            if before.is_none() && self.copy.symlink_metadata(path.as_str()).is_ok() {
+                return Err(refused("is no text file that models may change"));
+            }
+            let after = edit::apply(before, &edit.change, at + 1, &edit.path)?;
+            if after.len() > MAX_TEXT {
+                return Err(refused("would become too large"));
+            }
+            changes.insert(path, after);
+        }
+        Ok(changes)
+    }
+
+    /// Makes what was changed since the start, or since this was called last, permanent for [`roll_back`](Self::roll_back).
+    pub(super) fn keep(&mut self) {
+        self.kept.clone_from(&self.changes);
+    }
+
+    /// Undoes what was changed since [`keep`](Self::keep). Blocks.
+    pub(super) fn roll_back(&mut self) -> Result<(), Error> {
+        let undone = std::mem::replace(&mut self.changes, self.kept.clone());
+        for path in undone.keys() {
+            self.write_copy(path, self.text(path)).map_err(no_copy)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a file of the copy, or takes it away. Tests may have put anything there; nothing that they put leads out of it.
+    fn write_copy(&self, path: &RelPath, text: Option<&str>) -> io::Result<()> {
+        let path = Path::new(path.as_str());
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        match (text, path.parent()) {
+            (Some(text), parent) => {
+                if let Some(parent) = parent.filter(|p| !p.as_os_str().is_empty()) {
+                    self.copy.create_dir_all(parent)?;
+                }
+                self.copy.write(path, text)
+            }
+            (None, _) => self
+                .copy
+                .remove_file(path)
+                .or_else(|e| if gone(&e) { Ok(()) } else { Err(e) }),
+        }
+    }
+
+    /// All changes as a unified diff.
+    pub(super) fn diff(&self) -> String {
+        let diffs = self.changes.iter().filter_map(|(path, now)| {
+            let before = self.texts.get(path).map(|text| &**text);
+            let from = match before {
+                Some(_) => format!("a/{path}"),
+                None => "/dev/null".to_owned(),
+            };
+            let before = before.unwrap_or_default();
+            (before != now).then(|| {
+                TextDiff::from_lines(before, now.as_str())
+                    .unified_diff()
+                    .header(&from, &format!("b/{path}"))
+                    .to_string()
+            })
+        });
+        diffs.collect()
+    }
+
+    /// Writes the changes into the project: all of them, or none. Blocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`](rungs::ErrorKind::Conflict) if one of the files is not any more what it was when the copy was made; a
+    /// failure of the disk, after everything was put back.
+    pub(super) fn commit(&self) -> Result<(), Error> {
+        let changes = self.changes.iter().map(|(path, now)| Changed {
+            path,
+            before: self.texts.get(path).map(|text| &**text),
+            now,
+        });
+        commit::write(&self.root, &changes.collect::<Vec<_>>())
+    }
+}
+
+fn no_copy(error: io::Error) -> Error {
+    Error::internal("the copy of the project cannot be made or changed").with_source(error)
+}
+
+#[cfg(test)]
+mod tests;

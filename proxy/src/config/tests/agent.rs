@@ -1,0 +1,106 @@
+use super::*;
+
+const TESTS: &str = "[agent.tests.unit]\nargv = [\"cargo\", \"test\"]\nenv = [\"HOME\"]\n";
+
+#[test]
+fn tests_are_found_by_name_and_one_alone_needs_none() {
+    assert!(load("").agent.tests(None).unwrap().is_none());
+    let one = load(TESTS).agent;
+    let unit = one.tests(None).unwrap().unwrap();
+    assert_eq!(
+        (&*unit.name, unit.argv, unit.env),
+        (
+            "unit",
+            vec!["cargo".into(), "test".into()],
+            vec!["HOME".into()]
+        )
+    );
+    assert_eq!(unit.timeout, std::time::Duration::from_secs(300));
+    let error = one.tests(Some("unti")).unwrap_err();
+    assert!(error.message().ends_with("did you mean `unit`?"), "{error}");
+    let two = load(&format!(
+        "{TESTS}[agent.tests.slow]\nargv = [\"make\", \"check\"]\n"
+    ))
+    .agent;
+    let error = two.tests(None).unwrap_err();
+    assert!(
+        error.message().contains("name one of slow, unit"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_wrong_setting_of_the_agent_is_named() {
+    for (text, place, why) in [
+        ("[agent]\nstep = 3\n", "agent.step", "did you mean `steps`"),
+        ("[agent]\nsteps = 0\n", "agent.steps", "at least 1"),
+        ("[agent]\ntries = 0\n", "agent.tries", "at least 1"),
+        ("[agent]\nbudget = \"-1\"\n", "agent.budget", "negative"),
+        (
+            "[agent]\nlinks = [\"../x\"]\n",
+            "agent.links",
+            "no folder of the project",
+        ),
+        (
+            "[agent.tests.unit]\nargv = []\n",
+            "agent.tests.unit.argv",
+            "a program",
+        ),
+        (
+            "[agent.tests.unit]\nargv = \"cargo test\"\n",
+            "agent.tests.unit.argv",
+            "sequence",
+        ),
+        (
+            "[tools]\nallow = [\"exce\"]\n",
+            "tools.allow[0]",
+            "did you mean `exec`",
+        ),
+        (
+            "[tools]\ncode_agnet = true\n",
+            "tools.code_agnet",
+            "did you mean `code_agent`",
+        ),
+        (
+            "[tools]\ncode_agent = 1\n",
+            "tools.code_agent",
+            "true or false",
+        ),
+    ] {
+        let found = faults(text);
+        assert!(
+            found[0].contains(&format!("`{place}")) && found[0].contains(why),
+            "{text}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn an_effect_is_off_until_the_configuration_says_so() {
+    use crate::tools::{Effect, code_agent};
+    let off = load("").tools;
+    assert!(off.has(Effect::Read, "it").is_ok());
+    let error = off.has(Effect::Exec, "it").unwrap_err();
+    assert_eq!(
+        error.message(),
+        "it runs programs, which is off; `allow = [\"exec\"]` in [tools] of the configuration turns it on"
+    );
+    assert!(off.allows(code_agent()).is_err());
+    assert!(
+        load("[tools]\nallow = [\"write\"]\n")
+            .tools
+            .allows(code_agent())
+            .is_ok()
+    );
+    assert!(
+        load("[tools]\ncode_agent = true\n")
+            .tools
+            .allows(code_agent())
+            .is_ok()
+    );
+    let error = load("[tools]\nallow = [\"write\"]\ncode_agent = false\n")
+        .tools
+        .allows(code_agent())
+        .unwrap_err();
+    assert!(error.message().contains("`code_agent = false`"), "{error}");
+}

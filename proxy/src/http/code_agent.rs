@@ -1,0 +1,134 @@
+//! `POST /v1/code-agent`: the code agent, in the original's shape; with `stream: true`, what happens as it happens.
+
+use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
+
+use axum::{
+    Extension, Json,
+    body::Body,
+    extract::State,
+    response::{
+        IntoResponse, Response,
+        sse::{self, KeepAlive, Sse},
+    },
+};
+use futures_util::{
+    Stream,
+    stream::{self, BoxStream, StreamExt},
+};
+use rungs::{Error, http::error_value, json::RawObject, model::Call};
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{body::read_object, error::respond};
+use crate::{
+    agent::{self, Event, Job, Report, Wanted},
+    auth::Principal,
+    gateway::Gateway,
+    tools,
+};
+
+/// How many events wait for a client that is slow; more are left out, the result never is.
+const BACKLOG: usize = 64;
+
+pub(super) async fn run(
+    State(gateway): State<Gateway>,
+    Extension(principal): Extension<Arc<Principal>>,
+    request: http::Request<Body>,
+) -> Response {
+    let (job, streams) = match read(&gateway, &principal, request).await {
+        Ok(read) => read,
+        Err(error) => return respond(&error),
+    };
+    if !streams {
+        return match agent::run(&gateway, &principal, &job, &|_| {}).await {
+            Ok(report) => Json(report).into_response(),
+            Err(error) => respond(&error),
+        };
+    }
+    let ping = gateway.live().config.server.ping;
+    let mut told = told(gateway, principal, job);
+    // What fails at once fails with its true status.
+    match told.next().await {
+        Some(Told::Ended(Err(error))) => respond(&error),
+        Some(first) => events(stream::once(ready(first)).chain(told), ping),
+        None => respond(&Error::internal("the job has ended without a word")),
+    }
+}
+
+async fn read(
+    gateway: &Gateway,
+    principal: &Principal,
+    request: http::Request<Body>,
+) -> Result<(Job, bool), Error> {
+    let live = gateway.live();
+    live.config.tools.allows(tools::code_agent())?;
+    let (_, mut body) = read_object(&live, request).await?;
+    let streams = body.get_as("stream")?.unwrap_or(false);
+    body.remove("stream");
+    // The original's clients name a project for the bill; here the key says who pays.
+    body.remove("projectId");
+    Ok((wanted(&body)?.admitted(&live.config, principal)?, streams))
+}
+
+fn wanted(body: &RawObject) -> Result<Wanted, Error> {
+    let mut json = serde_json::Deserializer::from_slice(body.as_bytes());
+    serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let wrong = Error::invalid(format!(
+            "the request does not fit `/v1/code-agent`: {}",
+            error.inner()
+        ));
+        match path.as_str() {
+            "." => wrong,
+            _ => wrong.param(path),
+        }
+    })
+}
+
+/// What a client is told.
+enum Told {
+    Event(Event),
+    Ended(Result<Box<Report>, Error>),
+}
+
+/// The job as a stream of what happens in it, its result last. Nothing happens unless it is read, and dropping it ends the job.
+fn told(gateway: Gateway, principal: Arc<Principal>, job: Job) -> BoxStream<'static, Told> {
+    let (sender, events) = mpsc::channel(BACKLOG);
+    let (done, ended) = oneshot::channel();
+    let work = Box::pin(async move {
+        let watch = move |event: &Event| {
+            let _ = sender.try_send(event.clone());
+        };
+        let report = agent::run(&gateway, &principal, &job, &watch).await;
+        let _ = done.send(report.map(Box::new));
+    });
+    let events = stream::unfold(events, async |mut events| {
+        Some((Told::Event(events.recv().await?), events))
+    });
+    let ended = stream::once(ended).filter_map(|ended| ready(ended.ok().map(Told::Ended)));
+    let work = stream::once(work).filter_map(|()| ready(None));
+    stream::select(work, events.chain(ended)).boxed()
+}
+
+/// The answer: a `data:` line for each event, `type: result` for the last, then `[DONE]`; after a failure an `error` and no `[DONE]`.
+fn events(told: impl Stream<Item = Told> + Send + 'static, ping: Duration) -> Response {
+    let frames = told.flat_map(|told| {
+        let texts = match told {
+            Told::Event(event) => vec![json!(event).to_string()],
+            Told::Ended(Ok(report)) => {
+                let mut result = json!(report);
+                result["type"] = json!("result");
+                vec![result.to_string(), "[DONE]".to_owned()]
+            }
+            Told::Ended(Err(error)) => vec![error_value(&error, &Call::new("").id).to_string()],
+        };
+        stream::iter(texts)
+    });
+    let sse = Sse::new(frames.map(|text| Ok::<_, Infallible>(sse::Event::default().data(text))));
+    match ping.is_zero() {
+        true => sse.into_response(),
+        false => sse
+            .keep_alive(KeepAlive::new().interval(ping))
+            .into_response(),
+    }
+}

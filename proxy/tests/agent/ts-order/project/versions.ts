@@ -1,0 +1,3 @@
+export function sorted(versions: string[]): string[] {
+  return [...versions].sort();
+}

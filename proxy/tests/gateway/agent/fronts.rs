@@ -1,0 +1,239 @@
+//! The terminal, HTTP with and without a stream, and what each must be allowed.
+
+use std::fs;
+
+use rungs::testing::{Reply, Upstream};
+use serde_json::{Value, json};
+
+use super::world::*;
+use crate::support::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_allowed_is_named_with_the_line_that_allows_it() {
+    for (allow, line) in [
+        ("[]", "allow = [\"write\"]"),
+        ("[\"write\"]", "allow = [\"exec\"]"),
+    ] {
+        let world = World::new(ladder(), &format!("[tools]\nallow = {allow}\n")).await;
+        let answer = world.ask(&repair("py-leap").job()).await;
+        assert_eq!(answer.status, 403, "{answer:?}");
+        let message = answer.error()["message"].as_str().unwrap().to_owned();
+        assert!(
+            message.contains(line) && message.contains("[tools]"),
+            "{message}"
+        );
+        assert_eq!(world.bill(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_job_is_refused_before_anybody_is_asked() {
+    let world = World::new(ladder(), "").await;
+    for (job, status, param) in [
+        (json!({ "root": "py-leap" }), 400, Value::Null),
+        (json!({ "task": " ", "test": "python" }), 400, json!("task")),
+        (json!({ "task": "x", "test": "pyton" }), 400, json!("test")),
+        (json!({ "task": "x" }), 400, json!("test")),
+        (
+            json!({ "task": "x", "test": "python", "root": "../" }),
+            404,
+            json!("root"),
+        ),
+        (
+            json!({ "task": "x", "test": "python", "maxTier": "L9" }),
+            403,
+            Value::Null,
+        ),
+        (
+            json!({ "task": "x", "test": "python", "quality": "best" }),
+            400,
+            json!("quality"),
+        ),
+        (
+            json!({ "task": "x", "test": "python", "budget": "much" }),
+            400,
+            json!("budget"),
+        ),
+        (
+            json!({ "task": "x", "test": "python", "model": "m9" }),
+            404,
+            json!("model"),
+        ),
+        (
+            json!({ "task": "x", "test": "python", "tests": "true" }),
+            400,
+            Value::Null,
+        ),
+    ] {
+        for stream in [false, true] {
+            let mut job = job.clone();
+            job["stream"] = json!(stream);
+            let answer = world.ask(&job).await;
+            assert_eq!(answer.status, status, "{job}: {answer:?}");
+            assert!(
+                param.is_null() || answer.error()["param"] == param,
+                "{job}: {answer:?}"
+            );
+        }
+    }
+    assert_eq!(world.bill(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_tells_what_happens_and_ends_with_the_result() {
+    let world = World::new(ladder(), "").await;
+    let mut job = repair("py-leap").job();
+    job["stream"] = json!(true);
+    job["projectId"] = json!("the original's");
+    let answer = world.ask(&job).await;
+    assert_eq!(answer.header("content-type"), "text/event-stream");
+    let mut events = answer.events();
+    assert_eq!(events.pop(), Some("[DONE]"));
+    let events: Vec<Value> = events
+        .iter()
+        .map(|event| serde_json::from_str(event).unwrap())
+        .collect();
+    let kinds: Vec<_> = events
+        .iter()
+        .map(|event| event["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds[..3], ["opened", "tests", "asking"], "{kinds:?}");
+    for kind in ["todo", "answered", "set_aside", "climb", "kept", "written"] {
+        assert!(kinds.contains(&kind), "{kind}: {kinds:?}");
+    }
+    let result = events.last().unwrap();
+    assert_eq!(result["type"], "result");
+    assert_eq!(result["result"]["outcome"], "solved");
+    assert_eq!(result["context"]["conversationId"], "py-leap");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_ends_with_its_client() {
+    let slow = model_of(0, |_| Reply::hang());
+    let world = World::new(vec![slow], "").await;
+    let mut job = repair("py-leap").job();
+    job["stream"] = json!(true);
+    let request = world.gateway.post("/v1/code-agent", job.to_string());
+    let mut response = request.send().await.unwrap();
+    while !response
+        .chunk()
+        .await
+        .unwrap()
+        .is_some_and(|chunk| String::from_utf8_lossy(&chunk).contains("asking"))
+    {}
+    until("the question", || world.models[0].open() == 1).await;
+    drop(response);
+    until("the end of the question", || world.models[0].open() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_are_kept_and_read() {
+    let world = World::new(ladder(), "[agent]\nnotes = true\n").await;
+    assert_eq!(
+        world.report(&repair("py-leap").job()).await["result"]["outcome"],
+        "solved"
+    );
+    let docs = world.projects.path().join("py-leap/docs");
+    let note = |name: &str| fs::read_to_string(docs.join(name)).unwrap();
+    let facts = note("ai-routing-heuristics.md");
+    assert!(
+        facts.contains("L1 did it after L0 (the tests fail)"),
+        "{facts}"
+    );
+    assert!(
+        note("ai-common-bugs-and-fixes.md")
+            .contains("fixed in leap.py; the tests `python` guard it")
+    );
+    assert!(note("ai-orchestrator-notes.md").contains("climbed from L0 to L1"));
+    world.report(&repair("py-leap").job()).await;
+    let plans = world.models[0]
+        .seen()
+        .into_iter()
+        .map(|request| prompt(&request));
+    let last = plans
+        .filter(|(system, _)| system.contains("You plan"))
+        .last()
+        .unwrap();
+    assert!(last.1.contains("L1 did it after L0"), "{}", last.1);
+}
+
+/// Runs `rungs code` on a project; status, standard output, standard error.
+async fn code(project: &str, more: &str, args: &[&str]) -> (bool, String, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let upstream = Upstream::serve(ladder()).await.unwrap();
+    let projects = folder.path().join("projects");
+    for repair in repairs() {
+        let from = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agent/");
+        copy(
+            format!("{from}{}/project", repair.name).as_ref(),
+            &projects.join(&repair.name),
+        );
+    }
+    let config = config(&upstream, &projects, 4, &format!("[tools]\n{more}"));
+    fs::write(folder.path().join("rungs.toml"), config).unwrap();
+    let root = projects.join(project);
+    let task = repair(project).task;
+    let mut all = vec!["code", &task, "--root", root.to_str().unwrap()];
+    all.extend(args);
+    let all: Vec<String> = all.into_iter().map(str::to_owned).collect();
+    let place = folder.path().to_owned();
+    let (status, out, err) = tokio::task::spawn_blocking(move || {
+        run(&place, &all.iter().map(String::as_str).collect::<Vec<_>>())
+    })
+    .await
+    .unwrap();
+    let leap = fs::read_to_string(root.join("leap.py")).unwrap();
+    (status.success(), out, err, leap)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_terminal_shows_what_happens_and_needs_no_leave() {
+    let (done, out, err, leap) = code("py-leap", "", &["--test", "python"]).await;
+    assert!(done, "{err}");
+    assert!(
+        out.contains("--- a/leap.py\n+++ b/leap.py\n") && out.contains("Done, and the tests pass."),
+        "{out}"
+    );
+    assert!(
+        out.contains("climbed from L0 to L1") && out.contains("$0.0"),
+        "{out}"
+    );
+    assert!(leap.contains("year % 400"));
+    let lines: Vec<_> = err.lines().collect();
+    assert!(
+        lines.contains(&"climbing to L1") && lines.contains(&"written: leap.py"),
+        "{err}"
+    );
+    assert!(!err.contains('\x1b'), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_terminal_takes_a_command_and_writes_nothing_in_a_dry_run() {
+    let tests = [
+        "--dry-run",
+        "--json",
+        "--",
+        "/usr/bin/python3",
+        "-m",
+        "unittest",
+    ];
+    let (done, out, err, leap) = code("py-leap", "", &tests).await;
+    assert!(done, "{err}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["result"]["outcome"], "solved");
+    assert_eq!(report["result"]["written"], false);
+    assert_eq!(report["quality"]["test"], "/usr/bin/python3 -m unittest");
+    assert!(!leap.contains("400"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_terminal_fails_where_the_job_does() {
+    let (done, out, _, leap) = code("py-leap", "", &["--test", "python", "--max-tier", "L0"]).await;
+    assert!(
+        !done && out.contains("Not done, and the project is as it was"),
+        "{out}"
+    );
+    assert!(!leap.contains("400"));
+    let (done, _, err, _) = code("py-leap", "", &["--test", "pyton"]).await;
+    assert!(!done && err.contains("did you mean `python`?"), "{err}");
+}

@@ -1,0 +1,128 @@
+//! A job ends at its limits, and the project is then what it was.
+
+use std::time::{Duration, Instant};
+
+use rungs::testing::Reply;
+use serde_json::{Value, json};
+
+use super::world::*;
+
+/// Does the job that only the top can do, and looks that the project is as it was.
+async fn in_vain(world: &World, job: &Value) -> Value {
+    let project = job["root"].as_str().unwrap();
+    let before = world.files(project);
+    let report = world.report(job).await;
+    assert_eq!(world.files(project), before);
+    assert_eq!(report["result"]["written"], false);
+    report
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_can_do_leaves_the_project_as_it_was() {
+    let world = World::new(ladder(), "").await;
+    let mut job = repair("py-cycle").job();
+    job["maxTier"] = json!("L1");
+    let report = in_vain(&world, &job).await;
+    assert_eq!(report["result"]["outcome"], "unsolved");
+    assert_eq!(report["routing"]["endTier"], "L1");
+    assert_eq!(report["result"]["todo"][0]["status"], "failed");
+    assert_eq!((world.models[2].calls(), world.models[3].calls()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_stops_when_its_questions_are_asked() {
+    let world = World::new(ladder(), "[agent]\nsteps = 3\n").await;
+    let report = in_vain(&world, &repair("py-cycle").job()).await;
+    assert_eq!(report["result"]["outcome"], "stopped");
+    assert!(
+        report["result"]["response"]
+            .as_str()
+            .unwrap()
+            .contains("agent.steps"),
+        "{report}"
+    );
+    assert_eq!(report["routing"]["steps"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        world
+            .models
+            .iter()
+            .map(|model| model.calls())
+            .sum::<usize>(),
+        3
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_never_costs_more_than_its_budget() {
+    let world = World::new(ladder(), "").await;
+    for budget in ["0.0000001", "0.004", "0.02", "0.06"] {
+        let before = world.bill();
+        let mut job = repair("py-cycle").job();
+        job["budget"] = json!(budget);
+        let answer = world.ask(&job).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let report = answer.json();
+        assert_eq!(
+            report["result"]["outcome"], "stopped",
+            "{budget}: {report:#}"
+        );
+        assert!(
+            report["result"]["response"]
+                .as_str()
+                .unwrap()
+                .contains("budget"),
+            "{report}"
+        );
+        let spent = world.bill() - before;
+        let cap = budget.parse::<rungs::catalog::Money>().unwrap().nanos();
+        assert!(spent <= cap, "{spent} of {cap}");
+    }
+    // More than the configuration allows cannot be asked for.
+    let mut job = repair("py-cycle").job();
+    job["budget"] = json!("1000");
+    assert_eq!(world.report(&job).await["result"]["outcome"], "solved");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_ends_at_its_deadline() {
+    let slow = model_of(0, |_| Reply::hang());
+    let world = World::new(vec![slow], "[agent]\ndeadline_seconds = 1\n").await;
+    let start = Instant::now();
+    let report = in_vain(&world, &repair("py-leap").job()).await;
+    assert_eq!(report["result"]["outcome"], "stopped");
+    assert!(
+        report["result"]["response"]
+            .as_str()
+            .unwrap()
+            .contains("time of the job"),
+        "{report}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(15));
+    // The question was given up, not left open.
+    assert_eq!(world.models[0].open(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tests_that_do_not_end_are_ended_with_all_that_they_started() {
+    let world = World::new(
+        ladder(),
+        "[agent.tests.stuck]\nargv = [\"/bin/sh\", \"-c\", \"sleep 345 & sleep 345\"]\ntimeout_seconds = 0.5\n",
+    )
+    .await;
+    let mut job = repair("py-leap").job();
+    job["test"] = json!("stuck");
+    job["maxTier"] = json!("L0");
+    let report = in_vain(&world, &job).await;
+    assert_eq!(report["result"]["outcome"], "unsolved");
+    assert!(
+        report["quality"]["testsAfter"]
+            .as_str()
+            .unwrap()
+            .contains("no end"),
+        "{report}"
+    );
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let commands =
+        processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    assert!(!{ commands }.any(|command| command.starts_with(b"sleep\x00345")));
+}
