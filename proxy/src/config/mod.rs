@@ -157,7 +157,7 @@ pub(crate) struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
-const SECTIONS: [&str; 21] = [
+const SECTIONS: [&str; 22] = [
     "server",
     "store",
     "cache",
