@@ -2,13 +2,14 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-const [inspector, url, rungs, config, samples] = process.argv.slice(2);
+const [inspector, url, rungs, , samples] = process.argv.slice(2);
 const key = process.env.RUNGS_KEY;
 const given = JSON.parse(readFileSync(samples, 'utf8'));
 
 const targets = {
   http: [url, '--transport', 'http', '--header', `Authorization: Bearer ${key}`],
-  stdio: ['-e', `RUNGS_API_KEY=${key}`, rungs, 'mcp', '--config', config],
+  // `--config` would be the Inspector's own; the gateway finds rungs.toml in this folder.
+  stdio: ['-e', `RUNGS_API_KEY=${key}`, rungs, 'mcp'],
 };
 for (const [name, target] of Object.entries(targets)) {
   const ask = (...asked) =>

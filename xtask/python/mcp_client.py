@@ -8,7 +8,7 @@ import json
 import os
 import sys
 
-import httpx
+import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
@@ -29,7 +29,7 @@ async def use(name, transport):
 
 
 async def main():
-    http = httpx.AsyncClient(headers={"authorization": f"Bearer {key}"}, timeout=60)
+    http = httpx2.AsyncClient(headers={"authorization": f"Bearer {key}"}, timeout=60)
     await use("http", streamable_http_client(url, http_client=http))
     server = StdioServerParameters(command=rungs, args=["mcp", "--config", config], env={"RUNGS_API_KEY": key})
     await use("stdio", stdio_client(server))

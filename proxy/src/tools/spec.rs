@@ -76,8 +76,28 @@ impl Spec {
             title: title.into(),
             description: description.into(),
             effect,
-            input,
-            output: Some(schema_for_output::<O>()),
+            input: plain(&input),
+            output: Some(plain(&schema_for_output::<O>())),
         }
     }
+}
+
+/// A schema without the formats that only Rust knows, which validators of clients complain about.
+fn plain(schema: &Map<String, Value>) -> Arc<Map<String, Value>> {
+    fn strip(value: &mut Value) {
+        match value {
+            Value::Object(members) => {
+                let format = members.get("format").and_then(Value::as_str);
+                if format.is_some_and(|f| f.starts_with("uint") || f == "double") {
+                    members.remove("format");
+                }
+                members.values_mut().for_each(strip);
+            }
+            Value::Array(items) => items.iter_mut().for_each(strip),
+            _ => {}
+        }
+    }
+    let mut schema = schema.clone();
+    schema.values_mut().for_each(strip);
+    Arc::new(schema)
 }
