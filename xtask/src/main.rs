@@ -31,6 +31,7 @@ commands:
   real-runners [--record] the real Vitest and Playwright behind the tools; --record writes docs/TOOLS.md
   mcp-conformance [--record]  the official MCP conformance suite; --record writes docs/MCP.md
   mcp-conformance --client  its scenarios for clients, with the gateway as the client of its servers
+  mcp-latency [--record]  waits over standard input and output; --record writes docs/MCP.md
   mcp-clients             the official MCP clients list and call every tool
   real-mcp [--record]     published MCP servers behind the gateway; --record writes a table into docs/MCP-UPSTREAM.md
   prices --from <file>    write proxy/prices anew from a collected list in JSON";
@@ -49,6 +50,8 @@ fn main() -> ExitCode {
         ["escapes"] => escapes::run(),
         ["real-runners"] => real_runners::run(Record::No),
         ["real-runners", "--record"] => real_runners::run(Record::Yes),
+        ["mcp-latency"] => mcp::latency(Record::No),
+        ["mcp-latency", "--record"] => mcp::latency(Record::Yes),
         ["mcp-clients"] => mcp::clients(),
         ["mcp-conformance", "--client"] => mcp::conformance_client(),
         // What the suite starts as the client.

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use http::Uri;
+use http::{Uri, uri::Authority};
 use serde::{Deserialize, Deserializer, de};
 
 use super::{Key, error::Faults, nearest::did_you_mean, seconds};
@@ -9,7 +9,7 @@ use super::{Key, error::Faults, nearest::did_you_mean, seconds};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Mcp {
-    /// Names under which `/mcp` may be asked for, beside those of the loopback address.
+    /// Names, without a port, under which `/mcp` may be asked for, beside those of the loopback address.
     pub(crate) hosts: Vec<String>,
     /// How long a session of the older revisions lasts without a request.
     #[serde(rename = "session_seconds", deserialize_with = "seconds::some")]
@@ -54,6 +54,16 @@ pub(crate) struct OAuth {
 impl Mcp {
     /// Reports what does not fit the rest of the configuration.
     pub(super) fn check(&self, keys: &[Key], faults: &mut Faults<'_>) {
+        let is_name = |host: &&String| {
+            let authority = host.parse::<Authority>();
+            authority.is_ok_and(|authority| authority.port().is_none() && !host.contains('*'))
+        };
+        if let Some(host) = self.hosts.iter().find(|host| !is_name(host)) {
+            faults.at(
+                "mcp_server.hosts",
+                format_args!("`{host}` is no name like gateway.example.com, without a port"),
+            );
+        }
         if self.max_sessions == 0 {
             faults.at("mcp_server.max_sessions", "must be at least 1");
         }

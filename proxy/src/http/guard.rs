@@ -54,7 +54,7 @@ fn is_mcp_client(live: &Live, headers: &HeaderMap, uri: &Uri) -> Result<(), Erro
     let config = &live.config;
     let listed = |host: &str| {
         let mut hosts = config.mcp.hosts.iter();
-        hosts.any(|own| own.eq_ignore_ascii_case(host) || own.eq_ignore_ascii_case(name_of(host)))
+        hosts.any(|own| name_of(own).eq_ignore_ascii_case(name_of(host)))
     };
     if !asked_host(headers, uri).is_some_and(|host| is_local_host(host) || listed(host)) {
         return Err(forbidden(

@@ -115,7 +115,13 @@ pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router 
                 header::CONTENT_TYPE,
                 HeaderName::from_static("idempotency-key"),
                 HeaderName::from_static("x-rungs-conversation"),
+                HeaderName::from_static("last-event-id"),
+                HeaderName::from_static("mcp-method"),
+                HeaderName::from_static("mcp-name"),
+                HeaderName::from_static("mcp-protocol-version"),
+                HeaderName::from_static("mcp-session-id"),
             ])
+            .expose_headers([HeaderName::from_static("mcp-session-id")])
     });
     let routes = routes(gateway, recorder);
     let grants = routes

@@ -14,17 +14,16 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
+use tokio_util::codec::FramedRead;
 
-/// The longest message, in bytes.
-const LONGEST: usize = 32 << 20;
+use super::lines::{Lines, NoLine};
 
 /// How long the answers to what was asked before the client closed its input may take.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// A client.
 pub(super) struct Client<R, W> {
-    lines: FramedRead<R, LinesCodec>,
+    lines: FramedRead<R, Lines>,
     out: tokio::sync::Mutex<W>,
     talk: Mutex<Talk>,
 }
@@ -61,7 +60,7 @@ struct Head<'a> {
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
     pub(super) fn new(from: R, to: W) -> Self {
         Self {
-            lines: FramedRead::new(from, LinesCodec::new_with_max_length(LONGEST)),
+            lines: FramedRead::new(from, Lines::default()),
             out: tokio::sync::Mutex::new(to),
             talk: Mutex::default(),
         }
@@ -77,7 +76,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
     ) -> io::Result<Ended> {
         let Self { lines, out, talk } = self;
         let (from, mut to) = tokio::io::split(server);
-        let mut from = FramedRead::new(from, LinesCodec::new_with_max_length(LONGEST));
+        let mut from = FramedRead::new(from, Lines::default());
         let mut opening = held(talk).opening.clone().into_iter();
 
         // Both ways at once: if each waited for the other, full pipes would stop them for good.
@@ -88,7 +87,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
                 }
             }
             while let Some(line) = lines.next().await {
-                match line {
+                match line? {
                     Ok(line) if line.trim().is_empty() => {}
                     Ok(line) => {
                         held(talk).asks(&line);
@@ -96,23 +95,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
                             return Ok(Ended::ByServer);
                         }
                     }
-                    Err(LinesCodecError::MaxLineLengthExceeded) => {
-                        let why = format!("a message is longer than {LONGEST} bytes");
-                        complain(out, lines, -32600, &why).await?;
+                    Err(wrong) => {
+                        let (code, why) = match wrong {
+                            NoLine::TooLong => (-32600, "a message is too long"),
+                            NoLine::NotText => (-32700, "a message is not UTF-8"),
+                        };
+                        say(&mut *out.lock().await, &error(None, code, why)).await?;
                     }
-                    Err(LinesCodecError::Io(wrong))
-                        if wrong.kind() == io::ErrorKind::InvalidData =>
-                    {
-                        complain(out, lines, -32700, "a message is not UTF-8").await?;
-                    }
-                    Err(LinesCodecError::Io(error)) => return Err(error),
                 }
             }
             held(talk).closed = true;
             Ok(Ended::ByClient)
         };
         let down = async {
-            while let Some(Ok(line)) = from.next().await {
+            while let Some(Ok(Ok(line))) = from.next().await {
                 if held(talk).hears(&line) {
                     say(&mut *out.lock().await, &line).await?;
                 }
@@ -213,18 +209,6 @@ fn held(talk: &Mutex<Talk>) -> MutexGuard<'_, Talk> {
 async fn say(to: &mut (impl AsyncWrite + Unpin), line: &str) -> io::Result<()> {
     to.write_all(format!("{line}\n").as_bytes()).await?;
     to.flush().await
-}
-
-/// Tells the client that a line was no message.
-async fn complain(
-    out: &tokio::sync::Mutex<impl AsyncWrite + Unpin>,
-    lines: &mut FramedRead<impl AsyncRead + Unpin, LinesCodec>,
-    code: i32,
-    why: &str,
-) -> io::Result<()> {
-    // A stream of frames ends once after an error, and can then be read on.
-    lines.next().await;
-    say(&mut *out.lock().await, &error(None, code, why)).await
 }
 
 /// A message of JSON-RPC that says what is wrong with the request of this id.

@@ -11,7 +11,7 @@ use std::{
 
 use axum::{body::Body, response::IntoResponse};
 use futures_util::{FutureExt, future::BoxFuture};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Uri};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tower::Service;
 
@@ -42,26 +42,33 @@ impl Mcp {
 }
 
 fn settings(config: &Config, gateway: &Gateway) -> StreamableHttpServerConfig {
-    let listed = config.server.cors_origins.iter().map(HeaderValue::to_str);
-    let own = ["localhost", "127.0.0.1", "[::1]"];
-    let hosts = config.mcp.hosts.iter().map(String::as_str);
-    let origins = own.iter().copied().chain(hosts.clone());
-    let origins =
-        origins.flat_map(|host| ["http", "https"].map(|scheme| format!("{scheme}://{host}:*")));
+    const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+    let hosts = LOCAL
+        .into_iter()
+        .chain(config.mcp.hosts.iter().map(String::as_str));
+    let own = hosts
+        .clone()
+        .flat_map(|host| ["http", "https"].map(|scheme| format!("{scheme}://{host}:*")));
+    let pages = config.server.cors_origins.iter().filter_map(with_port);
     // The gate is stricter, and this the second wall.
-    let mut settings = StreamableHttpServerConfig::default()
-        .with_allowed_hosts(own.into_iter().chain(hosts))
-        .with_allowed_origins(origins.chain(listed.flatten().map(str::to_owned)))
+    StreamableHttpServerConfig::default()
+        .with_allowed_hosts(hosts)
+        .with_allowed_origins(own.chain(pages))
         .enforce_origin_validation()
         .with_json_response(true)
         .with_max_request_body_bytes(config.server.body_limit)
-        .with_cancellation_token(gateway.state().ending.clone());
-    if config.server.ping.is_zero() {
-        settings = settings.with_sse_keep_alive(None);
-    } else {
-        settings = settings.with_sse_keep_alive(Some(config.server.ping));
-    }
-    settings
+        .with_sse_keep_alive(Some(config.server.ping).filter(|ping| !ping.is_zero()))
+        .with_cancellation_token(gateway.state().ending.clone())
+}
+
+/// An origin with its port, which rmcp wants.
+fn with_port(origin: &HeaderValue) -> Option<String> {
+    let uri: Uri = origin.to_str().ok()?.parse().ok()?;
+    let port = uri.port_u16().unwrap_or(match uri.scheme_str()? {
+        "http" => 80,
+        _ => 443,
+    });
+    Some(format!("{}://{}:{port}", uri.scheme_str()?, uri.host()?))
 }
 
 impl Service<Request<Body>> for Mcp {

@@ -11,6 +11,7 @@ mod bridge;
 #[cfg(feature = "mcp-fixtures")]
 mod fixtures;
 pub(crate) mod http;
+mod lines;
 pub(crate) mod oauth;
 mod page;
 mod prompts;

@@ -16,10 +16,10 @@ use super::{
 use crate::{config::Config, gateway::Gateway, tools};
 
 /// How long is waited for a database whose owner is just ending, or does not listen yet.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Who serves the client.
-enum Served {
+enum Owner {
     /// This process, which owns the database.
     Here(Gateway),
     /// The process that owns it.
@@ -38,14 +38,14 @@ pub(crate) async fn run(
     let mut stop = std::pin::pin!(stop);
     loop {
         let ended = match find(config, socket.as_deref(), key.as_ref()).await? {
-            Served::There(stream) => {
+            Owner::There(stream) => {
                 tracing::info!("another process owns the database; it serves this client");
                 tokio::select! {
                     ended = client.serve_by(stream) => ended?,
                     () = &mut stop => return Ok(()),
                 }
             }
-            Served::Here(gateway) => {
+            Owner::Here(gateway) => {
                 let who = key.clone().map_or(Who::Local, Who::Key);
                 let server = Server::new(gateway.clone(), Arc::new(tools::all(&gateway)), who);
                 let served = tokio::select! {
@@ -105,17 +105,17 @@ async fn find(
     config: &Config,
     socket: Option<&Path>,
     key: Option<&SecretString>,
-) -> anyhow::Result<Served> {
+) -> anyhow::Result<Owner> {
     const PAUSE: Duration = Duration::from_millis(50);
     let began = tokio::time::Instant::now();
     loop {
         if let Some(socket) = socket
             && let Some(stream) = beside::connect(socket, key).await?
         {
-            return Ok(Served::There(stream));
+            return Ok(Owner::There(stream));
         }
         match Gateway::start(config.clone()).await {
-            Ok(gateway) => return Ok(Served::Here(gateway)),
+            Ok(gateway) => return Ok(Owner::Here(gateway)),
             Err(error) if is_in_use(&error) && began.elapsed() < PATIENCE => {
                 tokio::time::sleep(PAUSE).await;
             }

@@ -71,3 +71,6 @@ pub(crate) fn all(gateway: &Gateway) -> Toolbox {
     tools.extend(db::all(workshop));
     Toolbox::new(gateway.clone(), tools)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::{auth::Principal, config::did_you_mean, gateway::Gateway};
 /// All tools: ours in order, then those of other servers. Each is listed; those that the configuration does not allow answer with the
 /// line that would.
 pub(crate) struct Toolbox {
-    gateway: Gateway,
+    pub(super) gateway: Gateway,
     tools: Vec<Arc<dyn Tool>>,
 }
 

@@ -26,6 +26,7 @@ mod input;
 mod keys;
 mod ledger;
 mod limits;
+mod mcp;
 mod postgres;
 mod prices;
 mod rates;

@@ -1,9 +1,10 @@
-//! `cargo xtask mcp-conformance` and `mcp-clients`: the official conformance suite and the official clients against the gateway's
-//! MCP server. Their packages come from npm and PyPI into the build output; no test of `cargo xtask test` needs them.
+//! `cargo xtask mcp-conformance`, `mcp-clients` and `mcp-latency`: the official conformance suite and the official clients against the gateway's
+//! MCP server, and how fast it answers. Their packages come from npm and PyPI into the build output; no test of `cargo xtask test` needs them.
 
 mod client;
 mod clients;
 mod conformance;
+mod latency;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,15 +47,26 @@ pub(crate) fn clients() -> Result<ExitCode> {
     clients::run(&Bench::new()?)
 }
 
+/// Measure waits over standard input and output; with [`Record::Yes`], write them into docs/MCP.md.
+pub(crate) fn latency(record: Record) -> Result<ExitCode> {
+    latency::run(&Bench::bare()?, record)
+}
+
 /// A folder with the packages, for one command.
 struct Bench {
     folder: PathBuf,
 }
 
 impl Bench {
-    fn new() -> Result<Self> {
+    /// One without packages.
+    fn bare() -> Result<Self> {
         let folder = target_dir()?.join("mcp");
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        Ok(Self { folder })
+    }
+
+    fn new() -> Result<Self> {
+        let Self { folder } = Self::bare()?;
         let done = folder.join("installed");
         let wanted = PACKAGES.join("\n");
         if fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {

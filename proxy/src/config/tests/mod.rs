@@ -11,6 +11,7 @@ mod conversation;
 mod entries;
 mod environment;
 mod faults;
+mod mcp;
 mod prices;
 mod tools;
 mod upstream;

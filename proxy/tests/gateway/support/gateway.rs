@@ -37,7 +37,7 @@ pub(crate) struct Refused {
 }
 
 /// An empty folder of its own.
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let name = format!(
         "gateway-{}-{}",
@@ -153,6 +153,17 @@ impl Gateway {
     pub(crate) fn with_key(mut self, key: &str) -> Self {
         self.bearer = Some(key.to_owned());
         self
+    }
+
+    /// Sends no key by itself any more.
+    pub(crate) fn without_key(mut self) -> Self {
+        self.bearer = None;
+        self
+    }
+
+    /// The id of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Speaks HTTP/2 from now on.

@@ -1,0 +1,192 @@
+use std::io;
+
+use rungs::ErrorKind;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    auth::Principal,
+    config::{Config, Source, Vars, World},
+};
+
+const CONFIG: &str = r#"
+store = { url = "memory:" }
+[[provider]]
+name = "p"
+base_url = "http://127.0.0.1:9/v1"
+allow_private = true
+[[model]]
+id = "small"
+provider = "p"
+tier = "L0"
+price = { input = "0.15", output = "0.60" }
+max_output = 1000
+[[model]]
+id = "large"
+provider = "p"
+tier = "L2"
+price = { input = 3, output = 15 }
+max_output = 1000
+"#;
+
+async fn toolbox(more: &str) -> Toolbox {
+    let world = World {
+        vars: &Vars::new(),
+        read: &|_| Err(io::ErrorKind::NotFound.into()),
+        ollama: &|_| None,
+    };
+    let source = Source::new("rungs.toml", format!("{CONFIG}{more}"));
+    let config = Config::load(Some(&source), &world).unwrap();
+    all(&Gateway::start(config).await.unwrap())
+}
+
+async fn call(toolbox: &Toolbox, name: &str, arguments: Value) -> Result<Value, Error> {
+    let Value::Object(arguments) = arguments else {
+        panic!("arguments are an object");
+    };
+    toolbox
+        .call(name, ToolCall::new(Principal::local(), arguments))
+        .await
+}
+
+/// The tool's line in docs/MCP.md.
+fn row(spec: &Spec) -> String {
+    let on = match spec.effect {
+        Effect::Read => "on",
+        _ => "off",
+    };
+    let effect = spec.effect.as_str();
+    format!("| `{}` | {effect} | {on} | {} |", spec.name, spec.title)
+}
+
+#[tokio::test]
+async fn the_names_and_the_documented_table_are_those_of_the_toolbox() {
+    let toolbox = toolbox("").await;
+    let names: Vec<&str> = toolbox.list().map(|spec| &*spec.name).collect();
+    assert_eq!(names, NAMES);
+    let page = include_str!("../../../docs/MCP.md");
+    let (_, table) = page.split_once("|---|---|---|---|\n").unwrap();
+    let documented: Vec<&str> = table
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let rows: Vec<String> = toolbox.list().map(row).collect();
+    assert_eq!(documented, rows, "the table of tools in docs/MCP.md");
+}
+
+#[tokio::test]
+async fn r21_schemas_say_what_is_taken_and_given() {
+    for spec in toolbox("").await.list() {
+        let name = &spec.name;
+        assert!(
+            name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "{name}"
+        );
+        assert_eq!(spec.input["type"], "object", "{name}");
+        assert_eq!(spec.input["additionalProperties"], false, "{name}");
+        assert_eq!(spec.output.as_ref().unwrap()["type"], "object", "{name}");
+        // Formats that only Rust knows are noise to validators.
+        for schema in [&spec.input, spec.output.as_ref().unwrap()] {
+            let text = Value::Object((**schema).clone()).to_string();
+            assert!(!text.contains("\"format\":\"uint"), "{name}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn r21_the_fingerprint_changes_with_the_list_alone() {
+    let digest = toolbox("").await.digest();
+    assert_eq!(toolbox("[tools]\nchat = false").await.digest(), digest);
+    let whole = toolbox("").await;
+    let first = whole.get(NAMES[0], &Principal::local()).await.unwrap();
+    let less = Toolbox::new(whole.gateway.clone(), vec![first]);
+    assert_ne!(less.digest(), digest);
+}
+
+#[tokio::test]
+async fn a_cancelled_call_does_nothing_more() {
+    let toolbox = toolbox("").await;
+    let arguments = json!({ "message": "hello" }).as_object().unwrap().clone();
+    let asked = ToolCall::new(Principal::local(), arguments);
+    asked.cancelled.cancel();
+    let error = toolbox.call("route", asked).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cut);
+}
+
+#[tokio::test]
+async fn switches_hold_and_their_refusals_say_which_line_it_is() {
+    let toolbox = toolbox("[tools]\nroute = false").await;
+    let error = call(&toolbox, "route", json!({ "message": "q" }))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden);
+    assert!(
+        error.message().contains("`route = false` in [tools]"),
+        "{error}"
+    );
+    let error = call(&toolbox, "rout", json!({})).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.message().contains("did you mean `route`?"), "{error}");
+}
+
+#[tokio::test]
+async fn estimates_are_what_budgets_would_reserve() {
+    let toolbox = toolbox("").await;
+    let arguments = json!({ "prompt": "x".repeat(4000), "model": "small", "max_tokens": 100 });
+    let told = call(&toolbox, "estimate_cost", arguments).await.unwrap();
+    assert_eq!(
+        (&told["input_tokens"], &told["output_tokens"]),
+        (&json!(1000), &json!(100))
+    );
+    let estimate = &told["candidates"][0];
+    assert_eq!(estimate["deployment"], "p/small");
+    // 1000 tokens at 0.15 and 100 at 0.60 a million.
+    assert_eq!(estimate["likely_usd"], "0.00021");
+    let most: f64 = estimate["most_usd"].as_str().unwrap().parse().unwrap();
+    assert!((0.00066..0.0007).contains(&most), "{most}");
+}
+
+#[tokio::test]
+async fn a_route_is_explained_without_asking() {
+    let toolbox = toolbox("").await;
+    let arguments = json!({ "message": "What is the capital of France?", "max_tier": "L1" });
+    let told = call(&toolbox, "explain_route", arguments).await.unwrap();
+    assert_eq!(told["candidates"][0]["deployment"], "p/small", "{told}");
+    assert_eq!(
+        told["skipped"][0]["why"], "its tier is out of range",
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn budgets_are_told_as_they_stand() {
+    let toolbox = toolbox("[budget]\nglobal = \"5/day\"").await;
+    let told = call(&toolbox, "remaining_budget", json!({})).await.unwrap();
+    let line = &told["budgets"][0];
+    assert_eq!(
+        (&line["account"], &line["remaining_usd"]),
+        (&json!("global"), &json!("5"))
+    );
+    assert!(
+        line["resets"].as_str().unwrap().ends_with("T00:00:00Z"),
+        "{line}"
+    );
+}
+
+#[test]
+fn progress_never_blocks_and_silence_costs_nothing() {
+    let silent = Progress::default();
+    silent.say(1.0, None, "to nobody");
+    assert!(!silent.is_heard());
+    let (progress, mut said) = Progress::heard();
+    for done in 0..100 {
+        progress.say(f64::from(done), Some(100.0), "on");
+    }
+    let first = said.try_recv().unwrap();
+    assert_eq!(
+        (first.done, first.total, &*first.message),
+        (0.0, Some(100.0), "on")
+    );
+    drop(said);
+    progress.say(100.0, None, "to nobody");
+}

@@ -1,0 +1,138 @@
+//! R20: sessions of the older revisions belong to somebody, and nobody can fill the memory with them.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+
+use super::talk::*;
+use crate::support::*;
+
+const OTHER: &str = "zq4-Hn81-vw7x-Tk23";
+
+async fn open(gateway: &Gateway) -> String {
+    let answer = send(gateway, &initialize(0)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.header("mcp-session-id").to_owned()
+}
+
+async fn in_session(gateway: &Gateway, session: &str, key: &str) -> u16 {
+    let request = gateway
+        .request("POST", "/mcp")
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-session-id", session)
+        .bearer_auth(key)
+        .body(message(1, "tools/list", json!({})).to_string());
+    request.send().await.unwrap().status().as_u16()
+}
+
+async fn end(gateway: &Gateway, session: &str, key: &str) -> u16 {
+    let request = gateway
+        .request("DELETE", "/mcp")
+        .header("mcp-session-id", session)
+        .bearer_auth(key);
+    request.send().await.unwrap().status().as_u16()
+}
+
+fn served(mcp: &str) -> Gateway {
+    let more = format!(
+        "store = {{ url = \"memory:\" }}\n{mcp}\n{}{}",
+        key("k", KEY, ""),
+        key("o", OTHER, "")
+    );
+    Gateway::serve(&config("http://127.0.0.1:9/v1", &more))
+}
+
+#[tokio::test]
+async fn r20_a_session_is_its_owners_alone() {
+    let gateway = served("").with_key(KEY);
+    let session = open(&gateway).await;
+    // A client may send its own key with each request, and one only.
+    let gateway = gateway.without_key();
+    assert_eq!(in_session(&gateway, &session, KEY).await, 200);
+    assert_eq!(in_session(&gateway, &session, OTHER).await, 404);
+    end(&gateway, &session, OTHER).await;
+    assert_eq!(in_session(&gateway, &session, KEY).await, 200);
+    assert_eq!(end(&gateway, &session, KEY).await, 202);
+    assert_eq!(in_session(&gateway, &session, KEY).await, 404);
+}
+
+#[tokio::test]
+async fn r20_one_more_session_ends_the_one_idle_longest() {
+    let gateway = served("mcp_server = { max_sessions = 2 }").with_key(KEY);
+    let (one, two) = (open(&gateway).await, open(&gateway).await);
+    let gateway = gateway.without_key();
+    assert_eq!(in_session(&gateway, &one, KEY).await, 200);
+    let gateway = gateway.with_key(OTHER);
+    let foreign = open(&gateway).await;
+    let gateway = gateway.with_key(KEY);
+    let three = open(&gateway).await;
+    let gateway = gateway.without_key();
+    for (session, key, status) in [
+        (&one, KEY, 200),
+        (&two, KEY, 404),
+        (&three, KEY, 200),
+        (&foreign, OTHER, 200),
+    ] {
+        assert_eq!(in_session(&gateway, session, key).await, status);
+    }
+}
+
+/// Resident memory of a process, in bytes.
+fn memory(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10
+}
+
+async fn sessions(gateway: &Gateway) -> f64 {
+    let metrics = gateway.get("/metrics").await.text;
+    let line = metrics
+        .lines()
+        .find(|line| line.starts_with("rungs_mcp_sessions "));
+    line.map_or(0.0, |line| {
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r20_ten_thousand_abandoned_sessions_leave_nothing() {
+    let gateway = served("mcp_server = { session_seconds = 2 }").with_key(KEY);
+    let abandon = async |count: usize| {
+        let opening = stream::iter(0..count).for_each_concurrent(32, |at| {
+            let gateway = &gateway;
+            async move {
+                let request = post(gateway, &initialize(0));
+                // Half of the clients do not even read the answer.
+                let asking = tokio::time::timeout(
+                    Duration::from_millis(if at % 2 == 0 { 2 } else { 5_000 }),
+                    request.send(),
+                );
+                drop(asking.await);
+            }
+        });
+        opening.await;
+    };
+    abandon(500).await;
+    let baseline = memory(gateway.process());
+    abandon(10_000).await;
+    assert!(sessions(&gateway).await <= 32.0);
+    for _ in 0..100 {
+        if sessions(&gateway).await == 0.0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(sessions(&gateway).await, 0.0);
+    let grown = memory(gateway.process()).saturating_sub(baseline);
+    assert!(grown < 24 << 20, "{} KiB more", grown >> 10);
+}

@@ -1,0 +1,117 @@
+//! R21: tools read unless the configuration says more, and what is told of them is stable.
+
+use serde_json::{Value, json};
+
+use super::talk::*;
+use crate::support::*;
+
+const NOBODY: &str = "http://127.0.0.1:9/v1";
+
+async fn listed(gateway: &Gateway) -> Vec<Value> {
+    let answer = send(gateway, &stateless(1, "tools/list", json!({}))).await;
+    result(&answer)["tools"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn r21_what_is_more_than_reading_is_off_and_says_how_to_turn_it_on() {
+    let gateway = Gateway::serve(&config(NOBODY, &key("k", KEY, ""))).with_key(KEY);
+    for tool in listed(&gateway).await {
+        let name = tool["name"].as_str().unwrap();
+        let refused = super::talk::tool(&gateway, name, json!({ "no such argument": 1 })).await;
+        let code = &refused["_meta"]["rungs/code"];
+        let text = refused["content"][0]["text"].as_str().unwrap();
+        if tool["annotations"]["readOnlyHint"] == true {
+            assert_eq!(code, "invalid_request_error", "{name}: {text}");
+        } else {
+            assert_eq!(code, "permission_denied", "{name}: {text}");
+            assert!(
+                text.contains(&format!("`{name} = true` in [tools]")),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn r21_a_tool_that_is_off_says_so() {
+    let more = format!("tools = {{ chat = false }}\n{}", key("k", KEY, ""));
+    let gateway = Gateway::serve(&config(NOBODY, &more)).with_key(KEY);
+    let names = listed(&gateway).await;
+    assert!(
+        names.iter().any(|tool| tool["name"] == "chat"),
+        "it is listed all the same"
+    );
+    let refused = tool(&gateway, "chat", json!({ "messages": [] })).await;
+    let text = refused["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("`chat = false` in [tools]"), "{text}");
+}
+
+#[tokio::test]
+async fn r21_the_hash_of_the_list_is_logged_and_stable() {
+    async fn hash(gateway: &Gateway) -> String {
+        gateway.logs("MCP tools").await;
+        let log = gateway.log();
+        let line = log.lines().find(|line| line.contains("MCP tools")).unwrap();
+        let hash = line.split("hash=").nth(1).unwrap();
+        hash[..16].to_owned()
+    }
+    let gateway = Gateway::serve(&config(NOBODY, &key("k", KEY, "")));
+    let first = hash(&gateway).await;
+    assert!(first.chars().all(|c| c.is_ascii_hexdigit()), "{first}");
+    let gateway = gateway.restart().await;
+    assert_eq!(hash(&gateway).await, first);
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_named_and_cost_nothing() {
+    let gateway = Gateway::serve(&config(NOBODY, &key("k", KEY, ""))).with_key(KEY);
+    for (name, arguments, what) in [
+        ("chat", json!({}), "`chat` needs `messages`"),
+        ("chat", json!({ "messages": [] }), "`messages` is empty"),
+        (
+            "chat",
+            json!({ "messages": [{ "role": "wizard", "content": "" }] }),
+            "`messages[0].role`",
+        ),
+        ("chat", json!({ "mesages": [] }), "did you mean `messages`?"),
+        ("route", json!({ "message": " " }), "`message` is empty"),
+        ("route", json!({ "message": 1 }), "`message` does not fit"),
+        (
+            "escalate",
+            json!({ "task": "t", "attempts": [] }),
+            "nothing to climb from",
+        ),
+        (
+            "escalate",
+            json!({ "task": "t", "attempts": [{ "tier": "L2" }] }),
+            "there is no model above L2",
+        ),
+        (
+            "escalate",
+            json!({ "task": "t", "attempts": [{ "tier": "7" }] }),
+            "`attempts[0].tier`",
+        ),
+        (
+            "second_opinion",
+            json!({ "question": "q", "answer": "a", "reviewers": 9 }),
+            "1 to 3",
+        ),
+        (
+            "explain_route",
+            json!({ "message": "q", "model": "smal" }),
+            "did you mean `small`?",
+        ),
+    ] {
+        let refused = tool(&gateway, name, arguments).await;
+        let text = refused["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains(what), "{name}: {text}");
+        assert_eq!(refused["isError"], true);
+    }
+    let unknown = send(
+        &gateway,
+        &stateless(1, "tools/call", call("nothing", json!({}))),
+    )
+    .await;
+    assert_eq!(unknown.json()["error"]["code"], -32602, "{unknown:?}");
+    assert_eq!(gateway.rows().await, []);
+}
