@@ -60,7 +60,7 @@ impl Mcp {
         };
         if let Some(host) = self.hosts.iter().find(|host| !is_name(host)) {
             faults.at(
-                "mcp.hosts",
+                "mcp_server.hosts",
                 format_args!("`{host}` is no name like gateway.example.com, without a port"),
             );
         }

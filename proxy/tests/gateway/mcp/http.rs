@@ -28,7 +28,7 @@ async fn r20_foreign_hosts_and_pages_are_turned_away_with_keys_too() {
         config(NOBODY, &more),
         config(
             NOBODY,
-            &more.replace("server = {", "server = { auth = \"none\","),
+            &more.replacen("server = {", "server = { auth = \"none\",", 1),
         ),
     ] {
         let gateway = Gateway::serve(&config).with_key(KEY);

@@ -60,7 +60,7 @@ async fn r20_a_session_is_its_owners_alone() {
 
 #[tokio::test]
 async fn r20_one_more_session_ends_the_one_idle_longest() {
-    let gateway = served("mcp = { max_sessions = 2 }").with_key(KEY);
+    let gateway = served("mcp_server = { max_sessions = 2 }").with_key(KEY);
     let (one, two) = (open(&gateway).await, open(&gateway).await);
     let gateway = gateway.without_key();
     assert_eq!(in_session(&gateway, &one, KEY).await, 200);
@@ -106,7 +106,7 @@ async fn sessions(gateway: &Gateway) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r20_ten_thousand_abandoned_sessions_leave_nothing() {
-    let gateway = served("mcp = { session_seconds = 2 }").with_key(KEY);
+    let gateway = served("mcp_server = { session_seconds = 2 }").with_key(KEY);
     let abandon = async |count: usize| {
         let opening = stream::iter(0..count).for_each_concurrent(32, |at| {
             let gateway = &gateway;

@@ -23,13 +23,14 @@ fn of_config(config: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The files that a gateway wrote, in a folder and the folders in it; its configuration it did not.
+/// The files that a gateway wrote, in a folder and the folders in it; its configuration it did not, and the token of MCP clients is
+/// where it belongs.
 pub(crate) fn read_all(folder: &Path, places: &mut Vec<(String, Vec<u8>)>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         match path.is_dir() {
             true => read_all(&path, places),
-            false if path.ends_with("rungs.toml") => {}
+            false if path.ends_with("rungs.toml") || path.ends_with("rungs.db.mcp-token") => {}
             false => places.push((
                 path.display().to_string(),
                 fs::read(&path).unwrap_or_default(),
