@@ -50,8 +50,8 @@ pub(crate) struct Line {
     pub(crate) open: bool,
     /// Whether a call waits for what others have of it.
     pub(crate) starving: bool,
-    /// What the lease was before.
-    before: Granted,
+    /// Whether all that had been granted before has arrived as spending.
+    arrived: bool,
     free: i64,
 }
 
@@ -62,7 +62,7 @@ impl Line {
             lease,
             open,
             starving: false,
-            before: lease,
+            arrived: lease.spent == lease.size,
             free: 0,
         }
     }
@@ -73,7 +73,7 @@ impl Line {
             standing: self.standing,
             size: self.lease.size,
             shipped: self.lease.spent,
-            arrived: self.before.spent == self.before.size,
+            arrived: self.arrived,
             round,
         }
     }
