@@ -12,7 +12,7 @@ use super::root;
 use crate::{
     auth::Principal,
     config::{AUTO, Agent, Config, TestCommand},
-    tools::Effect,
+    tools::{Effect, folders},
 };
 
 /// A piece of work on a project.
@@ -106,7 +106,7 @@ impl Wanted {
         if tests.is_some() {
             config.tools.has(Effect::Exec, "a job with tests")?;
         }
-        let root = root::resolve(root::of(config, who)?, self.root.as_deref())?;
+        let root = root::resolve(folders(&config.tools, who)?, self.root.as_deref())?;
         self.to_job(root, tests, &config.agent)
     }
 

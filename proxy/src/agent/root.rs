@@ -1,27 +1,6 @@
-use std::{
-    path::{Path, PathBuf},
-    sync::LazyLock,
-};
+use std::path::{Path, PathBuf};
 
 use rungs::{Error, ErrorKind};
-
-use crate::{auth::Principal, config::Config};
-
-/// The folders in which jobs of `who` may work: the configured ones. Without any it is the working directory, for who has no key alone.
-///
-/// # Errors
-/// [`ErrorKind::Forbidden`] for who has a key, where no folders are configured.
-pub(super) fn of<'a>(config: &'a Config, who: &Principal) -> Result<&'a [PathBuf], Error> {
-    static HERE: LazyLock<[PathBuf; 1]> = LazyLock::new(|| [".".into()]);
-    match (&config.tools.roots, &who.key) {
-        (Some(roots), _) => Ok(roots),
-        (None, None) => Ok(&*HERE),
-        (None, Some(_)) => Err(Error::new(
-            ErrorKind::Forbidden,
-            "no folders are open to keys; `roots = [\"/path\"]` in [tools] of the configuration names them",
-        )),
-    }
-}
 
 /// The folder of a project that somebody names from afar: one of the configured roots, or a folder below one; the first root if they
 /// name none.

@@ -25,7 +25,7 @@ pub(crate) use call::{Progress, Said, ToolCall, to_value};
 pub(crate) use llm::visible_accounts;
 pub(crate) use spec::{Effect, Spec};
 pub(crate) use toolbox::Toolbox;
-pub(crate) use workshop::Workshop;
+pub(crate) use workshop::{Workshop, folders};
 
 use crate::gateway::Gateway;
 

@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, OnceLock},
+    sync::{Arc, LazyLock, OnceLock},
 };
 
 use rungs::{Error, ErrorKind};
@@ -14,6 +14,23 @@ use crate::{
     config::{Config, StoreUrl, Tools},
     sandbox::{Protected, Reach, Roots},
 };
+
+/// The folders that `principal` may see: those of the configuration. Where it names none, who has no key, and so is on this computer,
+/// is in the working directory.
+///
+/// # Errors
+/// [`ErrorKind::Forbidden`] if there is none for them, with the line of configuration that gives one.
+pub(crate) fn folders<'a>(tools: &'a Tools, principal: &Principal) -> Result<&'a [PathBuf], Error> {
+    static HERE: LazyLock<[PathBuf; 1]> = LazyLock::new(|| [".".into()]);
+    match (&tools.roots, &principal.key) {
+        (Some(roots), _) => Ok(roots),
+        (None, None) => Ok(&*HERE),
+        (None, Some(_)) => Err(Error::new(
+            ErrorKind::Forbidden,
+            "no folder is open to keys; `roots = [\"...\"]` in [tools] of the configuration opens some",
+        )),
+    }
+}
 
 /// The folders, programs and stores of the configuration that the process has started with.
 pub(crate) struct Workshop {
@@ -47,23 +64,15 @@ impl Workshop {
         &self.tools
     }
 
-    /// The folders that `principal` may see: those of the configuration. Where it names none, who has no key, and so is on this
-    /// computer, is in the working directory.
+    /// The [folders](folders) that `principal` may see, opened.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`] if there is none for them, with the line of configuration that gives one.
+    /// [`ErrorKind::Forbidden`] if there is none for them.
     pub(super) fn roots(&self, principal: &Principal) -> Result<&Roots, Error> {
-        if self.tools.roots.is_none() && principal.key.is_some() {
-            return Err(Error::new(
-                ErrorKind::Forbidden,
-                "no folder is open to keys; `roots = [\"...\"]` in [tools] of the configuration opens some",
-            ));
-        }
+        let paths = folders(&self.tools, principal)?;
         if let Some(roots) = self.roots.get() {
             return Ok(roots);
         }
-        let here = [PathBuf::from(".")];
-        let paths = self.tools.roots.as_deref().unwrap_or(&here);
         let reach = match self.tools.changes_files() {
             true => Reach::Change,
             false => Reach::Read,
