@@ -64,7 +64,7 @@ impl Workshop {
         &self.tools
     }
 
-    /// The [folders](folders) that `principal` may see, opened.
+    /// The [folders] that `principal` may see, opened.
     ///
     /// # Errors
     /// [`ErrorKind::Forbidden`] if there is none for them.
