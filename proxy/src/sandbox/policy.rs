@@ -57,6 +57,14 @@ pub(crate) struct Limits {
     pub(crate) output: usize,
 }
 
+impl Limits {
+    /// The most threads of all processes together: what the kernel counts.
+    pub(super) fn tasks(&self) -> u64 {
+        const THREADS: u64 = 8;
+        self.processes.saturating_mul(THREADS)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -75,7 +75,7 @@ pub(super) fn run(policy: &Policy, role: Role, argv: &[String]) -> Result<(), Re
         .map_err(Refusal::of("it would outlive its supervisor"))?;
     setsid().map_err(Refusal::of("no session of its own"))?;
     // Whoever multiplies shall not starve who watches it.
-    let _ = nice(10);
+    let _ = nice(19);
     close_inherited().map_err(Refusal::of("open files could not be closed"))?;
     if role == Role::Isolated {
         isolate(policy)?;
@@ -125,7 +125,9 @@ fn isolate(policy: &Policy) -> Result<(), Refusal> {
     namespaces::own_mounts().map_err(Refusal::of("no mounts of its own"))?;
     mounts::hide_shared(policy).map_err(Refusal::of("shared folders could not be hidden"))?;
     // Where it is not allowed, other processes can be seen by number, and no more: Landlock does not let their files be read.
-    let _ = mounts::own_proc();
+    if mounts::own_proc().is_ok() {
+        namespaces::cap_tasks(policy.limits.tasks());
+    }
     match policy.network {
         Network::Off => Ok(()),
         Network::Loopback => namespaces::loopback_up().map_err(Refusal::of("no loopback address")),
@@ -150,7 +152,7 @@ fn limit(limits: &Limits) -> io::Result<()> {
     for (resource, most) in [
         (Resource::Core, 0),
         (Resource::Fsize, limits.written),
-        (Resource::Nproc, limits.processes),
+        (Resource::Nproc, limits.tasks()),
         (Resource::Nofile, 4096),
     ] {
         let limit = Rlimit {

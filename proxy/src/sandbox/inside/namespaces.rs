@@ -54,6 +54,14 @@ fn unshare(what: UnshareFlags) -> io::Result<()> {
     rustix::thread::unshare(what)
 }
 
+/// Lets this namespace of processes hold no more than `most` of them, threads counted; the kernel's least is 301.
+///
+/// Kernels before 6.14 cannot. There the limit of a user (`RLIMIT_NPROC`) holds, which the kernel does not apply to root, and the
+/// supervisor, which a program may outrun for some seconds.
+pub(super) fn cap_tasks(most: u64) {
+    let _ = fs::write("/proc/sys/kernel/pid_max", most.max(301).to_string());
+}
+
 /// Switches the loopback device of this network namespace on, which alone is in it.
 pub(super) fn loopback_up() -> io::Result<()> {
     const RTM_NEWLINK: u16 = 16;

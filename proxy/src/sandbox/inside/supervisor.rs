@@ -68,7 +68,7 @@ fn watch(init: &Child, policy: &Policy) -> Option<String> {
             Err(rustix::io::Errno::INTR) => continue,
             _ => return None,
         }
-        if let Some(over) = usage::below().over(&policy.limits) {
+        if let Some(over) = usage::over(&policy.limits) {
             return Some(over);
         }
     }
