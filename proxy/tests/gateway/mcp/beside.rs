@@ -1,17 +1,9 @@
 //! Several processes on one database: whoever owns it serves the others, and one of them takes over when it ends.
 
-use rungs::testing::{Reply, Upstream};
 use serde_json::{Value, json};
 
 use super::talk::*;
 use crate::support::*;
-
-async fn models() -> Upstream {
-    let all = ["small", "medium", "large"];
-    Upstream::serve(all.map(|name| scripted(name, Reply::text("Paris is the capital of France."))))
-        .await
-        .unwrap()
-}
 
 fn route(id: u32, question: &str) -> Value {
     message(

@@ -4,6 +4,7 @@ mod beside;
 mod clients;
 mod http;
 mod oauth;
+mod resources;
 mod sessions;
 mod stdio;
 mod talk;
