@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{error::Faults, nearest::did_you_mean, read, runner::Runner, upstream::UpstreamSpec};
 use crate::{
     sandbox::Walls,
-    tools::{Effect, NAMES, Spec},
+    tools::{Effect, NAMES},
 };
 
 /// `[tools]`: what models and MCP clients may use.
@@ -188,10 +188,9 @@ impl Tools {
     }
 
     /// Whether a tool may be called; or the line that would allow it.
-    pub(crate) fn allows(&self, spec: &Spec) -> Result<(), Error> {
-        let Spec { name, effect, .. } = spec;
-        let said = self.switches.get(&**name).copied();
-        if said.unwrap_or_else(|| self.has(*effect, name).is_ok()) {
+    pub(crate) fn allows(&self, name: &str, effect: Effect) -> Result<(), Error> {
+        let said = self.switches.get(name).copied();
+        if said.unwrap_or_else(|| self.has(effect, name).is_ok()) {
             return Ok(());
         }
         let why = match said {

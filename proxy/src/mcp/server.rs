@@ -23,14 +23,14 @@ use rmcp::{
 };
 use rungs::{Error, ErrorKind};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{page::Page, progress::Reported, prompts, resources};
 use crate::{
     auth::Principal,
     gateway::Gateway,
     http::Grant,
-    tools::{Effect, Progress, Spec, ToolCall, Toolbox},
+    tools::{Caller, Effect, Progress, Spec, Toolbox},
 };
 
 const INSTRUCTIONS: &str = "\
@@ -53,7 +53,7 @@ pub(crate) struct Server {
 #[derive(Clone)]
 pub(crate) enum Who {
     /// A program on this computer that needs no key.
-    Local,
+    Local(Arc<Principal>),
     /// The holder of a key, for as long as the connection lasts.
     Key(SecretString),
     /// Whoever the gate let in with each request.
@@ -100,7 +100,7 @@ impl Server {
     pub(super) async fn check(&self) -> Result<(), Error> {
         match &self.who {
             Who::Key(key) => self.holder(key).await.map(|_| ()),
-            Who::Local | Who::EachRequest => Ok(()),
+            Who::Local(_) | Who::EachRequest => Ok(()),
         }
     }
 
@@ -117,7 +117,7 @@ impl Server {
         context: &RequestContext<RoleServer>,
     ) -> Result<Arc<Principal>, ErrorData> {
         match &self.who {
-            Who::Local => Ok(Principal::local()),
+            Who::Local(principal) => Ok(Arc::clone(principal)),
             Who::Key(key) => {
                 let holder = self.holder(key).await;
                 holder.map_err(|error| ErrorData::invalid_request(error.message().to_owned(), None))
@@ -136,16 +136,17 @@ impl Server {
     async fn run(
         &self,
         name: &str,
-        mut call: ToolCall,
+        mut caller: Caller,
+        arguments: Map<String, Value>,
         token: Option<ProgressToken>,
         peer: &Peer<RoleServer>,
     ) -> Result<Value, Error> {
         let Some(token) = token else {
-            return self.toolbox.call(name, call).await;
+            return self.toolbox.call(name, caller, arguments).await;
         };
         let (progress, mut said) = Progress::heard();
-        call.progress = progress;
-        let mut result = std::pin::pin!(self.toolbox.call(name, call));
+        caller.progress = progress;
+        let mut result = std::pin::pin!(self.toolbox.call(name, caller, arguments));
         let mut reported = Reported::new(token);
         loop {
             tokio::select! {
@@ -231,10 +232,12 @@ impl ServerHandler for Server {
             let unknown = format!("there is no tool `{name}`; tools/list names them");
             return Err(ErrorData::invalid_params(unknown, None));
         }
-        let mut call = ToolCall::new(principal, asked.arguments.unwrap_or_default());
-        call.cancelled = context.ct.clone();
+        let mut caller = Caller::new(principal);
+        caller.cancelled = context.ct.clone();
+        let arguments = asked.arguments.unwrap_or_default();
         let token = context.meta.get_progress_token();
-        let result = self.run(name, call, token, &context.peer).await;
+        let running = self.run(name, caller, arguments, token, &context.peer);
+        let result = running.await;
         self.log(&context, name, began, result.as_ref().err()).await;
         Ok(match result {
             Ok(value) => CallToolResult::structured(value).into(),

@@ -62,20 +62,28 @@ pub(crate) struct Spec {
     pub(crate) output: Option<Arc<Map<String, Value>>>,
 }
 
-impl Spec {
+/// How a tool of ours is presented.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words {
+    /// Unique, of `[a-z_]`.
+    pub(crate) name: &'static str,
+    /// What people call it.
+    pub(crate) title: &'static str,
+    /// What it is for, to the model that may call it.
+    pub(crate) description: &'static str,
+    /// What it does to the world.
+    pub(crate) effect: Effect,
+}
+
+impl Words {
     /// The spec of a tool that takes an `I` and gives an `O`; both are structs.
-    pub(crate) fn of<I: JsonSchema + 'static, O: JsonSchema + 'static>(
-        name: &'static str,
-        title: &'static str,
-        description: &'static str,
-        effect: Effect,
-    ) -> Self {
+    pub(super) fn spec<I: JsonSchema + 'static, O: JsonSchema + 'static>(self) -> Spec {
         let input = schema_for_input::<I>().expect("the arguments of a tool are a struct");
-        Self {
-            name: name.into(),
-            title: title.into(),
-            description: description.into(),
-            effect,
+        Spec {
+            name: self.name.into(),
+            title: self.title.into(),
+            description: self.description.into(),
+            effect: self.effect,
             input: plain(&input),
             output: Some(plain(&schema_for_output::<O>())),
         }

@@ -44,9 +44,8 @@ async fn call(toolbox: &Toolbox, name: &str, arguments: Value) -> Result<Value, 
     let Value::Object(arguments) = arguments else {
         panic!("arguments are an object");
     };
-    toolbox
-        .call(name, ToolCall::new(Principal::local(), arguments))
-        .await
+    let caller = Caller::new(Principal::local());
+    toolbox.call(name, caller, arguments).await
 }
 
 /// The tool's line in docs/MCP.md.
@@ -107,9 +106,10 @@ async fn r21_the_fingerprint_changes_with_the_list_alone() {
 async fn a_cancelled_call_does_nothing_more() {
     let toolbox = toolbox("").await;
     let arguments = json!({ "message": "hello" }).as_object().unwrap().clone();
-    let asked = ToolCall::new(Principal::local(), arguments);
-    asked.cancelled.cancel();
-    let error = toolbox.call("route", asked).await.unwrap_err();
+    let caller = Caller::new(Principal::local());
+    caller.cancelled.cancel();
+    let called = toolbox.call("route", caller, arguments).await;
+    let error = called.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cut);
 }
 

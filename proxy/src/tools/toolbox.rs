@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use rungs::{Error, ErrorKind};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Spec, Tool, ToolCall};
+use super::{Caller, Spec, Tool};
 use crate::{auth::Principal, config::did_you_mean, gateway::Gateway};
 
 /// All tools: ours in order, then those of other servers. Each is listed; those that the configuration does not allow answer with the
@@ -44,17 +44,22 @@ impl Toolbox {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none of this name, [`ErrorKind::Forbidden`] if the configuration does not allow it,
     /// [`ErrorKind::Invalid`] if the arguments do not fit, and the tool's own.
-    pub(crate) async fn call(&self, name: &str, call: ToolCall) -> Result<Value, Error> {
-        let tool = self.get(name, &call.principal).await;
+    pub(crate) async fn call(
+        &self,
+        name: &str,
+        caller: Caller,
+        arguments: Map<String, Value>,
+    ) -> Result<Value, Error> {
+        let tool = self.get(name, &caller.principal).await;
         let tool = tool.ok_or_else(|| self.unknown(name))?;
-        let live = self.gateway.live();
-        live.config.tools.allows(tool.spec())?;
-        known_arguments(tool.spec(), &call)?;
-        let cancelled = call.cancelled.clone();
+        let Spec { name, effect, .. } = tool.spec();
+        self.gateway.live().config.tools.allows(name, *effect)?;
+        known_arguments(tool.spec(), &arguments)?;
+        let cancelled = caller.cancelled.clone();
         tokio::select! {
             biased;
             () = cancelled.cancelled() => Err(Error::new(ErrorKind::Cut, "the call was cancelled")),
-            result = tool.call(call) => result,
+            result = tool.call(caller, arguments) => result,
         }
     }
 
@@ -89,12 +94,12 @@ impl Toolbox {
 
 /// Looks at the names of the arguments, so that every tool refuses what it does not know, and says what it lacks, in one way. Their
 /// types are the tool's to check.
-fn known_arguments(spec: &Spec, call: &ToolCall) -> Result<(), Error> {
+fn known_arguments(spec: &Spec, given: &Map<String, Value>) -> Result<(), Error> {
     let properties = spec.input.get("properties").and_then(Value::as_object);
     let wrong = |message: String, name: &str| Err(Error::invalid(message).param(name));
     if spec.input.get("additionalProperties") == Some(&Value::Bool(false)) {
         let known = |name: &str| properties.is_some_and(|all| all.contains_key(name));
-        if let Some(name) = call.arguments.keys().find(|name| !known(name)) {
+        if let Some(name) = given.keys().find(|name| !known(name)) {
             let names = properties.into_iter().flat_map(|all| all.keys());
             let hint = did_you_mean(name, names.map(String::as_str));
             return wrong(format!("`{}` takes no `{name}`{hint}", spec.name), name);
@@ -102,7 +107,7 @@ fn known_arguments(spec: &Spec, call: &ToolCall) -> Result<(), Error> {
     }
     let required = spec.input.get("required").and_then(Value::as_array);
     let missing = required.into_iter().flatten().filter_map(Value::as_str);
-    match { missing }.find(|name| !call.arguments.contains_key(*name)) {
+    match { missing }.find(|name| !given.contains_key(*name)) {
         Some(name) => wrong(format!("`{}` needs `{name}`", spec.name), name),
         None => Ok(()),
     }
