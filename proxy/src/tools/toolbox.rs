@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use rungs::{Error, ErrorKind};
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 
 use super::{Caller, Spec, Tool};
 use crate::{auth::Principal, config::did_you_mean, gateway::Gateway};
@@ -65,21 +66,18 @@ impl Toolbox {
 
     /// A fingerprint of everything that clients are told of our own tools: equal as long as nothing in their list has changed.
     pub(crate) fn digest(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for spec in self.list() {
-            let Spec {
-                name,
-                title,
-                description,
-                effect,
-                input,
-                output,
-            } = spec;
-            let told = json!([name, title, description, effect, **input, output.as_deref()]);
-            hasher.update(told.to_string().as_bytes());
-            hasher.update(b"\n");
-        }
-        hasher.finalize().to_hex()[..16].to_owned()
+        digest(self.list())
+    }
+
+    /// The same of the tools of other servers that `principal` may see now; of ours all see the same, always.
+    pub(crate) fn mounted_digest(&self, principal: &Principal) -> String {
+        let mounted = self.gateway.state().upstreams.tools(principal);
+        digest(mounted.iter().map(|tool| tool.spec()))
+    }
+
+    /// Changes with whatever may change the tools that somebody may see.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.gateway.state().upstreams.changes()
     }
 
     fn unknown(&self, name: &str) -> Error {
@@ -90,6 +88,24 @@ impl Toolbox {
             format!("there is no tool `{name}`{hint}"),
         )
     }
+}
+
+fn digest<'a>(specs: impl Iterator<Item = &'a Spec>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for spec in specs {
+        let Spec {
+            name,
+            title,
+            description,
+            effect,
+            input,
+            output,
+        } = spec;
+        let told = json!([name, title, description, effect, **input, output.as_deref()]);
+        hasher.update(told.to_string().as_bytes());
+        hasher.update(b"\n");
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 /// Looks at the names of the arguments, so that every tool refuses what it does not know, and says what it lacks, in one way. Their

@@ -22,7 +22,9 @@ use crate::{accounts, auth::Principal, config, tools::Caller};
 pub(crate) struct Server {
     pub(crate) config: config::Upstream,
     pub(super) pins: Arc<Pins>,
-    pub(super) health: watch::Sender<Health>,
+    health: watch::Sender<Health>,
+    /// Told of what may change the tools that somebody may see.
+    pub(super) changes: watch::Sender<()>,
     pub(super) tasks: TaskTracker,
     /// Ends it.
     pub(super) stop: CancellationToken,
@@ -53,14 +55,26 @@ pub(crate) struct Up {
 }
 
 impl Server {
-    pub(super) fn new(config: config::Upstream, pins: Arc<Pins>, tasks: TaskTracker) -> Self {
+    pub(super) fn new(
+        config: config::Upstream,
+        pins: Arc<Pins>,
+        tasks: TaskTracker,
+        changes: watch::Sender<()>,
+    ) -> Self {
         Self {
             config,
             pins,
             health: watch::Sender::new(Health::Starting),
+            changes,
             tasks,
             stop: CancellationToken::new(),
         }
+    }
+
+    /// Says how it is now.
+    pub(super) fn is(&self, health: Health) {
+        self.health.send_replace(health);
+        self.changes.send_replace(());
     }
 
     /// How it is.

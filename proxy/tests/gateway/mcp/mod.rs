@@ -1,6 +1,7 @@
 //! The MCP server, over both transports.
 
 mod beside;
+mod changes;
 mod clients;
 mod http;
 mod oauth;
