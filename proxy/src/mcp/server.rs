@@ -22,12 +22,18 @@ use rungs::Error;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{call::call, changes::Changes, page::Page, prompts, resources};
+use super::{
+    call::call,
+    changes::Changes,
+    consent::{self, Asked, Trails, is_stateless},
+    page::Page,
+    prompts, resources,
+};
 use crate::{
     auth::Principal,
     gateway::Gateway,
     http::Grant,
-    tools::{Caller, Effect, Spec, Toolbox},
+    tools::{Caller, Effect, Spec, Toolbox, Trail},
 };
 
 const INSTRUCTIONS: &str = "\
@@ -44,6 +50,10 @@ pub(crate) struct Server {
     who: Who,
     /// From which level on a client of an older revision wants log messages, once it has said so.
     level: Arc<Mutex<Option<LoggingLevel>>>,
+    /// What the conversation has read, where a connection is one.
+    trail: Trail,
+    /// The same where each request stands alone.
+    trails: Trails,
     /// What tells a client of an older revision that tools have changed.
     telling: Arc<Mutex<Option<AbortOnDropHandle<()>>>>,
 }
@@ -62,12 +72,15 @@ pub(crate) enum Who {
 impl Server {
     pub(crate) fn new(gateway: Gateway, toolbox: Arc<Toolbox>, who: Who) -> Self {
         let tools = toolbox.list().map(listed).collect();
+        let trails = Trails::new(gateway.live().config.mcp.session_ttl);
         Self {
             gateway,
             toolbox,
             tools,
             who,
             level: Arc::default(),
+            trail: Trail::default(),
+            trails,
             telling: Arc::default(),
         }
     }
@@ -76,6 +89,7 @@ impl Server {
     pub(super) fn anew(&self) -> Self {
         Self {
             level: Arc::default(),
+            trail: Trail::default(),
             telling: Arc::default(),
             ..self.clone()
         }
@@ -110,6 +124,14 @@ impl Server {
         let principal = self.gateway.principal(key.expose_secret()).await?;
         Grant::Mcp.admits(&principal)?;
         Ok(principal)
+    }
+
+    /// Whose conversation a request belongs to: the connection's, or the caller's where there is none.
+    fn trail(&self, principal: &Principal, context: &RequestContext<RoleServer>) -> Trail {
+        match self.who {
+            Who::EachRequest if is_stateless(context) => self.trails.of(principal),
+            _ => self.trail.clone(),
+        }
     }
 
     /// What may change for a caller, from the moment on in which it is known of each other server whether it answers.
@@ -180,13 +202,22 @@ impl ServerHandler for Server {
     ) -> Result<CallToolResponse, ErrorData> {
         let principal = self.caller(&context.extensions).await?;
         let name = &*asked.name;
-        if self.toolbox.get(name, &principal).await.is_none() {
+        let Some(tool) = self.toolbox.get(name, &principal).await else {
             let unknown = format!("there is no tool `{name}`; tools/list names them");
             return Err(ErrorData::invalid_params(unknown, None));
+        };
+        let mut caller = Caller {
+            trail: self.trail(&principal, &context),
+            cancelled: context.ct.clone(),
+            ..Caller::new(principal)
+        };
+        let arguments = asked.arguments.clone().unwrap_or_default();
+        if let Some(doubt) = self.toolbox.doubt(tool.spec(), &caller, &arguments) {
+            match consent::ask(&doubt, &asked, &context).await? {
+                Asked::Answered(consent) => caller.consent = consent,
+                Asked::ByClient(wanted) => return Ok(wanted.into()),
+            }
         }
-        let mut caller = Caller::new(principal);
-        caller.cancelled = context.ct.clone();
-        let arguments = asked.arguments.unwrap_or_default();
         let level = context.meta.log_level().or(*held(&self.level));
         let called = call(&self.toolbox, name, caller, arguments, &context, level);
         Ok(called.await.into())

@@ -29,7 +29,7 @@ tokio::task_local! {
 }
 
 /// Whose a session is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
     tenant: Arc<str>,
     key: Option<Arc<str>>,

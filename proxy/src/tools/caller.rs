@@ -3,12 +3,17 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::{Consent, Trail};
 use crate::auth::Principal;
 
 /// Who calls a tool, and how they hear of it.
 pub(crate) struct Caller {
     /// Who it is, and pays.
     pub(crate) principal: Arc<Principal>,
+    /// What their conversation has read before.
+    pub(crate) trail: Trail,
+    /// What a person has said to this call, where one was asked.
+    pub(crate) consent: Consent,
     /// Where the tool says how far it is.
     pub(crate) progress: Progress,
     /// Told when they have lost interest. The toolbox drops the tool's future then; who starts work of its own watches this.
@@ -16,10 +21,12 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// A caller to whom nothing is said before the end.
+    /// A caller who begins a conversation, and to whom nothing is said before the end.
     pub(crate) fn new(principal: Arc<Principal>) -> Self {
         Self {
             principal,
+            trail: Trail::default(),
+            consent: Consent::default(),
             progress: Progress::default(),
             cancelled: CancellationToken::new(),
         }

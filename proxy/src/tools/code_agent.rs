@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use rungs::Error;
 
-use super::{Caller, Effect, Typed, Words};
+use super::{Caller, Effect, Origin, Typed, Words};
 use crate::{
     agent::{self, Event, Report, Wanted},
     gateway::Gateway,
@@ -17,6 +17,7 @@ pub(crate) const WORDS: Words = Words {
     description: "Carries out a task in a software project: plans, edits a copy, runs the project's tests, asks better models only when \
                   they fail, and writes the change when they pass. Gives the diff, the todo list, who was asked and what it cost.",
     effect: Effect::Write,
+    origin: Origin::Found,
 };
 
 /// The tool.

@@ -13,6 +13,7 @@ mod redis;
 mod run;
 mod spec;
 mod toolbox;
+mod trail;
 mod typed;
 mod workshop;
 
@@ -25,8 +26,9 @@ use serde_json::{Map, Value};
 pub(crate) use caller::{Caller, Progress, Said};
 pub(crate) use code_agent::WORDS as CODE_AGENT;
 pub(crate) use llm::visible_accounts;
-pub(crate) use spec::{Effect, Spec, Words};
+pub(crate) use spec::{Effect, Origin, Spec, Words};
 pub(crate) use toolbox::Toolbox;
+pub(crate) use trail::{Consent, Doubt, Trail};
 pub(crate) use workshop::{Workshop, folders};
 
 use typed::Typed;

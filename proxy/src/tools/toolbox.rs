@@ -4,8 +4,12 @@ use rungs::{Error, ErrorKind};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
-use super::{Caller, Spec, Tool};
-use crate::{auth::Principal, config::did_you_mean, gateway::Gateway};
+use super::{Caller, Consent, Doubt, Spec, Tool};
+use crate::{
+    auth::Principal,
+    config::{Untrusted, did_you_mean},
+    gateway::Gateway,
+};
 
 /// All tools: ours in order, then those of other servers. Each is listed; those that the configuration does not allow answer with the
 /// line that would.
@@ -43,7 +47,8 @@ impl Toolbox {
     /// Calls a tool. A call that is cancelled ends at once, and what it was doing with it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none of this name, [`ErrorKind::Forbidden`] if the configuration does not allow it,
+    /// [`ErrorKind::NotFound`] if there is none of this name, [`ErrorKind::Forbidden`] if the configuration does not allow it, or
+    /// it wants a person's consent and has none,
     /// [`ErrorKind::Invalid`] if the arguments do not fit, and the tool's own.
     pub(crate) async fn call(
         &self,
@@ -53,15 +58,45 @@ impl Toolbox {
     ) -> Result<Value, Error> {
         let tool = self.get(name, &caller.principal).await;
         let tool = tool.ok_or_else(|| self.unknown(name))?;
-        let Spec { name, effect, .. } = tool.spec();
-        self.gateway.live().config.tools.allows(name, *effect)?;
-        known_arguments(tool.spec(), &arguments)?;
+        let spec = tool.spec();
+        match self.checked(spec, &caller, &arguments)? {
+            Some(doubt) if caller.consent != Consent::Given => {
+                return Err(doubt.without(caller.consent));
+            }
+            _ => caller.trail.follow(spec),
+        }
         let cancelled = caller.cancelled.clone();
         tokio::select! {
             biased;
             () = cancelled.cancelled() => Err(Error::new(ErrorKind::Cut, "the call was cancelled")),
             result = tool.call(caller, arguments) => result,
         }
+    }
+
+    /// Why a person must agree to a call before it is made; `None` too for one that fails anyway.
+    pub(crate) fn doubt(
+        &self,
+        spec: &Spec,
+        caller: &Caller,
+        arguments: &Map<String, Value>,
+    ) -> Option<Doubt> {
+        self.checked(spec, caller, arguments).ok().flatten()
+    }
+
+    fn checked(
+        &self,
+        spec: &Spec,
+        caller: &Caller,
+        arguments: &Map<String, Value>,
+    ) -> Result<Option<Doubt>, Error> {
+        let live = self.gateway.live();
+        let tools = &live.config.tools;
+        tools.allows(&spec.name, spec.effect)?;
+        known_arguments(spec, arguments)?;
+        Ok(match tools.untrusted {
+            Untrusted::Confirm => caller.trail.doubt(spec),
+            Untrusted::Allow => None,
+        })
     }
 
     /// A fingerprint of everything that clients are told of our own tools: equal as long as nothing in their list has changed.
@@ -100,6 +135,7 @@ fn digest<'a>(specs: impl Iterator<Item = &'a Spec>) -> String {
             effect,
             input,
             output,
+            origin: _,
         } = spec;
         let told = json!([name, title, description, effect, **input, output.as_deref()]);
         hasher.update(told.to_string().as_bytes());

@@ -33,6 +33,11 @@ pub(crate) use server::{Health, Server};
 use crate::{auth::Principal, config, tools::Tool};
 use mounted::Mounted;
 
+/// A text as a person may be shown it: on one line, nothing hidden, at most so many characters.
+pub(super) fn shown(text: &str, longest: usize) -> String {
+    visible::shortened(&visible::line(text), longest).into_owned()
+}
+
 /// The longest that a caller waits for a server that has just been started.
 const SETTLING: Duration = Duration::from_secs(10);
 

@@ -7,7 +7,7 @@ use rungs::Error;
 use serde::{Deserialize, Serialize};
 
 use super::Row;
-use crate::tools::{Caller, Effect, Typed, Words, Workshop};
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +31,7 @@ pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
         title: "Insert a row",
         description: "Inserts one row into a table that is set apart for tools.",
         effect: Effect::Write,
+        origin: Origin::Own,
     };
     Typed::new(words, workshop, insert)
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Rows;
-use crate::tools::{Caller, Effect, Typed, Words, Workshop};
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +28,7 @@ pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
         description: "Runs one SELECT on the tables that are set apart for tools, and gives at most 1000 rows. Values go into `params`, \
                       which the statement names ?1, ?2 (SQLite) or $1, $2 (PostgreSQL).",
         effect: Effect::Read,
+        origin: Origin::Found,
     };
     Typed::new(words, workshop, query)
 }

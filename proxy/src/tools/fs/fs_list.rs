@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     sandbox::{Entry, Place},
-    tools::{Caller, Effect, Typed, Words, Workshop},
+    tools::{Caller, Effect, Origin, Typed, Words, Workshop},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -48,6 +48,7 @@ pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
         title: "List a folder",
         description: "Lists what is in a folder, and in the folders below it if `depth` says so. Links are shown, not followed.",
         effect: Effect::Read,
+        origin: Origin::Found,
     };
     Typed::new(words, workshop, list)
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::{
     sandbox::{Place, Text},
-    tools::{Caller, Effect, Typed, Words, Workshop},
+    tools::{Caller, Effect, Origin, Typed, Words, Workshop},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,6 +36,7 @@ pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
         title: "Read a file",
         description: "Reads a text file, or some lines of it. At most 1 MiB comes at once; `more` says that there is more.",
         effect: Effect::Read,
+        origin: Origin::Found,
     };
     Typed::new(words, workshop, read)
 }

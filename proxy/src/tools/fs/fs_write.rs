@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     sandbox::Place,
-    tools::{Caller, Effect, Typed, Words, Workshop},
+    tools::{Caller, Effect, Origin, Typed, Words, Workshop},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -38,6 +38,7 @@ pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
         description: "Writes a whole text file, with the folders that it needs. Whoever reads it meanwhile sees the old one. What other \
                       programs run or obey is not written: .git, CI files, startup files of shells.",
         effect: Effect::Write,
+        origin: Origin::Own,
     };
     Typed::new(words, workshop, write)
 }

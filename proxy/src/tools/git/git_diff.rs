@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::repository;
 use crate::{
     sandbox::Place,
-    tools::{Caller, Effect, Typed, Words, Workshop},
+    tools::{Caller, Effect, Origin, Typed, Words, Workshop},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -57,6 +57,7 @@ pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
         title: "Git diff",
         description: "Shows differences as a patch: of the files to the last commit, of what is staged, or between two commits.",
         effect: Effect::Read,
+        origin: Origin::Found,
     };
     Typed::new(words, workshop, diff)
 }

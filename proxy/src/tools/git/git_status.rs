@@ -7,7 +7,7 @@ use rungs::Error;
 use serde::{Deserialize, Serialize};
 
 use super::repository;
-use crate::tools::{Caller, Effect, Typed, Words, Workshop};
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +47,7 @@ pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
         title: "Git status",
         description: "Tells the branch, and which files are changed, staged or new.",
         effect: Effect::Read,
+        origin: Origin::Found,
     };
     Typed::new(words, workshop, status)
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     gateway::Gateway,
     http::admission::Wishes,
-    tools::{Caller, Effect, Typed, Words},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -48,6 +48,7 @@ pub(super) fn tool(gateway: &Gateway) -> Typed {
         description: "Asks a language model. With model `auto` the gateway starts on the cheapest tier that can carry the question and \
                       climbs only when the answer will not do. Tells who answered and what it cost.",
         effect: Effect::Read,
+        origin: Origin::Own,
     };
     Typed::new(words, gateway, chat)
 }

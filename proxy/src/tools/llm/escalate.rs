@@ -17,7 +17,7 @@ use crate::{
     config::AUTO,
     gateway::Gateway,
     http::admission::Wishes,
-    tools::{Caller, Effect, Typed, Words},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 /// The longest handoff, in bytes.
@@ -56,6 +56,7 @@ pub(super) fn tool(gateway: &Gateway) -> Typed {
         description: "Gives a task to a stronger model than those that tried it, with what they wrote and what is wrong with it. Use it \
                       when there is evidence: a failing test, a wrong result, a refusal.",
         effect: Effect::Read,
+        origin: Origin::Own,
     };
     Typed::new(words, gateway, escalate)
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     gateway::Gateway,
     http::admission::Wishes,
-    tools::{Caller, Effect, Typed, Words},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 /// Bytes of a token in ordinary text, for what is likely; what is reserved counts a token per byte.
@@ -69,6 +69,7 @@ pub(super) fn tool(gateway: &Gateway) -> Typed {
         description: "Says what a prompt would cost at each model that might answer it: what is likely, and the most that a budget would \
                       reserve. Asks nobody and costs nothing.",
         effect: Effect::Read,
+        origin: Origin::Own,
     };
     Typed::new(words, gateway, estimate)
 }

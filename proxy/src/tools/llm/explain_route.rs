@@ -12,7 +12,7 @@ use super::{
 use crate::{
     gateway::Gateway,
     http::admission::Wishes,
-    tools::{Caller, Effect, Typed, Words},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -72,6 +72,7 @@ pub(super) fn tool(gateway: &Gateway) -> Typed {
         description: "Says which models a question would go to, in which order, and which would be left out and why. Asks nobody and costs \
                       nothing.",
         effect: Effect::Read,
+        origin: Origin::Own,
     };
     Typed::new(words, gateway, explain)
 }

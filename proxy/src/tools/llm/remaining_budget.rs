@@ -9,7 +9,7 @@ use crate::{
     auth::Principal,
     gateway::Gateway,
     keys::resets,
-    tools::{Caller, Effect, Typed, Words},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -45,6 +45,7 @@ pub(super) fn tool(gateway: &Gateway) -> Typed {
         title: "Remaining budget",
         description: "Says how much money the caller may still spend, by each budget that pays for its calls, and when that begins anew.",
         effect: Effect::Read,
+        origin: Origin::Own,
     };
     Typed::new(words, gateway, remaining)
 }

@@ -12,7 +12,7 @@ use crate::{
     config::AUTO,
     gateway::Gateway,
     http::admission::Wishes,
-    tools::{Caller, Effect, Typed, Words},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -43,6 +43,7 @@ pub(super) fn tool(gateway: &Gateway) -> Typed {
         description: "Gives one question to the cheapest model that can carry it, and climbs if its answer will not do. The simplest way to \
                       hand a small task to a cheaper model.",
         effect: Effect::Read,
+        origin: Origin::Own,
     };
     Typed::new(words, gateway, route)
 }

@@ -26,7 +26,7 @@ use crate::{
     config::AUTO,
     gateway::Gateway,
     http::admission::Wishes,
-    tools::{Caller, Effect, Typed, Words},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -74,6 +74,7 @@ pub(super) fn tool(gateway: &Gateway) -> Typed {
         description: "Lets other models review an answer that you already have. Where they differ, another one arbitrates and gives an \
                       answer of its own.",
         effect: Effect::Read,
+        origin: Origin::Own,
     };
     Typed::new(words, gateway, review)
 }

@@ -6,7 +6,7 @@ use rmcp::schemars::{self, JsonSchema};
 use rungs::Error;
 use serde::{Deserialize, Serialize};
 
-use crate::tools::{Caller, Effect, Typed, Words, Workshop};
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +28,7 @@ pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
         title: "Get a value",
         description: "Gets a value that was kept under a key with redis_set.",
         effect: Effect::Read,
+        origin: Origin::Found,
     };
     Typed::new(words, workshop, get)
 }

@@ -6,7 +6,7 @@ use rmcp::schemars::{self, JsonSchema};
 use rungs::Error;
 use serde::{Deserialize, Serialize};
 
-use crate::tools::{Caller, Effect, Typed, Words, Workshop};
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +37,7 @@ pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
         title: "Keep a value",
         description: "Keeps a value under a key for some time, an hour if none is said. Keys of other tenants are others.",
         effect: Effect::Write,
+        origin: Origin::Own,
     };
     Typed::new(words, workshop, set)
 }

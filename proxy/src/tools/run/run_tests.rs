@@ -7,7 +7,7 @@ use rungs::Error;
 use serde::Deserialize;
 
 use super::{Output, Selection, run};
-use crate::tools::{Caller, Effect, Typed, Words, Workshop};
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,6 +28,7 @@ pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
         title: "Run tests",
         description: "Runs the tests that the configuration names so, with the project's own runner, and tells which have failed and why.",
         effect: Effect::Exec,
+        origin: Origin::Found,
     };
     Typed::new(words, workshop, tests)
 }

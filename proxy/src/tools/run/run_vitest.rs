@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rungs::Error;
 
 use super::{Output, Selection, run};
-use crate::tools::{Caller, Effect, Typed, Words, Workshop};
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 /// The tool.
 pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
@@ -14,6 +14,7 @@ pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
         title: "Run Vitest",
         description: "Runs the project's Vitest tests, all or some, and tells which have failed and why.",
         effect: Effect::Exec,
+        origin: Origin::Found,
     };
     Typed::new(words, workshop, vitest)
 }

@@ -3,6 +3,7 @@
 mod beside;
 mod changes;
 mod clients;
+mod consent;
 mod http;
 mod oauth;
 mod resources;
