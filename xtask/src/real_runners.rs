@@ -79,7 +79,7 @@ fn prepare(folder: &Path) -> Result<()> {
             .current_dir(folder);
         must_succeed(npm.env("PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD", "1"))?;
     }
-    let config = "[store]\nurl = \"memory:\"\n\n[tools]\nroots = [\".\"]\nallow = [\"exec\"]\n";
+    let config = "[store]\nurl = \"memory:\"\n\n[tools]\nroots = [\".\"]\nallow = [\"exec\"]\nuntrusted = \"allow\"\n";
     fs::write(folder.join("rungs.toml"), config).context("write the configuration")
 }
 

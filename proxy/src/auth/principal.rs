@@ -1,4 +1,5 @@
 use std::{
+    path::PathBuf,
     sync::{Arc, LazyLock},
     time::SystemTime,
 };
@@ -19,6 +20,8 @@ pub(crate) struct Principal {
     pub(crate) key: Option<Arc<str>>,
     /// Whose data they reach.
     pub(crate) tenant: Arc<str>,
+    /// The folder that they work in, where they are on this computer and have no key.
+    pub(crate) folder: PathBuf,
     /// The end user whom the credential itself names; others are named by each request.
     pub(crate) user: Option<Arc<str>>,
     /// What they may do.
@@ -32,10 +35,18 @@ pub(crate) struct Principal {
 }
 
 impl Principal {
-    /// Any program on this computer.
+    /// Any program on this computer, in the gateway's own folder.
     pub(crate) fn local() -> Arc<Self> {
         static LOCAL: LazyLock<Arc<Principal>> = LazyLock::new(|| Arc::new(Principal::anybody()));
         Arc::clone(&LOCAL)
+    }
+
+    /// A program on this computer that was started in `folder`.
+    pub(crate) fn local_in(folder: PathBuf) -> Arc<Self> {
+        Arc::new(Self {
+            folder,
+            ..Self::anybody()
+        })
     }
 
     fn anybody() -> Self {
@@ -43,6 +54,7 @@ impl Principal {
             role: Role::User,
             key: None,
             tenant: "local".into(),
+            folder: ".".into(),
             user: None,
             rights: Rights {
                 models: None,
@@ -79,6 +91,7 @@ impl Principal {
             role: key.role,
             key: Some(key.id.as_str().into()),
             tenant: key.tenant.as_str().into(),
+            folder: PathBuf::new(),
             user: None,
             rights,
             on_exhaust: key.on_exhaust,

@@ -11,6 +11,7 @@ use tokio::{
 
 use super::world;
 use crate::{
+    auth::Principal,
     cli::{ConfigArgs, ServeArgs},
     config::{Access, Config, Mode},
     gateway::Gateway,
@@ -110,7 +111,7 @@ pub(super) async fn serve(
 /// Serves the MCP clients of processes that found the database owned.
 async fn let_in_beside(gateway: &Gateway) {
     let toolbox = Arc::new(tools::all(gateway));
-    let server = mcp::Server::new(gateway.clone(), toolbox, Who::Local);
+    let server = mcp::Server::new(gateway.clone(), toolbox, Who::Local(Principal::local()));
     server.announce();
     match beside::socket(&gateway.live().config).map(Door::open) {
         Some(Ok(door)) => door.serve(&server).await,

@@ -12,7 +12,7 @@ use crate::{
     cli::{ConfigArgs, McpVerb},
     config::Config,
     mcp::upstream::{Health, Pins, Server, Upstreams},
-    tools::{Progress, ToolCall},
+    tools::{Caller, Progress},
 };
 
 /// Works on servers of its own, beside those of a gateway that runs, and on the same approvals.
@@ -201,9 +201,9 @@ async fn call(
     })?;
     let (progress, mut said) = Progress::heard();
     let cancelled = CancellationToken::new();
-    let mut call = ToolCall::new(Arc::clone(caller), arguments);
-    (call.progress, call.cancelled) = (progress, cancelled.clone());
-    let mut result = tool.call(call);
+    let mut caller = Caller::new(Arc::clone(caller));
+    (caller.progress, caller.cancelled) = (progress, cancelled.clone());
+    let mut result = tool.call(caller, arguments);
     let result = loop {
         tokio::select! {
             result = &mut result => break result,

@@ -64,7 +64,7 @@ pub(crate) use sections::{
 };
 pub(crate) use server::{Access, Auth, Server};
 pub(crate) use store::{Eviction, PostgresUrl, Store, StoreUrl};
-pub(crate) use tools::{ToolUrl, Tools};
+pub(crate) use tools::{ToolUrl, Tools, Untrusted};
 pub(crate) use upstream::{Upstream, Variable, Way};
 pub(crate) use webhook::Webhook;
 

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{error::Faults, nearest::did_you_mean, read, runner::Runner, upstream::UpstreamSpec};
 use crate::{
     sandbox::Walls,
-    tools::{Effect, NAMES, Spec},
+    tools::{Effect, NAMES},
 };
 
 /// `[tools]`: what models and MCP clients may use.
@@ -27,10 +27,23 @@ pub(crate) struct Tools {
     pub(crate) database: Option<ToolUrl>,
     /// Where `redis_*` keep values; this process's memory if nowhere.
     pub(crate) redis: Option<ToolUrl>,
+    /// What becomes of calls that do more than read, after a conversation has read what others wrote.
+    pub(crate) untrusted: Untrusted,
     /// Effects that are on beside `read`.
     allow: Vec<Effect>,
     /// What is said of single tools, by name.
     switches: BTreeMap<String, bool>,
+}
+
+/// What becomes of calls that do more than read, after a conversation has read what others wrote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Untrusted {
+    /// A person must agree to each.
+    #[default]
+    Confirm,
+    /// They are made.
+    Allow,
 }
 
 #[derive(Debug, Deserialize)]
@@ -38,6 +51,7 @@ pub(crate) struct Tools {
 struct ToolsSpec {
     roots: Option<Vec<PathBuf>>,
     allow: Vec<Effect>,
+    untrusted: Untrusted,
     sandbox: Walls,
     tests: BTreeMap<String, Runner>,
     data: PathBuf,
@@ -49,8 +63,16 @@ struct ToolsSpec {
 }
 
 /// The keys of the section that are no tools.
-const OWN: [&str; 8] = [
-    "roots", "allow", "sandbox", "tests", "data", "schema", "database", "redis",
+const OWN: [&str; 9] = [
+    "roots",
+    "allow",
+    "untrusted",
+    "sandbox",
+    "tests",
+    "data",
+    "schema",
+    "database",
+    "redis",
 ];
 
 /// Where a store of the tools is. It may hold a password, and is never shown.
@@ -105,6 +127,7 @@ impl Default for ToolsSpec {
         Self {
             roots: None,
             allow: Vec::new(),
+            untrusted: Untrusted::default(),
             sandbox: Walls::default(),
             tests: BTreeMap::new(),
             data: "rungs.tools".into(),
@@ -162,6 +185,7 @@ impl Tools {
             schema: spec.schema,
             database: spec.database,
             redis: spec.redis,
+            untrusted: spec.untrusted,
             allow: spec.allow,
             switches,
         }
@@ -188,10 +212,9 @@ impl Tools {
     }
 
     /// Whether a tool may be called; or the line that would allow it.
-    pub(crate) fn allows(&self, spec: &Spec) -> Result<(), Error> {
-        let Spec { name, effect, .. } = spec;
-        let said = self.switches.get(&**name).copied();
-        if said.unwrap_or_else(|| self.has(*effect, name).is_ok()) {
+    pub(crate) fn allows(&self, name: &str, effect: Effect) -> Result<(), Error> {
+        let said = self.switches.get(name).copied();
+        if said.unwrap_or_else(|| self.has(effect, name).is_ok()) {
             return Ok(());
         }
         let why = match said {

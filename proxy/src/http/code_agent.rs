@@ -61,7 +61,8 @@ async fn read(
     request: http::Request<Body>,
 ) -> Result<(Job, bool), Error> {
     let live = gateway.live();
-    live.config.tools.allows(tools::code_agent())?;
+    let tool = tools::CODE_AGENT;
+    live.config.tools.allows(tool.name, tool.effect)?;
     let (_, mut body) = read_object(&live, request).await?;
     let streams = body.get_as("stream")?.unwrap_or(false);
     body.remove("stream");

@@ -1,15 +1,18 @@
 //! One process owns a SQLite file, and MCP clients start one process per window. So whoever owns the file lets the others in by a
-//! socket beside it, which only the file's owner can open: they bring their clients, and their key if they have one.
+//! socket beside it, which only the file's owner can open: they bring their clients, the folder that they were started in, and their
+//! key if they have one.
 
 use std::{
-    fs, io,
+    env, fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use rmcp::ServiceExt;
+use rungs::Error;
+use rustix::process::geteuid;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -19,13 +22,16 @@ use tokio::{
 };
 
 use super::server::{Server, Who};
-use crate::config::{Config, StoreUrl};
+use crate::{
+    auth::Principal,
+    config::{Config, StoreUrl},
+};
 
 /// How long each side waits for the other's first line.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The longest first line, in bytes.
-const LONGEST: usize = 4096;
+/// The longest first line, in bytes: paths may have 4096, and more when they are escaped.
+const LONGEST: usize = 16 << 10;
 
 /// Clients that are let in at once.
 const MOST: usize = 256;
@@ -34,6 +40,22 @@ const MOST: usize = 256;
 #[derive(Serialize, Deserialize)]
 struct Hello {
     key: Option<String>,
+    /// Its working directory.
+    folder: PathBuf,
+}
+
+impl Hello {
+    /// Who says this.
+    fn who(self) -> Result<Who, Error> {
+        match self.key {
+            Some(key) => Ok(Who::Key(key.into())),
+            // Another one would be of our own folder. Whether it is there is seen when it is first needed, as with ours.
+            None if !self.folder.is_absolute() => {
+                Err(Error::invalid("the working directory is no absolute path"))
+            }
+            None => Ok(Who::Local(Principal::local_in(self.folder))),
+        }
+    }
 }
 
 /// What it is told.
@@ -103,21 +125,22 @@ impl Drop for Door {
 }
 
 async fn admit(mut stream: UnixStream, server: Server) -> anyhow::Result<()> {
+    // The socket's mode says the same; but a folder may be opened to others, and modes be changed.
+    ensure!(
+        stream.peer_cred()?.uid() == geteuid().as_raw(),
+        "somebody else's process wants in"
+    );
     let hello: Hello = serde_json::from_str(&line(&mut stream).await?)?;
-    let who = match hello.key {
-        Some(key) => Who::Key(key.into()),
-        None => Who::Local,
+    let admitted = async {
+        let server = server.of(hello.who()?);
+        server.check().await.map(|()| server)
     };
-    let server = server.of(who);
-    let reply = match server.check().await {
-        Ok(()) => Reply::Welcome,
-        Err(error) => Reply::Refused(error.message().to_owned()),
-    };
-    let refused = matches!(reply, Reply::Refused(_));
-    let reply = format!("{}\n", serde_json::to_string(&reply)?);
-    stream.write_all(reply.as_bytes()).await?;
-    if !refused {
-        super::served(server).serve(stream).await?.waiting().await?;
+    match admitted.await {
+        Ok(server) => {
+            say(&mut stream, &Reply::Welcome).await?;
+            super::served(server).serve(stream).await?.waiting().await?;
+        }
+        Err(error) => say(&mut stream, &Reply::Refused(error.message().to_owned())).await?,
     }
     Ok(())
 }
@@ -135,9 +158,9 @@ pub(super) async fn connect(
     };
     let hello = Hello {
         key: key.map(|key| key.expose_secret().to_owned()),
+        folder: env::current_dir().context("the working directory")?,
     };
-    let hello = format!("{}\n", serde_json::to_string(&hello)?);
-    if stream.write_all(hello.as_bytes()).await.is_err() {
+    if say(&mut stream, &hello).await.is_err() {
         return Ok(None);
     }
     // One that is just ending says nothing any more.
@@ -150,6 +173,11 @@ pub(super) async fn connect(
             bail!("the process that owns the database does not let us in: {why}")
         }
     }
+}
+
+async fn say(to: &mut UnixStream, words: &impl Serialize) -> anyhow::Result<()> {
+    let line = format!("{}\n", serde_json::to_string(words)?);
+    Ok(to.write_all(line.as_bytes()).await?)
 }
 
 /// A line, without reading beyond it.

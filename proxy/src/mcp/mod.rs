@@ -1,6 +1,6 @@
 //! The MCP server, over rmcp: the gateway's tools, resources and prompts for MCP clients.
 //!
-//! - [`server`]: what is answered, whatever it came over. [`resources`], [`prompts`]: its smaller parts.
+//! - [`server`]: what is answered, whatever it came over. [`call`], [`consent`], [`changes`], [`resources`], [`prompts`]: its parts.
 //! - [`stdio`]: `rungs mcp`. [`beside`], [`bridge`]: how it works next to another process that owns the database.
 //! - [`http`]: `/mcp`. [`sessions`]: who owns a session of the older revisions. [`token`]: what opens `/mcp` on an open loopback.
 //! - [`upstream`]: other MCP servers, whose tools are mounted.
@@ -8,6 +8,9 @@
 
 pub(crate) mod beside;
 mod bridge;
+mod call;
+mod changes;
+mod consent;
 #[cfg(feature = "mcp-fixtures")]
 mod fixtures;
 pub(crate) mod http;

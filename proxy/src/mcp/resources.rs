@@ -1,20 +1,35 @@
-//! What clients may read: the models, and what was spent today.
+//! What clients may read: the models, what was spent today, and what is remembered of a conversation.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
+use percent_encoding::percent_decode_str;
 use rmcp::{
     ErrorData,
-    model::{ReadResourceResult, Resource, ResourceContents},
+    model::{ReadResourceResult, Resource, ResourceContents, ResourceTemplate},
 };
-use rungs::{Error, store::Window};
+use rungs::{
+    Error, ErrorKind,
+    store::{ConversationKey, Window},
+};
 use serde_json::{Value, json};
 
 use crate::{
-    auth::Principal, gateway::Gateway, http::models, keys::rfc3339, tools::visible_accounts,
+    auth::Principal,
+    gateway::Gateway,
+    http::{context, models},
+    keys::rfc3339,
+    tools::visible_accounts,
 };
 
 const MODELS: &str = "models://";
 const TODAY: &str = "ledger://today";
+/// An id follows.
+const CONTEXT: &str = "context://";
+
+const JSON: &str = "application/json";
 
 /// The longest that a reader waits for rows that are still on their way to the ledger.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,7 +40,7 @@ pub(super) fn list() -> Vec<Resource> {
         Resource::new(uri, name)
             .with_title(title)
             .with_description(description)
-            .with_mime_type("application/json")
+            .with_mime_type(JSON)
     };
     vec![
         resource(
@@ -43,28 +58,51 @@ pub(super) fn list() -> Vec<Resource> {
     ]
 }
 
-/// Reads the resource at `uri` for `principal`.
+/// What there is one of for each name.
+pub(super) fn templates() -> Vec<ResourceTemplate> {
+    let context = ResourceTemplate::new(format!("{CONTEXT}{{id}}"), "context")
+        .with_title("Conversation")
+        .with_description("What is remembered of your conversation of this id: its summary, and its last messages")
+        .with_mime_type(JSON);
+    vec![context]
+}
+
+/// Reads the resource at `uri` for `principal`. What is another tenant's is not there.
 pub(super) async fn read(
     gateway: &Gateway,
     principal: &Principal,
     uri: &str,
 ) -> Result<ReadResourceResult, ErrorData> {
-    let value = match uri {
-        MODELS => json!({ "models": models::cards(&gateway.live(), principal) }),
-        TODAY => {
-            let spent = spent_today(gateway, principal).await;
-            spent.map_err(|error| ErrorData::internal_error(error.message().to_owned(), None))?
-        }
-        _ => {
-            let what = format!("there is no resource `{uri}`; resources/list names them");
-            return Err(ErrorData::resource_not_found(
-                what,
-                Some(json!({ "uri": uri })),
-            ));
-        }
+    let read = match (uri, uri.strip_prefix(CONTEXT)) {
+        (MODELS, _) => Ok(json!({ "models": models::cards(&gateway.live(), principal) })),
+        (TODAY, _) => spent_today(gateway, principal).await,
+        (_, Some(id)) => conversation(gateway, principal, id).await,
+        _ => Err(Error::new(
+            ErrorKind::NotFound,
+            format!(
+                "there is no resource `{uri}`; resources/list and resources/templates/list name them"
+            ),
+        )),
     };
-    let text = ResourceContents::text(value.to_string(), uri).with_mime_type("application/json");
+    let value = read.map_err(|error| {
+        let what = error.message().to_owned();
+        match error.kind() {
+            // No conversation has an id that cannot be one.
+            ErrorKind::NotFound | ErrorKind::Invalid => {
+                ErrorData::resource_not_found(what, Some(json!({ "uri": uri })))
+            }
+            _ => ErrorData::internal_error(what, None),
+        }
+    })?;
+    let text = ResourceContents::text(value.to_string(), uri).with_mime_type(JSON);
     Ok(ReadResourceResult::new(vec![text]))
+}
+
+/// `id` as it stands in a URI.
+async fn conversation(gateway: &Gateway, principal: &Principal, id: &str) -> Result<Value, Error> {
+    let id = percent_decode_str(id).decode_utf8_lossy();
+    let key = ConversationKey::new(Arc::clone(&principal.tenant), &*id)?;
+    context::remembered(gateway, &key).await
 }
 
 async fn spent_today(gateway: &Gateway, principal: &Principal) -> Result<Value, Error> {

@@ -4,33 +4,36 @@
     reason = "2026-07-28 deprecates log messages; the older revisions have them, and clients ask for them"
 )]
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams,
-        CompleteResult, CompletionInfo, ContentBlock, GetPromptRequestParams, GetPromptResponse,
-        Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-        ListToolsResult, LoggingLevel, LoggingMessageNotificationParam, MetaObject,
-        PaginatedRequestParams, ProgressToken, ReadResourceRequestParams, ReadResourceResponse,
-        Reference, ServerCapabilities, ServerConfig, SetLevelRequestParams, Tool, ToolAnnotations,
+        CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
+        CompletionInfo, Extensions, GetPromptRequestParams, GetPromptResponse, Implementation,
+        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+        LoggingLevel, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
+        Reference, ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscriptionFilter,
+        Tool, ToolAnnotations,
     },
-    service::{Peer, RequestContext},
+    service::{NotificationContext, RequestContext, SubscriptionContext},
 };
-use rungs::{Error, ErrorKind};
+use rungs::Error;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{page::Page, progress::Reported, prompts, resources};
+use super::{
+    call::call,
+    changes::Changes,
+    consent::{self, Asked, Trails, is_stateless},
+    page::Page,
+    prompts, resources,
+};
 use crate::{
     auth::Principal,
     gateway::Gateway,
     http::Grant,
-    tools::{Effect, Progress, Spec, ToolCall, Toolbox},
+    tools::{Caller, Effect, Spec, Toolbox, Trail},
 };
 
 const INSTRUCTIONS: &str = "\
@@ -38,7 +41,7 @@ A gateway to language models that starts each question on the cheapest model tha
 certain model with `chat`, let others check your answer with `second_opinion`, and give a task that went wrong to a stronger model \
 with `escalate`. `estimate_cost`, `explain_route` and `remaining_budget` cost nothing.";
 
-/// The MCP server. Clones share everything but are of one connection: they share its log level.
+/// The MCP server. Clones share everything but are of one connection: they share its log level and what it is told.
 #[derive(Clone)]
 pub(crate) struct Server {
     gateway: Gateway,
@@ -47,13 +50,19 @@ pub(crate) struct Server {
     who: Who,
     /// From which level on a client of an older revision wants log messages, once it has said so.
     level: Arc<Mutex<Option<LoggingLevel>>>,
+    /// What the conversation has read, where a connection is one.
+    trail: Trail,
+    /// The same where each request stands alone.
+    trails: Trails,
+    /// What tells a client of an older revision that tools have changed.
+    telling: Arc<Mutex<Option<AbortOnDropHandle<()>>>>,
 }
 
 /// Who calls.
 #[derive(Clone)]
 pub(crate) enum Who {
     /// A program on this computer that needs no key.
-    Local,
+    Local(Arc<Principal>),
     /// The holder of a key, for as long as the connection lasts.
     Key(SecretString),
     /// Whoever the gate let in with each request.
@@ -63,12 +72,16 @@ pub(crate) enum Who {
 impl Server {
     pub(crate) fn new(gateway: Gateway, toolbox: Arc<Toolbox>, who: Who) -> Self {
         let tools = toolbox.list().map(listed).collect();
+        let trails = Trails::new(gateway.live().config.mcp.session_ttl);
         Self {
             gateway,
             toolbox,
             tools,
             who,
             level: Arc::default(),
+            trail: Trail::default(),
+            trails,
+            telling: Arc::default(),
         }
     }
 
@@ -76,6 +89,8 @@ impl Server {
     pub(super) fn anew(&self) -> Self {
         Self {
             level: Arc::default(),
+            trail: Trail::default(),
+            telling: Arc::default(),
             ..self.clone()
         }
     }
@@ -100,7 +115,7 @@ impl Server {
     pub(super) async fn check(&self) -> Result<(), Error> {
         match &self.who {
             Who::Key(key) => self.holder(key).await.map(|_| ()),
-            Who::Local | Who::EachRequest => Ok(()),
+            Who::Local(_) | Who::EachRequest => Ok(()),
         }
     }
 
@@ -111,19 +126,30 @@ impl Server {
         Ok(principal)
     }
 
-    /// Who sent a request. A key is looked at each time: it may have ended since.
-    async fn caller(
-        &self,
-        context: &RequestContext<RoleServer>,
-    ) -> Result<Arc<Principal>, ErrorData> {
+    /// Whose conversation a request belongs to: the connection's, or the caller's where there is none.
+    fn trail(&self, principal: &Principal, context: &RequestContext<RoleServer>) -> Trail {
+        match self.who {
+            Who::EachRequest if is_stateless(context) => self.trails.of(principal),
+            _ => self.trail.clone(),
+        }
+    }
+
+    /// What may change for a caller, from the moment on in which it is known of each other server whether it answers.
+    async fn changes(&self, principal: Arc<Principal>) -> Changes {
+        self.toolbox.mounted(&principal).await;
+        Changes::of(Arc::clone(&self.toolbox), principal)
+    }
+
+    /// Who sent a message. A key is looked at each time: it may have ended since.
+    async fn caller(&self, extensions: &Extensions) -> Result<Arc<Principal>, ErrorData> {
         match &self.who {
-            Who::Local => Ok(Principal::local()),
+            Who::Local(principal) => Ok(Arc::clone(principal)),
             Who::Key(key) => {
                 let holder = self.holder(key).await;
                 holder.map_err(|error| ErrorData::invalid_request(error.message().to_owned(), None))
             }
             Who::EachRequest => {
-                let parts = context.extensions.get::<http::request::Parts>();
+                let parts = extensions.get::<http::request::Parts>();
                 let principal = parts.and_then(|parts| parts.extensions.get::<Arc<Principal>>());
                 principal.cloned().ok_or_else(|| {
                     ErrorData::internal_error("a request came past authentication", None)
@@ -131,63 +157,13 @@ impl Server {
             }
         }
     }
-
-    /// Calls the tool, and passes on what it says of its progress meanwhile.
-    async fn run(
-        &self,
-        name: &str,
-        mut call: ToolCall,
-        token: Option<ProgressToken>,
-        peer: &Peer<RoleServer>,
-    ) -> Result<Value, Error> {
-        let Some(token) = token else {
-            return self.toolbox.call(name, call).await;
-        };
-        let (progress, mut said) = Progress::heard();
-        call.progress = progress;
-        let mut result = std::pin::pin!(self.toolbox.call(name, call));
-        let mut reported = Reported::new(token);
-        loop {
-            tokio::select! {
-                biased;
-                Some(said) = said.recv() => reported.report(said, peer).await,
-                result = &mut result => {
-                    reported.rest(&mut said, peer).await;
-                    return result;
-                }
-            }
-        }
-    }
-
-    /// Tells a client that wants log messages what came of a call.
-    async fn log(
-        &self,
-        context: &RequestContext<RoleServer>,
-        tool: &str,
-        began: Instant,
-        failed: Option<&Error>,
-    ) {
-        let own = *self.level.lock().unwrap_or_else(PoisonError::into_inner);
-        let level = match failed {
-            Some(_) => LoggingLevel::Warning,
-            None => LoggingLevel::Info,
-        };
-        let wanted = context.meta.log_level().or(own);
-        if wanted.is_none_or(|wanted| severity(level) < severity(wanted)) {
-            return;
-        }
-        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let outcome = failed.map_or("ok", |error| error.kind().as_str());
-        let data = json!({ "tool": tool, "ms": ms, "outcome": outcome });
-        let message = LoggingMessageNotificationParam::new(level, data).with_logger("rungs");
-        let _ = context.peer.notify_logging_message(message).await;
-    }
 }
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
+            .enable_tool_list_changed()
             .enable_resources()
             .enable_prompts()
             .enable_completions()
@@ -205,7 +181,7 @@ impl ServerHandler for Server {
         asked: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let principal = self.caller(&context).await?;
+        let principal = self.caller(&context.extensions).await?;
         let mounted = self.toolbox.mounted(&principal).await;
         let mounted = mounted.iter().map(|tool| listed(tool.spec()));
         let tools: Vec<Tool> = self.tools.iter().cloned().chain(mounted).collect();
@@ -224,22 +200,27 @@ impl ServerHandler for Server {
         asked: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let began = Instant::now();
-        let principal = self.caller(&context).await?;
+        let principal = self.caller(&context.extensions).await?;
         let name = &*asked.name;
-        if self.toolbox.get(name, &principal).await.is_none() {
+        let Some(tool) = self.toolbox.get(name, &principal).await else {
             let unknown = format!("there is no tool `{name}`; tools/list names them");
             return Err(ErrorData::invalid_params(unknown, None));
+        };
+        let mut caller = Caller {
+            trail: self.trail(&principal, &context),
+            cancelled: context.ct.clone(),
+            ..Caller::new(principal)
+        };
+        let arguments = asked.arguments.clone().unwrap_or_default();
+        if let Some(doubt) = self.toolbox.doubt(tool.spec(), &caller, &arguments) {
+            match consent::ask(&doubt, &asked, &context).await? {
+                Asked::Answered(consent) => caller.consent = consent,
+                Asked::ByClient(wanted) => return Ok(wanted.into()),
+            }
         }
-        let mut call = ToolCall::new(principal, asked.arguments.unwrap_or_default());
-        call.cancelled = context.ct.clone();
-        let token = context.meta.get_progress_token();
-        let result = self.run(name, call, token, &context.peer).await;
-        self.log(&context, name, began, result.as_ref().err()).await;
-        Ok(match result {
-            Ok(value) => CallToolResult::structured(value).into(),
-            Err(error) => failure(name, &error).into(),
-        })
+        let level = context.meta.log_level().or(*held(&self.level));
+        let called = call(&self.toolbox, name, caller, arguments, &context, level);
+        Ok(called.await.into())
     }
 
     async fn list_resources(
@@ -255,10 +236,13 @@ impl ServerHandler for Server {
 
     async fn list_resource_templates(
         &self,
-        _: Option<PaginatedRequestParams>,
+        asked: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        Ok(ListResourceTemplatesResult::with_all_items(Vec::new()))
+        let page = Page::of(&resources::templates(), asked.as_ref())?;
+        let mut result = ListResourceTemplatesResult::with_all_items(page.items);
+        result.next_cursor = page.next;
+        Ok(result)
     }
 
     async fn read_resource(
@@ -266,7 +250,7 @@ impl ServerHandler for Server {
         asked: ReadResourceRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let principal = self.caller(&context).await?;
+        let principal = self.caller(&context.extensions).await?;
         let read = resources::read(&self.gateway, &principal, &asked.uri).await?;
         Ok(read.into())
     }
@@ -296,7 +280,7 @@ impl ServerHandler for Server {
         asked: CompleteRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        let principal = self.caller(&context).await?;
+        let principal = self.caller(&context.extensions).await?;
         let values = match (&asked.r#ref, &*asked.argument.name) {
             (Reference::Prompt(_), prompts::MODEL) => {
                 let live = self.gateway.live();
@@ -315,12 +299,40 @@ impl ServerHandler for Server {
         Ok(CompleteResult::new(completion))
     }
 
+    async fn on_initialized(&self, context: NotificationContext<RoleServer>) {
+        // Who may not call anything hears nothing either.
+        if let Ok(principal) = self.caller(&context.extensions).await {
+            let changes = self.changes(principal).await;
+            *held(&self.telling) = Some(changes.told_to(context.peer));
+        }
+    }
+
+    fn accepted_subscription_filter(&self, _: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(SubscriptionFilter::builder().tools_list_changed().build())
+    }
+
+    async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
+        let extensions = &context.request_context().extensions;
+        let mut changes = self.changes(self.caller(extensions).await?).await;
+        let ending = &self.gateway.state().ending;
+        loop {
+            tokio::select! {
+                () = context.cancelled() => return Ok(()),
+                () = ending.cancelled() => return Ok(()),
+                () = changes.next() => {}
+            }
+            if context.sink().notify_tool_list_changed().await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
     async fn set_level(
         &self,
         asked: SetLevelRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        *self.level.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked.level);
+        *held(&self.level) = Some(asked.level);
         Ok(())
     }
 }
@@ -345,36 +357,6 @@ fn listed(spec: &Spec) -> Tool {
     }
 }
 
-/// An error that the model may read and act on. Its cause is for the log alone.
-fn failure(tool: &str, error: &Error) -> CallToolResult {
-    if error.kind() == ErrorKind::Internal {
-        let cause = std::error::Error::source(error).map(ToString::to_string);
-        tracing::error!(tool, %error, cause, "a tool failed");
-    }
-    let mut text = error.message().to_owned();
-    if let Some(wait) = error.get_retry_after() {
-        text += &format!(" (try again in {} s)", wait.as_secs().max(1));
-    }
-    let mut result = CallToolResult::error(vec![ContentBlock::text(text)]);
-    let mut meta = MetaObject::new();
-    meta.0
-        .insert("rungs/code".into(), error.kind().as_str().into());
-    if let Some(param) = error.get_param() {
-        meta.0.insert("rungs/param".into(), param.into());
-    }
-    result.meta = Some(meta);
-    result
-}
-
-fn severity(level: LoggingLevel) -> u8 {
-    match level {
-        LoggingLevel::Debug => 0,
-        LoggingLevel::Info => 1,
-        LoggingLevel::Notice => 2,
-        LoggingLevel::Warning => 3,
-        LoggingLevel::Error => 4,
-        LoggingLevel::Critical => 5,
-        LoggingLevel::Alert => 6,
-        LoggingLevel::Emergency => 7,
-    }
+fn held<T>(one: &Mutex<T>) -> MutexGuard<'_, T> {
+    one.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -29,7 +29,7 @@ tokio::task_local! {
 }
 
 /// Whose a session is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
     tenant: Arc<str>,
     key: Option<Arc<str>>,
@@ -53,7 +53,7 @@ impl Owner {
 
 /// The sessions of `/mcp`.
 pub(super) struct Sessions {
-    local: LocalSessionManager,
+    local: Arc<LocalSessionManager>,
     open: Mutex<HashMap<SessionId, Open>>,
     /// The most that one owner may have; another one ends the one that was idle longest.
     most: usize,
@@ -72,7 +72,7 @@ impl Sessions {
         local.session_config.init_timeout = Some(idle.min(Duration::from_secs(10)));
         local.session_config.completed_cache_ttl = idle.min(Duration::from_secs(30));
         Self {
-            local,
+            local: Arc::new(local),
             open: Mutex::default(),
             most,
         }
@@ -82,15 +82,23 @@ impl Sessions {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The session of `owner` that must go before another may come.
-    fn surplus(&self, owner: &Owner) -> Option<SessionId> {
-        let open = self.open();
-        let theirs = open.iter().filter(|(_, session)| session.owner == *owner);
-        if theirs.clone().count() < self.most {
-            return None;
-        }
-        let oldest = theirs.min_by_key(|(_, session)| session.used);
-        oldest.map(|(id, _)| id.clone())
+    /// Takes in a session of `owner`. In the same moment those that were idle longest are no more, as many as are too many.
+    fn take_in(&self, id: SessionId, owner: Owner) -> Vec<SessionId> {
+        let mut surplus = Vec::new();
+        self.counted(|open| {
+            let theirs = open.iter().filter(|(_, session)| session.owner == owner);
+            let mut theirs: Vec<_> = theirs.map(|(id, session)| (session.used, id)).collect();
+            theirs.sort_unstable_by_key(|(used, _)| *used);
+            let room = self.most.saturating_sub(1);
+            theirs.truncate(theirs.len().saturating_sub(room));
+            surplus = theirs.into_iter().map(|(_, id)| id.clone()).collect();
+            for id in &surplus {
+                open.remove(id);
+            }
+            let used = Instant::now();
+            open.insert(id, Open { owner, used });
+        });
+        surplus
     }
 
     /// Whether the request being answered may use the session; if so, it is in use now.
@@ -104,6 +112,20 @@ impl Sessions {
             session.used = Instant::now();
         }
         theirs
+    }
+
+    /// Ends the work of a session that is no more.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it ends when the session's worker has taken one message, or is gone"
+    )]
+    fn end(&self, id: SessionId) {
+        let local = Arc::clone(&self.local);
+        tokio::spawn(async move {
+            if let Err(error) = local.close_session(&id).await {
+                tracing::debug!(%error, "the end of an MCP session");
+            }
+        });
     }
 
     fn unknown(id: &SessionId) -> LocalSessionManagerError {
@@ -124,15 +146,12 @@ impl SessionManager for Sessions {
 
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let owner = CALLER.with(Clone::clone);
-        while let Some(surplus) = self.surplus(&owner) {
-            tracing::debug!("an idle MCP session ends: its owner opens too many");
-            self.close_session(&surplus).await?;
-        }
         let (id, transport) = self.local.create_session().await?;
-        let used = Instant::now();
-        self.counted(|open| {
-            open.insert(id.clone(), Open { owner, used });
-        });
+        // Nothing is waited for from here on: a caller who leaves would leave a session that nobody ends.
+        for surplus in self.take_in(id.clone(), owner) {
+            tracing::debug!("an idle MCP session ends: its owner opens too many");
+            self.end(surplus);
+        }
         Ok((id, transport))
     }
 

@@ -13,7 +13,7 @@ use super::{
     bridge::{Client, Ended},
     server::{Server, Who},
 };
-use crate::{config::Config, gateway::Gateway, tools};
+use crate::{auth::Principal, config::Config, gateway::Gateway, tools};
 
 /// How long is waited for a database whose owner is just ending, or does not listen yet.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -46,7 +46,8 @@ pub(crate) async fn run(
                 }
             }
             Owner::Here(gateway) => {
-                let who = key.clone().map_or(Who::Local, Who::Key);
+                let local = || Who::Local(Principal::local());
+                let who = key.clone().map_or_else(local, Who::Key);
                 let server = Server::new(gateway.clone(), Arc::new(tools::all(&gateway)), who);
                 let served = tokio::select! {
                     served = serve(&server, socket.as_deref(), &mut client) => served,

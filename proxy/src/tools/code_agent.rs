@@ -1,82 +1,59 @@
 //! `code_agent`: changes a project and tests what it did.
 
-use std::sync::{
-    LazyLock,
-    atomic::{AtomicU32, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use futures_util::future::BoxFuture;
 use rungs::Error;
-use serde_json::Value;
 
-use super::{Effect, Spec, Tool, ToolCall, to_value};
+use super::{Caller, Effect, Origin, Typed, Words};
 use crate::{
     agent::{self, Event, Report, Wanted},
     gateway::Gateway,
 };
 
-/// What clients are told of it.
-pub(super) fn spec() -> &'static Spec {
-    static SPEC: LazyLock<Spec> = LazyLock::new(|| {
-        Spec::of::<Wanted, Report>(
-            "code_agent",
-            "Change a project",
-            "Carries out a task in a software project: plans, edits a copy, runs the project's tests, asks better models only when they \
-             fail, and writes the change when they pass. Gives the diff, the todo list, who was asked and what it cost.",
-            Effect::Write,
-        )
-    });
-    &SPEC
+/// How it is presented; it has a route of its own too.
+pub(crate) const WORDS: Words = Words {
+    name: "code_agent",
+    title: "Change a project",
+    description: "Carries out a task in a software project: plans, edits a copy, runs the project's tests, asks better models only when \
+                  they fail, and writes the change when they pass. Gives the diff, the todo list, who was asked and what it cost.",
+    effect: Effect::Write,
+    origin: Origin::Found,
+};
+
+/// The tool.
+pub(super) fn tool(gateway: &Gateway) -> Typed {
+    Typed::new(WORDS, gateway, work)
 }
 
-pub(super) struct CodeAgent {
-    gateway: Gateway,
-}
-
-impl CodeAgent {
-    pub(super) fn new(gateway: Gateway) -> Self {
-        Self { gateway }
-    }
-}
-
-impl Tool for CodeAgent {
-    fn spec(&self) -> &Spec {
-        spec()
-    }
-
-    fn call(&self, mut call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        Box::pin(async move {
-            let wanted: Wanted = call.input()?;
-            let job = wanted.admitted(&self.gateway.live().config, &call.principal)?;
-            let total = f64::from(job.steps);
-            let progress = call.progress;
-            let done = AtomicU32::new(0);
-            let watch = move |event: &Event| {
-                if matches!(event, Event::Answered { .. }) {
-                    done.fetch_add(1, Relaxed);
-                }
-                progress.say(
-                    f64::from(done.load(Relaxed)),
-                    Some(total),
-                    &event.to_string(),
-                );
-            };
-            let report = agent::run(&self.gateway, &call.principal, &job, &watch).await?;
-            to_value(&report)
-        })
-    }
+async fn work(gateway: Gateway, caller: Caller, wanted: Wanted) -> Result<Report, Error> {
+    let Caller {
+        principal,
+        progress,
+        ..
+    } = caller;
+    let job = wanted.admitted(&gateway.live().config, &principal)?;
+    let total = f64::from(job.steps);
+    let done = AtomicU32::new(0);
+    let watch = move |event: &Event| {
+        if matches!(event, Event::Answered { .. }) {
+            done.fetch_add(1, Relaxed);
+        }
+        let done = f64::from(done.load(Relaxed));
+        progress.say(done, Some(total), &event.to_string());
+    };
+    agent::run(&gateway, &principal, &job, &watch).await
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Gateway;
-    use rungs::ErrorKind;
+    use rungs::{Error, ErrorKind};
     use serde_json::{Map, Value, json};
 
-    use crate::tools::{ToolCall, Toolbox, all};
+    use crate::tools::{Caller, Toolbox, all};
     use crate::{
         auth::Principal,
         config::{Config, Source, Vars, World},
+        gateway::Gateway,
     };
 
     async fn toolbox(config: &str) -> Toolbox {
@@ -90,18 +67,17 @@ mod tests {
         all(&Gateway::start(config).await.unwrap())
     }
 
-    fn call(arguments: Value) -> ToolCall {
+    async fn call(toolbox: &Toolbox, caller: Caller, arguments: Value) -> Error {
         let arguments: Map<String, Value> = serde_json::from_value(arguments).unwrap();
-        ToolCall::new(Principal::local(), arguments)
+        let called = toolbox.call("code_agent", caller, arguments).await;
+        called.unwrap_err()
     }
 
     #[tokio::test]
     async fn the_code_agent_is_a_tool_that_writes() {
         let off = toolbox("").await;
-        let error = off
-            .call("code_agent", call(json!({ "task": "x" })))
-            .await
-            .unwrap_err();
+        let caller = || Caller::new(Principal::local());
+        let error = call(&off, caller(), json!({ "task": "x" })).await;
         assert_eq!(error.kind(), ErrorKind::Forbidden);
         assert!(
             error.message().contains("`code_agent = true` in [tools]"),
@@ -132,13 +108,13 @@ mod tests {
                 "no model `auto`",
             ),
         ] {
-            let error = on.call("code_agent", call(arguments)).await.unwrap_err();
+            let error = call(&on, caller(), arguments).await;
             assert_eq!(error.kind(), kind, "{error}");
             assert!(error.message().contains(why), "{error}");
         }
-        let cancelled = call(json!({ "task": "x" }));
+        let cancelled = caller();
         cancelled.cancelled.cancel();
-        let error = on.call("code_agent", cancelled).await.unwrap_err();
+        let error = call(&on, cancelled, json!({ "task": "x" })).await;
         assert_eq!(error.kind(), ErrorKind::Cut);
     }
 }

@@ -3,7 +3,7 @@
 //! A tool says in its [`Spec`] what it does to the world. The [`Toolbox`] lists every tool there is and calls those that the
 //! configuration allows; who serves tools (the MCP server, the code agent) goes through it and through nothing else.
 
-mod call;
+mod caller;
 mod code_agent;
 mod db;
 mod fs;
@@ -13,19 +13,25 @@ mod redis;
 mod run;
 mod spec;
 mod toolbox;
+mod trail;
+mod typed;
 mod workshop;
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use rungs::Error;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-pub(crate) use call::{Progress, Said, ToolCall, to_value};
+pub(crate) use caller::{Caller, Progress, Said};
+pub(crate) use code_agent::WORDS as CODE_AGENT;
 pub(crate) use llm::visible_accounts;
-pub(crate) use spec::{Effect, Spec};
+pub(crate) use spec::{Effect, Origin, Spec, Words};
 pub(crate) use toolbox::Toolbox;
+pub(crate) use trail::{Consent, Doubt, Trail};
 pub(crate) use workshop::{Workshop, folders};
+
+use typed::Typed;
 
 use crate::gateway::Gateway;
 
@@ -35,12 +41,11 @@ pub(crate) trait Tool: Send + Sync {
     fn spec(&self) -> &Spec;
 
     /// Does its work. The value is the structured result and fits the spec's `output`. Dropping the future stops the work.
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>>;
-}
-
-/// What clients are told of the code agent, which has a route of its own too.
-pub(crate) fn code_agent() -> &'static Spec {
-    code_agent::spec()
+    fn call(
+        &self,
+        caller: Caller,
+        arguments: Map<String, Value>,
+    ) -> BoxFuture<'_, Result<Value, Error>>;
 }
 
 /// The names of all tools, in the order in which they are listed: what `tools.<name>` in the configuration may name.
@@ -72,14 +77,20 @@ pub(crate) const NAMES: [&str; 22] = [
 /// Every tool of this gateway.
 pub(crate) fn all(gateway: &Gateway) -> Toolbox {
     let workshop = &gateway.state().workshop;
-    let mut tools = llm::all(gateway);
-    tools.extend(fs::all(workshop));
-    tools.extend(git::all(workshop));
-    tools.extend(run::all(workshop));
-    tools.extend(redis::all(workshop));
-    tools.extend(db::all(workshop));
-    tools.push(Arc::new(code_agent::CodeAgent::new(gateway.clone())));
-    Toolbox::new(gateway.clone(), tools)
+    let tools = [
+        llm::all(gateway),
+        fs::all(workshop),
+        git::all(workshop),
+        run::all(workshop),
+        redis::all(workshop),
+        db::all(workshop),
+        vec![code_agent::tool(gateway)],
+    ];
+    let tools = tools.into_iter().flatten();
+    Toolbox::new(
+        gateway.clone(),
+        tools.map(|tool| Arc::new(tool) as _).collect(),
+    )
 }
 
 #[cfg(test)]

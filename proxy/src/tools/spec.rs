@@ -34,6 +34,11 @@ impl Effect {
         }
     }
 
+    /// Whether it changes or reaches anything.
+    pub(crate) const fn is_more_than_reading(self) -> bool {
+        !matches!(self, Self::Read)
+    }
+
     /// The rest of a sentence that begins with the tool.
     pub(crate) const fn verb(self) -> &'static str {
         match self {
@@ -43,6 +48,15 @@ impl Effect {
             Self::Net => "reaches other computers",
         }
     }
+}
+
+/// Whose words are in the result of a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The gateway's, or those of a model that the caller has asked.
+    Own,
+    /// Of files, rows, pages and programs: whoever wrote them may have meant the model that reads them.
+    Found,
 }
 
 /// What clients are told of a tool.
@@ -56,26 +70,39 @@ pub(crate) struct Spec {
     pub(crate) description: Cow<'static, str>,
     /// What it does to the world.
     pub(crate) effect: Effect,
+    /// Whose words are in its result.
+    pub(crate) origin: Origin,
     /// The JSON Schema of its arguments.
     pub(crate) input: Arc<Map<String, Value>>,
     /// That of its result.
     pub(crate) output: Option<Arc<Map<String, Value>>>,
 }
 
-impl Spec {
+/// How a tool of ours is presented.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words {
+    /// Unique, of `[a-z_]`.
+    pub(crate) name: &'static str,
+    /// What people call it.
+    pub(crate) title: &'static str,
+    /// What it is for, to the model that may call it.
+    pub(crate) description: &'static str,
+    /// What it does to the world.
+    pub(crate) effect: Effect,
+    /// Whose words are in its result.
+    pub(crate) origin: Origin,
+}
+
+impl Words {
     /// The spec of a tool that takes an `I` and gives an `O`; both are structs.
-    pub(crate) fn of<I: JsonSchema + 'static, O: JsonSchema + 'static>(
-        name: &'static str,
-        title: &'static str,
-        description: &'static str,
-        effect: Effect,
-    ) -> Self {
+    pub(super) fn spec<I: JsonSchema + 'static, O: JsonSchema + 'static>(self) -> Spec {
         let input = schema_for_input::<I>().expect("the arguments of a tool are a struct");
-        Self {
-            name: name.into(),
-            title: title.into(),
-            description: description.into(),
-            effect,
+        Spec {
+            name: self.name.into(),
+            title: self.title.into(),
+            description: self.description.into(),
+            effect: self.effect,
+            origin: self.origin,
             input: plain(&input),
             output: Some(plain(&schema_for_output::<O>())),
         }

@@ -44,9 +44,8 @@ async fn call(toolbox: &Toolbox, name: &str, arguments: Value) -> Result<Value, 
     let Value::Object(arguments) = arguments else {
         panic!("arguments are an object");
     };
-    toolbox
-        .call(name, ToolCall::new(Principal::local(), arguments))
-        .await
+    let caller = Caller::new(Principal::local());
+    toolbox.call(name, caller, arguments).await
 }
 
 /// The tool's line in docs/MCP.md.
@@ -107,9 +106,10 @@ async fn r21_the_fingerprint_changes_with_the_list_alone() {
 async fn a_cancelled_call_does_nothing_more() {
     let toolbox = toolbox("").await;
     let arguments = json!({ "message": "hello" }).as_object().unwrap().clone();
-    let asked = ToolCall::new(Principal::local(), arguments);
-    asked.cancelled.cancel();
-    let error = toolbox.call("route", asked).await.unwrap_err();
+    let caller = Caller::new(Principal::local());
+    caller.cancelled.cancel();
+    let called = toolbox.call("route", caller, arguments).await;
+    let error = called.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cut);
 }
 
@@ -127,6 +127,91 @@ async fn switches_hold_and_their_refusals_say_which_line_it_is() {
     let error = call(&toolbox, "rout", json!({})).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.message().contains("did you mean `route`?"), "{error}");
+}
+
+#[tokio::test]
+async fn t24_after_words_of_others_a_change_wants_a_persons_consent() {
+    let careful = toolbox("[tools]\nredis_set = true").await;
+    let trusting = toolbox("[tools]\nallow = [\"write\"]\nuntrusted = \"allow\"").await;
+    let says = async |toolbox: &Toolbox, trail: &Trail, consent, name: &str, arguments: Value| {
+        let caller = Caller {
+            trail: trail.clone(),
+            consent,
+            ..Caller::new(Principal::local())
+        };
+        let arguments = arguments.as_object().unwrap().clone();
+        match toolbox.call(name, caller, arguments).await {
+            Ok(_) => "done".to_owned(),
+            Err(error) => error.message().to_owned(),
+        }
+    };
+    let set = || json!({ "key": "k", "value": "v" });
+    let get = || json!({ "key": "k" });
+    use Consent::{Given, Nobody, Refused};
+
+    let trail = Trail::default();
+    for (name, arguments) in [
+        ("redis_set", set()),
+        // Nobody else's words, none at all, or none that came back.
+        ("remaining_budget", json!({})),
+        ("redis_set", set()),
+    ] {
+        assert_eq!(
+            says(&careful, &trail, Nobody, name, arguments).await,
+            "done"
+        );
+    }
+    for (name, arguments) in [("redis_del", get()), ("redis_get", json!({ "kee": "k" }))] {
+        assert_ne!(
+            says(&careful, &trail, Nobody, name, arguments).await,
+            "done"
+        );
+    }
+    assert_eq!(
+        says(&careful, &trail, Nobody, "redis_set", set()).await,
+        "done"
+    );
+
+    assert_eq!(
+        says(&careful, &trail, Nobody, "redis_get", get()).await,
+        "done"
+    );
+    let stopped = says(&careful, &trail, Nobody, "redis_set", set()).await;
+    for part in [
+        "(with `redis_get`)",
+        "can ask none",
+        "`untrusted = \"allow\"` in [tools]",
+    ] {
+        assert!(stopped.contains(part), "{stopped}");
+    }
+    let stopped = says(&careful, &trail, Refused, "redis_set", set()).await;
+    assert!(stopped.ends_with("did not agree"), "{stopped}");
+    assert_eq!(
+        says(&careful, &trail, Given, "redis_set", set()).await,
+        "done"
+    );
+    assert_eq!(
+        says(&careful, &trail, Nobody, "redis_get", get()).await,
+        "done"
+    );
+    assert_ne!(
+        says(&careful, &trail, Nobody, "redis_set", set()).await,
+        "done"
+    );
+    // What is off stays so, whoever agrees.
+    assert_ne!(
+        says(&careful, &trail, Given, "redis_del", get()).await,
+        "done"
+    );
+
+    assert_eq!(
+        says(&careful, &Trail::default(), Nobody, "redis_set", set()).await,
+        "done"
+    );
+    assert_eq!(
+        says(&trusting, &trail, Nobody, "redis_set", set()).await,
+        "done"
+    );
 }
 
 #[tokio::test]

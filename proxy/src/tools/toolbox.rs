@@ -1,10 +1,15 @@
 use std::sync::Arc;
 
 use rungs::{Error, ErrorKind};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 
-use super::{Spec, Tool, ToolCall};
-use crate::{auth::Principal, config::did_you_mean, gateway::Gateway};
+use super::{Caller, Consent, Doubt, Spec, Tool};
+use crate::{
+    auth::Principal,
+    config::{Untrusted, did_you_mean},
+    gateway::Gateway,
+};
 
 /// All tools: ours in order, then those of other servers. Each is listed; those that the configuration does not allow answer with the
 /// line that would.
@@ -42,39 +47,72 @@ impl Toolbox {
     /// Calls a tool. A call that is cancelled ends at once, and what it was doing with it.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if there is none of this name, [`ErrorKind::Forbidden`] if the configuration does not allow it,
+    /// [`ErrorKind::NotFound`] if there is none of this name, [`ErrorKind::Forbidden`] if the configuration does not allow it, or
+    /// it wants a person's consent and has none,
     /// [`ErrorKind::Invalid`] if the arguments do not fit, and the tool's own.
-    pub(crate) async fn call(&self, name: &str, call: ToolCall) -> Result<Value, Error> {
-        let tool = self.get(name, &call.principal).await;
+    pub(crate) async fn call(
+        &self,
+        name: &str,
+        caller: Caller,
+        arguments: Map<String, Value>,
+    ) -> Result<Value, Error> {
+        let tool = self.get(name, &caller.principal).await;
         let tool = tool.ok_or_else(|| self.unknown(name))?;
-        let live = self.gateway.live();
-        live.config.tools.allows(tool.spec())?;
-        known_arguments(tool.spec(), &call)?;
-        let cancelled = call.cancelled.clone();
+        let spec = tool.spec();
+        match self.checked(spec, &caller, &arguments)? {
+            Some(doubt) if caller.consent != Consent::Given => {
+                return Err(doubt.without(caller.consent));
+            }
+            _ => caller.trail.follow(spec),
+        }
+        let cancelled = caller.cancelled.clone();
         tokio::select! {
             biased;
             () = cancelled.cancelled() => Err(Error::new(ErrorKind::Cut, "the call was cancelled")),
-            result = tool.call(call) => result,
+            result = tool.call(caller, arguments) => result,
         }
+    }
+
+    /// Why a person must agree to a call before it is made; `None` too for one that fails anyway.
+    pub(crate) fn doubt(
+        &self,
+        spec: &Spec,
+        caller: &Caller,
+        arguments: &Map<String, Value>,
+    ) -> Option<Doubt> {
+        self.checked(spec, caller, arguments).ok().flatten()
+    }
+
+    fn checked(
+        &self,
+        spec: &Spec,
+        caller: &Caller,
+        arguments: &Map<String, Value>,
+    ) -> Result<Option<Doubt>, Error> {
+        let live = self.gateway.live();
+        let tools = &live.config.tools;
+        tools.allows(&spec.name, spec.effect)?;
+        known_arguments(spec, arguments)?;
+        Ok(match tools.untrusted {
+            Untrusted::Confirm => caller.trail.doubt(spec),
+            Untrusted::Allow => None,
+        })
     }
 
     /// A fingerprint of everything that clients are told of our own tools: equal as long as nothing in their list has changed.
     pub(crate) fn digest(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for spec in self.list() {
-            let Spec {
-                name,
-                title,
-                description,
-                effect,
-                input,
-                output,
-            } = spec;
-            let told = json!([name, title, description, effect, **input, output.as_deref()]);
-            hasher.update(told.to_string().as_bytes());
-            hasher.update(b"\n");
-        }
-        hasher.finalize().to_hex()[..16].to_owned()
+        digest(self.list())
+    }
+
+    /// The same of the tools of other servers that `principal` may see now; of ours all see the same, always.
+    pub(crate) fn mounted_digest(&self, principal: &Principal) -> String {
+        let mounted = self.gateway.state().upstreams.tools(principal);
+        digest(mounted.iter().map(|tool| tool.spec()))
+    }
+
+    /// Changes with whatever may change the tools that somebody may see.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.gateway.state().upstreams.changes()
     }
 
     fn unknown(&self, name: &str) -> Error {
@@ -87,14 +125,33 @@ impl Toolbox {
     }
 }
 
+fn digest<'a>(specs: impl Iterator<Item = &'a Spec>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for spec in specs {
+        let Spec {
+            name,
+            title,
+            description,
+            effect,
+            input,
+            output,
+            origin: _,
+        } = spec;
+        let told = json!([name, title, description, effect, **input, output.as_deref()]);
+        hasher.update(told.to_string().as_bytes());
+        hasher.update(b"\n");
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+}
+
 /// Looks at the names of the arguments, so that every tool refuses what it does not know, and says what it lacks, in one way. Their
 /// types are the tool's to check.
-fn known_arguments(spec: &Spec, call: &ToolCall) -> Result<(), Error> {
+fn known_arguments(spec: &Spec, given: &Map<String, Value>) -> Result<(), Error> {
     let properties = spec.input.get("properties").and_then(Value::as_object);
     let wrong = |message: String, name: &str| Err(Error::invalid(message).param(name));
     if spec.input.get("additionalProperties") == Some(&Value::Bool(false)) {
         let known = |name: &str| properties.is_some_and(|all| all.contains_key(name));
-        if let Some(name) = call.arguments.keys().find(|name| !known(name)) {
+        if let Some(name) = given.keys().find(|name| !known(name)) {
             let names = properties.into_iter().flat_map(|all| all.keys());
             let hint = did_you_mean(name, names.map(String::as_str));
             return wrong(format!("`{}` takes no `{name}`{hint}", spec.name), name);
@@ -102,7 +159,7 @@ fn known_arguments(spec: &Spec, call: &ToolCall) -> Result<(), Error> {
     }
     let required = spec.input.get("required").and_then(Value::as_array);
     let missing = required.into_iter().flatten().filter_map(Value::as_str);
-    match { missing }.find(|name| !call.arguments.contains_key(*name)) {
+    match { missing }.find(|name| !given.contains_key(*name)) {
         Some(name) => wrong(format!("`{}` needs `{name}`", spec.name), name),
         None => Ok(()),
     }

@@ -1,10 +1,8 @@
 //! What tools of files, programs and data work with. Opened when a tool first needs it, so a gateway without tools has none of it.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, LazyLock, OnceLock},
-};
+use std::{path::PathBuf, sync::Arc};
 
+use moka::{policy::EvictionPolicy, sync::Cache};
 use rungs::{Error, ErrorKind};
 use tokio::sync::OnceCell;
 
@@ -15,16 +13,21 @@ use crate::{
     sandbox::{Protected, Reach, Roots},
 };
 
+/// How many different folders callers work in before the one that was used longest ago is closed.
+const CALLERS: u64 = 64;
+
 /// The folders that `principal` may see: those of the configuration. Where it names none, who has no key, and so is on this computer,
-/// is in the working directory.
+/// is in the folder that they work in.
 ///
 /// # Errors
 /// [`ErrorKind::Forbidden`] if there is none for them, with the line of configuration that gives one.
-pub(crate) fn folders<'a>(tools: &'a Tools, principal: &Principal) -> Result<&'a [PathBuf], Error> {
-    static HERE: LazyLock<[PathBuf; 1]> = LazyLock::new(|| [".".into()]);
+pub(crate) fn folders<'a>(
+    tools: &'a Tools,
+    principal: &'a Principal,
+) -> Result<&'a [PathBuf], Error> {
     match (&tools.roots, &principal.key) {
         (Some(roots), _) => Ok(roots),
-        (None, None) => Ok(&*HERE),
+        (None, None) => Ok(std::slice::from_ref(&principal.folder)),
         (None, Some(_)) => Err(Error::new(
             ErrorKind::Forbidden,
             "no folder is open to keys; `roots = [\"...\"]` in [tools] of the configuration opens some",
@@ -36,7 +39,8 @@ pub(crate) fn folders<'a>(tools: &'a Tools, principal: &Principal) -> Result<&'a
 pub(crate) struct Workshop {
     tools: Tools,
     protected: Protected,
-    roots: OnceLock<Roots>,
+    /// By their paths: one entry where the configuration names them, otherwise one for each folder that a caller works in.
+    roots: Cache<Vec<PathBuf>, Roots>,
     shelf: OnceCell<Shelf>,
     tables: OnceCell<Tables>,
 }
@@ -53,7 +57,10 @@ impl Workshop {
         Arc::new(Self {
             tools: config.tools.clone(),
             protected: Protected::new(own),
-            roots: OnceLock::new(),
+            roots: Cache::builder()
+                .max_capacity(CALLERS)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
             shelf: OnceCell::new(),
             tables: OnceCell::new(),
         })
@@ -68,9 +75,9 @@ impl Workshop {
     ///
     /// # Errors
     /// [`ErrorKind::Forbidden`] if there is none for them.
-    pub(super) fn roots(&self, principal: &Principal) -> Result<&Roots, Error> {
+    pub(super) fn roots(&self, principal: &Principal) -> Result<Roots, Error> {
         let paths = folders(&self.tools, principal)?;
-        if let Some(roots) = self.roots.get() {
+        if let Some(roots) = self.roots.get(paths) {
             return Ok(roots);
         }
         let reach = match self.tools.changes_files() {
@@ -78,7 +85,8 @@ impl Workshop {
             false => Reach::Read,
         };
         let roots = Roots::open(paths, self.protected.clone(), reach)?;
-        Ok(self.roots.get_or_init(|| roots))
+        self.roots.insert(paths.to_vec(), roots.clone());
+        Ok(roots)
     }
 
     /// Where `redis_*` keep values.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 /// An MCP server over HTTP with one tool, which says something else once `changed` is set.
-async fn server(changed: &Arc<AtomicBool>) -> Wire {
+pub(crate) async fn server(changed: &Arc<AtomicBool>) -> Wire {
     let changed = Arc::clone(changed);
     Wire::answer(move |heard| {
         if !heard.head.starts_with("post") {
@@ -46,7 +46,7 @@ async fn server(changed: &Arc<AtomicBool>) -> Wire {
     .await
 }
 
-fn mounting(wire: &Wire) -> String {
+pub(crate) fn mounting(wire: &Wire) -> String {
     format!(
         "[[mcp]]\nname = \"s\"\nurl = \"{}\"\nallow_private = true\n",
         wire.base_url

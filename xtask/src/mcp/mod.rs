@@ -111,7 +111,7 @@ impl Bench {
         let project = self.folder.join("project");
         fs::create_dir_all(&project).with_context(|| format!("make {}", project.display()))?;
         let mut config = format!(
-            "tools = {{ roots = [{project:?}], allow = [\"write\"] }}\nserver = {{ listen = \"127.0.0.1:0\" }}\nstore = {{ url = \"memory:\" }}\n\
+            "tools = {{ roots = [{project:?}], allow = [\"write\"], untrusted = \"allow\" }}\nserver = {{ listen = \"127.0.0.1:0\" }}\nstore = {{ url = \"memory:\" }}\n\
              [routing]\nmax_tier = \"L3\"\n\
              [[key]]\nname = \"bench\"\nkey = \"{KEY}\"\nmax_tier = \"L3\"\n\
              [[provider]]\nname = \"models\"\nbase_url = \"{models}\"\nallow_private = true\n"

@@ -68,8 +68,9 @@ fn configure(folder: &Path) -> Result<()> {
     for made in [&state, &folder.join("empty")] {
         fs::create_dir_all(made).with_context(|| format!("create {}", made.display()))?;
     }
-    let mut text =
-        String::from("[store]\nurl = \"sqlite:state/rungs.db\"\n[tools]\nallow = [\"net\"]\n");
+    let mut text = String::from(
+        "[store]\nurl = \"sqlite:state/rungs.db\"\n[tools]\nallow = [\"net\"]\nuntrusted = \"allow\"\n",
+    );
     for package in &PACKAGES {
         text += &package.entry(folder);
     }

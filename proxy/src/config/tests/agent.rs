@@ -77,7 +77,7 @@ fn a_wrong_setting_of_the_agent_is_named() {
 
 #[test]
 fn an_effect_is_off_until_the_configuration_says_so() {
-    use crate::tools::{Effect, code_agent};
+    use crate::tools::{CODE_AGENT, Effect};
     let off = load("").tools;
     assert!(off.has(Effect::Read, "it").is_ok());
     let error = off.has(Effect::Exec, "it").unwrap_err();
@@ -85,22 +85,15 @@ fn an_effect_is_off_until_the_configuration_says_so() {
         error.message(),
         "it runs programs, which is off; `allow = [\"exec\"]` in [tools] of the configuration turns it on"
     );
-    assert!(off.allows(code_agent()).is_err());
-    assert!(
-        load("[tools]\nallow = [\"write\"]\n")
-            .tools
-            .allows(code_agent())
-            .is_ok()
-    );
-    assert!(
-        load("[tools]\ncode_agent = true\n")
-            .tools
-            .allows(code_agent())
-            .is_ok()
-    );
-    let error = load("[tools]\nallow = [\"write\"]\ncode_agent = false\n")
-        .tools
-        .allows(code_agent())
-        .unwrap_err();
+    let allows = |tools: &Tools| tools.allows(CODE_AGENT.name, CODE_AGENT.effect);
+    assert!(allows(&off).is_err());
+    for on in ["allow = [\"write\"]", "code_agent = true"] {
+        assert!(
+            allows(&load(&format!("[tools]\n{on}\n")).tools).is_ok(),
+            "{on}"
+        );
+    }
+    let off = load("[tools]\nallow = [\"write\"]\ncode_agent = false\n").tools;
+    let error = allows(&off).unwrap_err();
     assert!(error.message().contains("`code_agent = false`"), "{error}");
 }

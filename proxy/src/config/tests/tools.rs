@@ -8,6 +8,9 @@ fn what_tools_work_with_has_its_defaults() {
     let tools = load("").tools;
     assert_eq!(tools.roots, None);
     assert_eq!(tools.sandbox, Walls::Required);
+    assert_eq!(tools.untrusted, Untrusted::Confirm);
+    let trusting = load("[tools]\nuntrusted = \"allow\"").tools;
+    assert_eq!(trusting.untrusted, Untrusted::Allow);
     assert!(!tools.changes_files());
     let names: Vec<&str> = tools.tests.keys().map(String::as_str).collect();
     assert_eq!(names, ["playwright", "vitest"]);
@@ -70,6 +73,7 @@ fn stores_of_tools_are_urls_that_are_never_shown() {
         "roots = []",
         "schema = \"x\"\ndatabase = \"postgres://h/d\"",
         "dat = \"x\"",
+        "untrusted = \"always\"",
     ] {
         assert!(!faults(&format!("[tools]\n{text}")).is_empty(), "{text}");
     }

@@ -1,6 +1,7 @@
 //! What keeps a server running, from its start to its end and over again.
 
 use std::{
+    convert::Infallible,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -32,7 +33,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// How often a server is asked for its tools although it does not say that they have changed.
 const ASK_AGAIN: Duration = Duration::from_secs(300);
 
-/// The least time between two questions for its tools, however often it says that they have changed.
+/// The least time between two questions for its tools, however often it says that they have changed; and between two looks at what
+/// was approved.
 const BETWEEN: Duration = Duration::from_secs(1);
 
 impl Server {
@@ -69,7 +71,7 @@ impl Server {
             let pause = pause(failures);
             tracing::warn!(server = name, why, pause = ?pause, "an MCP server is away");
             metrics::counter!("rungs_mcp_restarts_total", "server" => name.clone()).increment(1);
-            self.health.send_replace(Health::Down {
+            self.is(Health::Down {
                 why: why.into(),
                 again: began.max(Instant::now()) + pause,
             });
@@ -94,6 +96,7 @@ impl Server {
             _ = &mut ended => ("it ended".to_owned(), false),
             () = self.stop.cancelled() => ("it is stopped".to_owned(), true),
             error = self.list_again_and_again(&peer, &client) => (line(error.message()), true),
+            never = self.tell_of_approvals() => match never {},
         };
         // Its standard input ends with the transport; then it has a moment to end by itself.
         if is_open {
@@ -108,6 +111,19 @@ impl Server {
         match words {
             Some(words) => format!("{why}; it said: {words}"),
             None => why,
+        }
+    }
+
+    /// Tells of what an operator has agreed to meanwhile, from another process.
+    async fn tell_of_approvals(&self) -> Infallible {
+        let mut seen = self.pins.version();
+        loop {
+            tokio::time::sleep(BETWEEN).await;
+            let now = self.pins.version();
+            if now != seen {
+                seen = now;
+                self.changes.send_replace(());
+            }
         }
     }
 
@@ -159,7 +175,7 @@ impl Server {
         metrics::gauge!("rungs_mcp_quarantined", "server" => name.to_string()).set(waiting as f64);
         let about = about(peer);
         tracing::info!(server = %name, about, tools = agreed, waiting, "an MCP server is up");
-        self.health.send_replace(Health::Up(Arc::new(Up {
+        self.is(Health::Up(Arc::new(Up {
             about,
             listing,
             line: Line {

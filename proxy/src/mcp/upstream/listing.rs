@@ -10,7 +10,10 @@ use super::{
     outcome::Outcome,
     visible::{line, shortened, visible},
 };
-use crate::{config, tools::Spec};
+use crate::{
+    config,
+    tools::{Origin, Spec},
+};
 
 /// The most tools of one server.
 pub(super) const MOST_TOOLS: usize = 256;
@@ -114,6 +117,7 @@ fn listed(config: &config::Upstream, tool: &Tool) -> Result<Listed, &'static str
                 .into_owned()
                 .into(),
             effect: config.effect_of(&tool.name),
+            origin: Origin::Found,
             input: Arc::new(schema(&tool.input_schema)?),
             output: Some(Outcome::schema()),
         },

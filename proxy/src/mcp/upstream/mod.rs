@@ -22,6 +22,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use digest::Digest;
@@ -32,6 +33,11 @@ pub(crate) use server::{Health, Server};
 use crate::{auth::Principal, config, tools::Tool};
 use mounted::Mounted;
 
+/// A text as a person may be shown it: on one line, nothing hidden, at most so many characters.
+pub(super) fn shown(text: &str, longest: usize) -> String {
+    visible::shortened(&visible::line(text), longest).into_owned()
+}
+
 /// The longest that a caller waits for a server that has just been started.
 const SETTLING: Duration = Duration::from_secs(10);
 
@@ -40,6 +46,7 @@ pub(crate) struct Upstreams {
     pins: Arc<Pins>,
     servers: Mutex<Vec<Arc<Server>>>,
     tasks: TaskTracker,
+    changes: watch::Sender<()>,
 }
 
 impl Upstreams {
@@ -49,7 +56,13 @@ impl Upstreams {
             pins: Arc::new(pins),
             servers: Mutex::default(),
             tasks: TaskTracker::new(),
+            changes: watch::Sender::new(()),
         }
+    }
+
+    /// Changes with whatever may change the tools that somebody may see: a server, its tools, an approval, the configuration.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Starts the servers of a configuration and stops all others; one whose configuration is the same runs on.
@@ -65,11 +78,17 @@ impl Upstreams {
                 server.stop.cancel();
             }
         }
+        drop(servers);
+        self.changes.send_replace(());
     }
 
     fn start(&self, config: &config::Upstream) -> Arc<Server> {
-        let pins = Arc::clone(&self.pins);
-        let server = Arc::new(Server::new(config.clone(), pins, self.tasks.clone()));
+        let server = Arc::new(Server::new(
+            config.clone(),
+            Arc::clone(&self.pins),
+            self.tasks.clone(),
+            self.changes.clone(),
+        ));
         // It ends with its server's `stop`, and `close` waits for it.
         self.tasks.spawn(Arc::clone(&server).keep());
         server

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use rungs::Error;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Listed, Server};
-use crate::tools::{Spec, Tool, ToolCall};
+use crate::tools::{Caller, Spec, Tool};
 
 /// A tool of another server among ours.
 pub(super) struct Mounted {
@@ -25,7 +25,11 @@ impl Tool for Mounted {
         &self.tool.spec
     }
 
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        Box::pin(self.server.call(&self.tool, call))
+    fn call(
+        &self,
+        caller: Caller,
+        arguments: Map<String, Value>,
+    ) -> BoxFuture<'_, Result<Value, Error>> {
+        Box::pin(self.server.call(&self.tool, caller, arguments))
     }
 }

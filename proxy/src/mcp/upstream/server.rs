@@ -6,7 +6,7 @@ use std::{
 };
 
 use rungs::{Error, ErrorKind};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -16,13 +16,15 @@ use super::{
     listing::{Listed, Listing},
     outcome::Outcome,
 };
-use crate::{accounts, auth::Principal, config, tools::ToolCall};
+use crate::{accounts, auth::Principal, config, tools::Caller};
 
 /// An upstream server.
 pub(crate) struct Server {
     pub(crate) config: config::Upstream,
     pub(super) pins: Arc<Pins>,
-    pub(super) health: watch::Sender<Health>,
+    health: watch::Sender<Health>,
+    /// Told of what may change the tools that somebody may see.
+    pub(super) changes: watch::Sender<()>,
     pub(super) tasks: TaskTracker,
     /// Ends it.
     pub(super) stop: CancellationToken,
@@ -53,14 +55,26 @@ pub(crate) struct Up {
 }
 
 impl Server {
-    pub(super) fn new(config: config::Upstream, pins: Arc<Pins>, tasks: TaskTracker) -> Self {
+    pub(super) fn new(
+        config: config::Upstream,
+        pins: Arc<Pins>,
+        tasks: TaskTracker,
+        changes: watch::Sender<()>,
+    ) -> Self {
         Self {
             config,
             pins,
             health: watch::Sender::new(Health::Starting),
+            changes,
             tasks,
             stop: CancellationToken::new(),
         }
+    }
+
+    /// Says how it is now.
+    pub(super) fn is(&self, health: Health) {
+        self.health.send_replace(health);
+        self.changes.send_replace(());
     }
 
     /// How it is.
@@ -103,11 +117,16 @@ impl Server {
     }
 
     /// Calls a tool.
-    pub(super) async fn call(&self, tool: &Listed, call: ToolCall) -> Result<Value, Error> {
+    pub(super) async fn call(
+        &self,
+        tool: &Listed,
+        caller: Caller,
+        arguments: Map<String, Value>,
+    ) -> Result<Value, Error> {
         let began = Instant::now();
         let server = &*self.config.name;
-        let arguments = serde_json::to_vec(&call.arguments).unwrap_or_default();
-        let arguments = blake3::hash(&arguments);
+        let said = serde_json::to_vec(&arguments).unwrap_or_default();
+        let said = blake3::hash(&said);
         let result = match self.health() {
             Health::Up(up) => {
                 let called = Called {
@@ -115,10 +134,8 @@ impl Server {
                     tool: &tool.name,
                     timeout: self.config.timeout,
                 };
-                let calling =
-                    up.line
-                        .call(&called, call.arguments, &call.progress, &call.cancelled);
-                calling.await
+                let (progress, cancelled) = (&caller.progress, &caller.cancelled);
+                up.line.call(&called, arguments, progress, cancelled).await
             }
             Health::Starting => Err(self.away(Duration::from_secs(1))),
             Health::Down { again, .. } => Err(self.away(again.saturating_duration_since(began))),
@@ -130,9 +147,9 @@ impl Server {
         metrics::counter!("rungs_mcp_calls_total", "server" => server.to_owned(), "outcome" => outcome).increment(1);
         tracing::info!(
             tool = %tool.spec.name,
-            key = call.principal.key.as_deref(),
-            tenant = %call.principal.tenant,
-            %arguments,
+            key = caller.principal.key.as_deref(),
+            tenant = %caller.principal.tenant,
+            arguments = %said,
             outcome,
             ms = began.elapsed().as_millis() as u64,
             "a tool was called"

@@ -7,7 +7,9 @@ use std::{
 
 use cap_fs_ext::{DirExt, MetadataExt, OpenOptionsFollowExt};
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
+use rmcp::schemars::{self, JsonSchema};
 use rungs::{Error, ErrorKind};
+use serde::Serialize;
 
 use super::{Handles, Place, Reach, Root, protected, refused};
 
@@ -18,12 +20,13 @@ const READ: usize = 1 << 20;
 const WRITE: usize = 4 << 20;
 
 /// A part of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Text {
+    /// The text.
     pub(crate) text: String,
     /// The size of the whole file, in bytes.
     pub(crate) size: u64,
-    /// Whether there is more after it.
+    /// Whether the file goes on after it.
     pub(crate) more: bool,
 }
 

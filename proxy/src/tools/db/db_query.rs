@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::Error;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::Value;
 
-use crate::tools::{Effect, Spec, Tool, ToolCall, Workshop, to_value};
+use super::Rows;
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// One SELECT statement.
@@ -21,48 +20,23 @@ struct Input {
     params: Vec<Value>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
-struct Output {
-    /// The rows, each an object by column.
-    rows: Vec<Map<String, Value>>,
-    /// Whether there are more.
-    more: bool,
-}
-
 /// The tool.
-pub(super) struct DbQuery {
-    workshop: Arc<Workshop>,
-    spec: Spec,
+pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
+    let words = Words {
+        name: "db_query",
+        title: "Query the tables",
+        description: "Runs one SELECT on the tables that are set apart for tools, and gives at most 1000 rows. Values go into `params`, \
+                      which the statement names ?1, ?2 (SQLite) or $1, $2 (PostgreSQL).",
+        effect: Effect::Read,
+        origin: Origin::Found,
+    };
+    Typed::new(words, workshop, query)
 }
 
-impl DbQuery {
-    pub(super) fn new(workshop: Arc<Workshop>) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "db_query",
-            "Query the tables",
-            "Runs one SELECT on the tables that are set apart for tools, and gives at most 1000 rows. Values go into `params`, which the statement names ?1, ?2 (SQLite) or $1, $2 (PostgreSQL).",
-            Effect::Read,
-        );
-        Self { workshop, spec }
-    }
-
-    async fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let Input { sql, params } = call.input()?;
-        let rows = self.workshop.tables().await?.query(sql, params).await?;
-        to_value(&Output {
-            rows: rows.rows,
-            more: rows.more,
-        })
-    }
-}
-
-impl Tool for DbQuery {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        self.run(call).boxed()
-    }
+async fn query(workshop: Arc<Workshop>, _: Caller, input: Input) -> Result<Rows, Error> {
+    workshop
+        .tables()
+        .await?
+        .query(input.sql, input.params)
+        .await
 }

@@ -11,10 +11,12 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use rmcp::schemars::{self, JsonSchema};
 use rungs::{Error, ErrorKind};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Tool, Workshop};
+use super::{Typed, Workshop};
 use crate::config::Tools;
 
 /// The most rows of an answer.
@@ -30,11 +32,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 type Row = Map<String, Value>;
 
 /// All of them, in the order in which they are listed.
-pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Arc<dyn Tool>> {
+pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Typed> {
     vec![
-        Arc::new(db_query::DbQuery::new(workshop.clone())),
-        Arc::new(db_insert::DbInsert::new(workshop.clone())),
-        Arc::new(db_update::DbUpdate::new(workshop.clone())),
+        db_query::tool(workshop),
+        db_insert::tool(workshop),
+        db_update::tool(workshop),
     ]
 }
 
@@ -45,10 +47,13 @@ pub(super) enum Tables {
 }
 
 /// What a query gives.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub(super) struct Rows {
+    /// The rows, each an object by column.
     pub(super) rows: Vec<Row>,
+    /// Whether there are more.
     pub(super) more: bool,
+    #[serde(skip)]
     bytes: usize,
 }
 

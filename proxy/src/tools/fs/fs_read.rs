@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::Error;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Deserialize;
 
 use crate::{
-    sandbox::Place,
-    tools::{Effect, Spec, Tool, ToolCall, Workshop, to_value},
+    sandbox::{Place, Text},
+    tools::{Caller, Effect, Origin, Typed, Words, Workshop},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// The file, relative to a root, like `src/main.rs`.
@@ -32,56 +29,21 @@ fn one() -> usize {
     1
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
-struct Output {
-    /// The text.
-    text: String,
-    /// The size of the whole file, in bytes.
-    size: u64,
-    /// Whether the file goes on after it.
-    more: bool,
-}
-
 /// The tool.
-pub(super) struct FsRead {
-    workshop: Arc<Workshop>,
-    spec: Spec,
+pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
+    let words = Words {
+        name: "fs_read",
+        title: "Read a file",
+        description: "Reads a text file, or some lines of it. At most 1 MiB comes at once; `more` says that there is more.",
+        effect: Effect::Read,
+        origin: Origin::Found,
+    };
+    Typed::new(words, workshop, read)
 }
 
-impl FsRead {
-    pub(super) fn new(workshop: Arc<Workshop>) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "fs_read",
-            "Read a file",
-            "Reads a text file, or some lines of it. At most 1 MiB comes at once; `more` says that there is more.",
-            Effect::Read,
-        );
-        Self { workshop, spec }
-    }
-
-    async fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let input: Input = call.input()?;
-        let roots = self.workshop.roots(&call.principal)?;
-        let place = Place::parse(&input.path)?;
-        let root = input.root.as_deref();
-        let read = roots
-            .read(root, place, input.first_line, input.lines)
-            .await?;
-        to_value(&Output {
-            text: read.text,
-            size: read.size,
-            more: read.more,
-        })
-    }
-}
-
-impl Tool for FsRead {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        self.run(call).boxed()
-    }
+async fn read(workshop: Arc<Workshop>, caller: Caller, input: Input) -> Result<Text, Error> {
+    let place = Place::parse(&input.path)?;
+    let roots = workshop.roots(&caller.principal)?;
+    let root = input.root.as_deref();
+    roots.read(root, place, input.first_line, input.lines).await
 }

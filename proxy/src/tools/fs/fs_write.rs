@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::Error;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     sandbox::Place,
-    tools::{Effect, Spec, Tool, ToolCall, Workshop, to_value},
+    tools::{Caller, Effect, Origin, Typed, Words, Workshop},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// The file, relative to a root, like `src/main.rs`.
@@ -26,7 +23,6 @@ struct Input {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Output {
     /// Its size, in bytes.
     size: usize,
@@ -35,40 +31,24 @@ struct Output {
 }
 
 /// The tool.
-pub(super) struct FsWrite {
-    workshop: Arc<Workshop>,
-    spec: Spec,
+pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
+    let words = Words {
+        name: "fs_write",
+        title: "Write a file",
+        description: "Writes a whole text file, with the folders that it needs. Whoever reads it meanwhile sees the old one. What other \
+                      programs run or obey is not written: .git, CI files, startup files of shells.",
+        effect: Effect::Write,
+        origin: Origin::Own,
+    };
+    Typed::new(words, workshop, write)
 }
 
-impl FsWrite {
-    pub(super) fn new(workshop: Arc<Workshop>) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "fs_write",
-            "Write a file",
-            "Writes a whole text file, with the folders that it needs. Whoever reads it meanwhile sees the old one. What other programs run or obey is not written: .git, CI files, startup files of shells.",
-            Effect::Write,
-        );
-        Self { workshop, spec }
-    }
-
-    async fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let input: Input = call.input()?;
-        let roots = self.workshop.roots(&call.principal)?;
-        let place = Place::parse(&input.path)?;
-        let size = input.text.len();
-        let created = roots
-            .write(input.root.as_deref(), place, input.text)
-            .await?;
-        to_value(&Output { size, created })
-    }
-}
-
-impl Tool for FsWrite {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        self.run(call).boxed()
-    }
+async fn write(workshop: Arc<Workshop>, caller: Caller, input: Input) -> Result<Output, Error> {
+    let place = Place::parse(&input.path)?;
+    let roots = workshop.roots(&caller.principal)?;
+    let size = input.text.len();
+    let created = roots
+        .write(input.root.as_deref(), place, input.text)
+        .await?;
+    Ok(Output { size, created })
 }

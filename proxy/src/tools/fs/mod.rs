@@ -6,13 +6,13 @@ mod fs_write;
 
 use std::sync::Arc;
 
-use super::{Tool, Workshop};
+use super::{Typed, Workshop};
 
 /// All of them, in the order in which they are listed.
-pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Arc<dyn Tool>> {
+pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Typed> {
     vec![
-        Arc::new(fs_read::FsRead::new(workshop.clone())),
-        Arc::new(fs_write::FsWrite::new(workshop.clone())),
-        Arc::new(fs_list::FsList::new(workshop.clone())),
+        fs_read::tool(workshop),
+        fs_write::tool(workshop),
+        fs_list::tool(workshop),
     ]
 }

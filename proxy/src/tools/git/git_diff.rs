@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::Error;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use super::repository;
 use crate::{
-    sandbox::{Git, Place},
-    tools::{Effect, Spec, Tool, ToolCall, Workshop, to_value},
+    sandbox::Place,
+    tools::{Caller, Effect, Origin, Typed, Words, Workshop},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// A root by its name; the first if there is none.
@@ -32,7 +30,6 @@ struct Input {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Output {
     /// How many lines have changed in which files.
     files: Vec<Count>,
@@ -44,7 +41,6 @@ struct Output {
 
 /// The changed lines of a file.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Count {
     /// As git shows it.
     path: String,
@@ -55,53 +51,32 @@ struct Count {
 }
 
 /// The tool.
-pub(super) struct GitDiff {
-    workshop: Arc<Workshop>,
-    spec: Spec,
+pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
+    let words = Words {
+        name: "git_diff",
+        title: "Git diff",
+        description: "Shows differences as a patch: of the files to the last commit, of what is staged, or between two commits.",
+        effect: Effect::Read,
+        origin: Origin::Found,
+    };
+    Typed::new(words, workshop, diff)
 }
 
-impl GitDiff {
-    pub(super) fn new(workshop: Arc<Workshop>) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "git_diff",
-            "Git diff",
-            "Shows differences as a patch: of the files to the last commit, of what is staged, or between two commits.",
-            Effect::Read,
-        );
-        Self { workshop, spec }
+async fn diff(workshop: Arc<Workshop>, caller: Caller, input: Input) -> Result<Output, Error> {
+    let git = repository(&workshop, &caller, input.root.as_deref())?;
+    if input.from.is_none() && input.to.is_some() {
+        return Err(Error::invalid("`to` without `from`").param("to"));
     }
-
-    async fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let input: Input = call.input()?;
-        let root = self
-            .workshop
-            .roots(&call.principal)?
-            .path(input.root.as_deref())?;
-        let git = Git::new(root, self.workshop.tools().sandbox)?;
-        if input.from.is_none() && input.to.is_some() {
-            return Err(Error::invalid("`to` without `from`").param("to"));
-        }
-        let revisions: Vec<String> = input.from.into_iter().chain(input.to).collect();
-        let paths: Result<Vec<Place>, Error> =
-            input.paths.iter().map(|path| Place::parse(path)).collect();
-        let printed = git.diff(input.staged, &revisions, &paths?).await?;
-        let (files, patch) = parsed(&printed.text);
-        to_value(&Output {
-            files,
-            patch: patch.to_owned(),
-            more: printed.more,
-        })
-    }
-}
-
-impl Tool for GitDiff {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        self.run(call).boxed()
-    }
+    let revisions: Vec<String> = input.from.into_iter().chain(input.to).collect();
+    let paths = input.paths.iter().map(|path| Place::parse(path));
+    let paths: Vec<Place> = paths.collect::<Result<_, _>>()?;
+    let printed = git.diff(input.staged, &revisions, &paths).await?;
+    let (files, patch) = parsed(&printed.text);
+    Ok(Output {
+        files,
+        patch: patch.to_owned(),
+        more: printed.more,
+    })
 }
 
 /// Counts, a line a file, then an empty line and the patch.

@@ -2,19 +2,14 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::Error;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{
-    sandbox::Git,
-    tools::{Effect, Spec, Tool, ToolCall, Workshop, to_value},
-};
+use super::repository;
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// A root by its name; the first if there is none.
@@ -22,7 +17,6 @@ struct Input {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Output {
     /// The branch, with its upstream if it has one, as git shows it.
     branch: String,
@@ -34,7 +28,6 @@ struct Output {
 
 /// A file that has changed.
 #[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Changed {
     /// Relative to the root.
     path: String,
@@ -48,48 +41,26 @@ struct Changed {
 }
 
 /// The tool.
-pub(super) struct GitStatus {
-    workshop: Arc<Workshop>,
-    spec: Spec,
+pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
+    let words = Words {
+        name: "git_status",
+        title: "Git status",
+        description: "Tells the branch, and which files are changed, staged or new.",
+        effect: Effect::Read,
+        origin: Origin::Found,
+    };
+    Typed::new(words, workshop, status)
 }
 
-impl GitStatus {
-    pub(super) fn new(workshop: Arc<Workshop>) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "git_status",
-            "Git status",
-            "Tells the branch, and which files are changed, staged or new.",
-            Effect::Read,
-        );
-        Self { workshop, spec }
-    }
-
-    async fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let input: Input = call.input()?;
-        let root = self
-            .workshop
-            .roots(&call.principal)?
-            .path(input.root.as_deref())?;
-        let printed = Git::new(root, self.workshop.tools().sandbox)?
-            .status()
-            .await?;
-        let (branch, files) = parsed(&printed.text);
-        to_value(&Output {
-            branch,
-            files,
-            more: printed.more,
-        })
-    }
-}
-
-impl Tool for GitStatus {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        self.run(call).boxed()
-    }
+async fn status(workshop: Arc<Workshop>, caller: Caller, input: Input) -> Result<Output, Error> {
+    let git = repository(&workshop, &caller, input.root.as_deref())?;
+    let printed = git.status().await?;
+    let (branch, files) = parsed(&printed.text);
+    Ok(Output {
+        branch,
+        files,
+        more: printed.more,
+    })
 }
 
 /// Entries end with a zero byte; after one that was renamed comes its old name.

@@ -5,12 +5,18 @@ mod git_status;
 
 use std::sync::Arc;
 
-use super::{Tool, Workshop};
+use rungs::Error;
+
+use super::{Caller, Typed, Workshop};
+use crate::sandbox::Git;
 
 /// All of them, in the order in which they are listed.
-pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Arc<dyn Tool>> {
-    vec![
-        Arc::new(git_status::GitStatus::new(workshop.clone())),
-        Arc::new(git_diff::GitDiff::new(workshop.clone())),
-    ]
+pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Typed> {
+    vec![git_status::tool(workshop), git_diff::tool(workshop)]
+}
+
+/// The repository in a caller's root; in the first one if none is named.
+fn repository(workshop: &Workshop, caller: &Caller, root: Option<&str>) -> Result<Git, Error> {
+    let roots = workshop.roots(&caller.principal)?;
+    Git::new(roots.path(root)?, workshop.tools().sandbox)
 }

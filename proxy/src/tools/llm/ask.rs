@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::{
     Error,
     http::Admitted,
@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use crate::{
     gateway::Gateway,
     http::admission::{Wishes, admit},
-    tools::{Progress, ToolCall},
+    tools::{Caller, Progress},
 };
 
 /// The largest answer that is read into memory, in bytes.
@@ -32,28 +32,31 @@ const TICK: Duration = Duration::from_secs(1);
 /// A request that may be sent, with what it may do.
 pub(super) fn request(
     gateway: &Gateway,
-    call: &ToolCall,
+    caller: &Caller,
     body: &Value,
     wishes: Wishes,
 ) -> Result<ModelRequest, Error> {
     let body = RawObject::from_serialize(body)?;
     let model: String = body.get_as("model")?.unwrap_or_default();
-    let Admitted { ctx, route, cache } = admit(&gateway.live(), &call.principal, &model, wishes)?;
+    let Admitted { ctx, route, cache } = admit(&gateway.live(), &caller.principal, &model, wishes)?;
     let mut request = ModelRequest::chat(body, ctx).route(route);
     request.cache = cache;
     Ok(request)
 }
 
 /// An answer with what is known of it.
+#[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Asked {
+    /// The answer.
     pub(super) text: String,
+    #[serde(flatten)]
     pub(super) facts: Facts,
 }
 
 /// Asks the gateway's call ring.
 pub(super) async fn ask(
     gateway: &Gateway,
-    call: &ToolCall,
+    caller: &Caller,
     request: ModelRequest,
 ) -> Result<Asked, Error> {
     let ctx = request.ctx.clone();
@@ -61,7 +64,7 @@ pub(super) async fn ask(
         let ModelResponse { meta, body } = gateway.ring().oneshot(request).await?;
         Ok((meta, body.collect(ANSWER_LIMIT).await?))
     };
-    let (meta, collected) = watched(asking, &ctx, &call.progress).await?;
+    let (meta, collected) = watched(asking, &ctx, &caller.progress).await?;
     answered(&ctx, &meta, &collected)
 }
 
@@ -115,7 +118,6 @@ fn standing(ctx: &CallContext) -> String {
 
 /// What is known of an answer beside its text.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 pub(super) struct Facts {
     /// Who answered.
     model: Option<String>,

@@ -1,23 +1,21 @@
 //! `chat`: a conversation with any model, or with the router's choice.
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::Error;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    ask::{Facts, ask, request},
+    ask::{Asked, ask, request},
     words::{Message, QualityWord, TierWord, auto},
 };
 use crate::{
     gateway::Gateway,
     http::admission::Wishes,
-    tools::{Effect, Spec, Tool, ToolCall, to_value},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// The conversation so far; its last message is what is asked.
@@ -42,51 +40,31 @@ struct Input {
     json_schema: Option<serde_json::Map<String, Value>>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
-struct Output {
-    /// The answer.
-    text: String,
-    #[serde(flatten)]
-    facts: Facts,
-}
-
 /// The tool.
-pub(super) struct Chat {
-    gateway: Gateway,
-    spec: Spec,
+pub(super) fn tool(gateway: &Gateway) -> Typed {
+    let words = Words {
+        name: "chat",
+        title: "Chat with a model",
+        description: "Asks a language model. With model `auto` the gateway starts on the cheapest tier that can carry the question and \
+                      climbs only when the answer will not do. Tells who answered and what it cost.",
+        effect: Effect::Read,
+        origin: Origin::Own,
+    };
+    Typed::new(words, gateway, chat)
 }
 
-impl Chat {
-    pub(super) fn new(gateway: Gateway) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "chat",
-            "Chat with a model",
-            "Asks a language model. With model `auto` the gateway starts on the cheapest tier that can carry the question and climbs \
-             only when the answer will not do. Tells who answered and what it cost.",
-            Effect::Read,
-        );
-        Self { gateway, spec }
+async fn chat(gateway: Gateway, caller: Caller, input: Input) -> Result<Asked, Error> {
+    if input.messages.is_empty() {
+        return Err(Error::invalid("`messages` is empty").param("messages"));
     }
-
-    async fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let input: Input = call.input()?;
-        if input.messages.is_empty() {
-            return Err(Error::invalid("`messages` is empty").param("messages"));
-        }
-        let wishes = Wishes {
-            quality: input.quality.into(),
-            min_tier: input.min_tier.map(Into::into),
-            max_tier: input.max_tier.map(Into::into),
-            ..Wishes::default()
-        };
-        let asked = request(&self.gateway, &call, &body(&input), wishes)?;
-        let answer = ask(&self.gateway, &call, asked).await?;
-        to_value(&Output {
-            text: answer.text,
-            facts: answer.facts,
-        })
-    }
+    let wishes = Wishes {
+        quality: input.quality.into(),
+        min_tier: input.min_tier.map(Into::into),
+        max_tier: input.max_tier.map(Into::into),
+        ..Wishes::default()
+    };
+    let asked = request(&gateway, &caller, &body(&input), wishes)?;
+    ask(&gateway, &caller, asked).await
 }
 
 fn body(input: &Input) -> Value {
@@ -104,14 +82,4 @@ fn body(input: &Input) -> Value {
         });
     }
     body
-}
-
-impl Tool for Chat {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        self.run(call).boxed()
-    }
 }

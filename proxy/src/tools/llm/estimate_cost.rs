@@ -1,14 +1,13 @@
 //! `estimate_cost`: what a call would cost, at each model that might answer it.
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::{
     Error,
     catalog::{Deployment, Money, ServiceClass},
     model::{ModelRequest, TokenBound},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     ask::request,
@@ -17,14 +16,13 @@ use super::{
 use crate::{
     gateway::Gateway,
     http::admission::Wishes,
-    tools::{Effect, Spec, Tool, ToolCall, to_value},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 /// Bytes of a token in ordinary text, for what is likely; what is reserved counts a token per byte.
 const BYTES_PER_TOKEN: u64 = 4;
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// The whole prompt.
@@ -42,7 +40,6 @@ struct Input {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Output {
     /// The prompt's tokens, roughly.
     input_tokens: u64,
@@ -53,7 +50,6 @@ struct Output {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Estimate {
     /// The model at its provider.
     deployment: String,
@@ -66,49 +62,42 @@ struct Estimate {
 }
 
 /// The tool.
-pub(super) struct EstimateCost {
-    gateway: Gateway,
-    spec: Spec,
+pub(super) fn tool(gateway: &Gateway) -> Typed {
+    let words = Words {
+        name: "estimate_cost",
+        title: "Estimate a cost",
+        description: "Says what a prompt would cost at each model that might answer it: what is likely, and the most that a budget would \
+                      reserve. Asks nobody and costs nothing.",
+        effect: Effect::Read,
+        origin: Origin::Own,
+    };
+    Typed::new(words, gateway, estimate)
 }
 
-impl EstimateCost {
-    pub(super) fn new(gateway: Gateway) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "estimate_cost",
-            "Estimate a cost",
-            "Says what a prompt would cost at each model that might answer it: what is likely, and the most that a budget would \
-             reserve. Asks nobody and costs nothing.",
-            Effect::Read,
-        );
-        Self { gateway, spec }
+async fn estimate(gateway: Gateway, caller: Caller, input: Input) -> Result<Output, Error> {
+    let mut body = question(&input.model, &input.prompt);
+    if let Some(limit) = input.max_tokens {
+        body["max_tokens"] = json!(limit);
     }
-
-    fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let input: Input = call.input()?;
-        let mut body = question(&input.model, &input.prompt);
-        if let Some(limit) = input.max_tokens {
-            body["max_tokens"] = json!(limit);
-        }
-        let wishes = Wishes {
-            quality: input.quality.into(),
-            ..Wishes::default()
-        };
-        let asked = request(&self.gateway, &call, &body, wishes)?;
-        let tokens = (input.prompt.len() as u64).div_ceil(BYTES_PER_TOKEN);
-        let output = input.expected_output_tokens.map_or(tokens / 4, u64::from);
-        let output = input
-            .max_tokens
-            .map_or(output, |most| output.min(most.into()));
-        let decision = self.gateway.live().route.decide(&asked);
-        let deployments = decision.candidates.iter().map(|c| &*c.deployment);
-        to_value(&Output {
-            input_tokens: tokens,
-            output_tokens: output,
-            candidates: deployments
-                .map(|deployment| Estimate::of(&asked, deployment, tokens, output))
-                .collect(),
-        })
-    }
+    let wishes = Wishes {
+        quality: input.quality.into(),
+        ..Wishes::default()
+    };
+    let asked = request(&gateway, &caller, &body, wishes)?;
+    let tokens = (input.prompt.len() as u64).div_ceil(BYTES_PER_TOKEN);
+    let output = input.expected_output_tokens.map_or(tokens / 4, u64::from);
+    let output = input
+        .max_tokens
+        .map_or(output, |most| output.min(most.into()));
+    let decision = gateway.live().route.decide(&asked);
+    let deployments = decision.candidates.iter().map(|c| &*c.deployment);
+    Ok(Output {
+        input_tokens: tokens,
+        output_tokens: output,
+        candidates: deployments
+            .map(|deployment| Estimate::of(&asked, deployment, tokens, output))
+            .collect(),
+    })
 }
 
 impl Estimate {
@@ -122,15 +111,5 @@ impl Estimate {
             likely_usd: price.map(|price| usd(price.worst_case(input, output))),
             most_usd: bound.and_then(|bound| bound.cost(deployment)).map(usd),
         }
-    }
-}
-
-impl Tool for EstimateCost {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        std::future::ready(self.run(call)).boxed()
     }
 }

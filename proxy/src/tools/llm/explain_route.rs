@@ -1,7 +1,6 @@
 //! `explain_route`: who would be asked, and why, without asking anybody.
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::{Error, route::Decision};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,11 +12,10 @@ use super::{
 use crate::{
     gateway::Gateway,
     http::admission::Wishes,
-    tools::{Effect, Spec, Tool, ToolCall, to_value},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// The question or task.
@@ -35,7 +33,6 @@ struct Input {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Output {
     /// What kind of task it was taken for.
     task: String,
@@ -50,7 +47,6 @@ struct Output {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Candidate {
     /// The model at its provider.
     deployment: String,
@@ -61,7 +57,6 @@ struct Candidate {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Skipped {
     /// The model at its provider.
     deployment: String,
@@ -70,35 +65,28 @@ struct Skipped {
 }
 
 /// The tool.
-pub(super) struct ExplainRoute {
-    gateway: Gateway,
-    spec: Spec,
+pub(super) fn tool(gateway: &Gateway) -> Typed {
+    let words = Words {
+        name: "explain_route",
+        title: "Explain a route",
+        description: "Says which models a question would go to, in which order, and which would be left out and why. Asks nobody and costs \
+                      nothing.",
+        effect: Effect::Read,
+        origin: Origin::Own,
+    };
+    Typed::new(words, gateway, explain)
 }
 
-impl ExplainRoute {
-    pub(super) fn new(gateway: Gateway) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "explain_route",
-            "Explain a route",
-            "Says which models a question would go to, in which order, and which would be left out and why. Asks nobody and costs \
-             nothing.",
-            Effect::Read,
-        );
-        Self { gateway, spec }
-    }
-
-    fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let input: Input = call.input()?;
-        let wishes = Wishes {
-            quality: input.quality.into(),
-            min_tier: input.min_tier.map(Into::into),
-            max_tier: input.max_tier.map(Into::into),
-            ..Wishes::default()
-        };
-        let body = question(&input.model, &input.message);
-        let asked = request(&self.gateway, &call, &body, wishes)?;
-        to_value(&Output::of(&self.gateway.live().route.decide(&asked)))
-    }
+async fn explain(gateway: Gateway, caller: Caller, input: Input) -> Result<Output, Error> {
+    let wishes = Wishes {
+        quality: input.quality.into(),
+        min_tier: input.min_tier.map(Into::into),
+        max_tier: input.max_tier.map(Into::into),
+        ..Wishes::default()
+    };
+    let body = question(&input.model, &input.message);
+    let asked = request(&gateway, &caller, &body, wishes)?;
+    Ok(Output::of(&gateway.live().route.decide(&asked)))
 }
 
 impl Output {
@@ -120,15 +108,5 @@ impl Output {
             candidates: candidates.collect(),
             skipped: skipped.collect(),
         }
-    }
-}
-
-impl Tool for ExplainRoute {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        std::future::ready(self.run(call)).boxed()
     }
 }

@@ -12,22 +12,20 @@ mod route;
 mod second_opinion;
 mod words;
 
-use std::sync::Arc;
-
 pub(crate) use remaining_budget::visible as visible_accounts;
 
-use super::Tool;
+use super::Typed;
 use crate::gateway::Gateway;
 
 /// All of them, in the order in which they are listed.
-pub(super) fn all(gateway: &Gateway) -> Vec<Arc<dyn Tool>> {
+pub(super) fn all(gateway: &Gateway) -> Vec<Typed> {
     vec![
-        Arc::new(chat::Chat::new(gateway.clone())),
-        Arc::new(route::RouteTool::new(gateway.clone())),
-        Arc::new(estimate_cost::EstimateCost::new(gateway.clone())),
-        Arc::new(explain_route::ExplainRoute::new(gateway.clone())),
-        Arc::new(second_opinion::SecondOpinion::new(gateway.clone())),
-        Arc::new(escalate::EscalateTool::new(gateway.clone())),
-        Arc::new(remaining_budget::RemainingBudget::new(gateway.clone())),
+        chat::tool(gateway),
+        route::tool(gateway),
+        estimate_cost::tool(gateway),
+        explain_route::tool(gateway),
+        second_opinion::tool(gateway),
+        escalate::tool(gateway),
+        remaining_budget::tool(gateway),
     ]
 }

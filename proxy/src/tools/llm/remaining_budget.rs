@@ -1,33 +1,28 @@
 //! `remaining_budget`: how the caller's budgets stand.
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::{Error, store::Balance};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::{
     accounts::GLOBAL,
     auth::Principal,
     gateway::Gateway,
     keys::resets,
-    tools::{Effect, Spec, Tool, ToolCall, to_value},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {}
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Output {
     /// Every budget that pays for the caller's calls; all hold at once. Empty if there is no limit of their own.
     budgets: Vec<Line>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Line {
     /// Whose it is: key, project or global.
     account: String,
@@ -44,34 +39,26 @@ struct Line {
 }
 
 /// The tool.
-pub(super) struct RemainingBudget {
-    gateway: Gateway,
-    spec: Spec,
+pub(super) fn tool(gateway: &Gateway) -> Typed {
+    let words = Words {
+        name: "remaining_budget",
+        title: "Remaining budget",
+        description: "Says how much money the caller may still spend, by each budget that pays for its calls, and when that begins anew.",
+        effect: Effect::Read,
+        origin: Origin::Own,
+    };
+    Typed::new(words, gateway, remaining)
 }
 
-impl RemainingBudget {
-    pub(super) fn new(gateway: Gateway) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "remaining_budget",
-            "Remaining budget",
-            "Says how much money the caller may still spend, by each budget that pays for its calls, and when that begins anew.",
-            Effect::Read,
-        );
-        Self { gateway, spec }
-    }
-
-    fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let Input {} = call.input()?;
-        let book = self.gateway.state().accounts.book();
-        let accounts = visible(&call.principal);
-        let lines = accounts.flat_map(|account| {
-            let balances = book.balances(account).into_iter();
-            balances.map(|balance| Line::of(account, &balance))
-        });
-        to_value(&Output {
-            budgets: lines.collect(),
-        })
-    }
+async fn remaining(gateway: Gateway, caller: Caller, Input {}: Input) -> Result<Output, Error> {
+    let book = gateway.state().accounts.book();
+    let lines = visible(&caller.principal).flat_map(|account| {
+        let balances = book.balances(account).into_iter();
+        balances.map(|balance| Line::of(account, &balance))
+    });
+    Ok(Output {
+        budgets: lines.collect(),
+    })
 }
 
 /// The accounts that a caller may look at: what everybody has spent together is no business of a single key.
@@ -90,15 +77,5 @@ impl Line {
             held_usd: balance.reserved.to_string(),
             resets: resets(&balance.budget),
         }
-    }
-}
-
-impl Tool for RemainingBudget {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        std::future::ready(self.run(call)).boxed()
     }
 }

@@ -1,10 +1,8 @@
 //! `route`: one question to the router, answered as `POST /v1/route` does.
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::Error;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{
     ask::{Facts, ask, request},
@@ -14,11 +12,10 @@ use crate::{
     config::AUTO,
     gateway::Gateway,
     http::admission::Wishes,
-    tools::{Effect, Spec, Tool, ToolCall, to_value},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// The question or task.
@@ -31,7 +28,6 @@ struct Input {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Output {
     /// The answer.
     response: String,
@@ -40,49 +36,32 @@ struct Output {
 }
 
 /// The tool.
-pub(super) struct RouteTool {
-    gateway: Gateway,
-    spec: Spec,
+pub(super) fn tool(gateway: &Gateway) -> Typed {
+    let words = Words {
+        name: "route",
+        title: "Route a question",
+        description: "Gives one question to the cheapest model that can carry it, and climbs if its answer will not do. The simplest way to \
+                      hand a small task to a cheaper model.",
+        effect: Effect::Read,
+        origin: Origin::Own,
+    };
+    Typed::new(words, gateway, route)
 }
 
-impl RouteTool {
-    pub(super) fn new(gateway: Gateway) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "route",
-            "Route a question",
-            "Gives one question to the cheapest model that can carry it, and climbs if its answer will not do. The simplest way to \
-             hand a small task to a cheaper model.",
-            Effect::Read,
-        );
-        Self { gateway, spec }
+async fn route(gateway: Gateway, caller: Caller, input: Input) -> Result<Output, Error> {
+    if input.message.trim().is_empty() {
+        return Err(Error::invalid("`message` is empty").param("message"));
     }
-
-    async fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let input: Input = call.input()?;
-        if input.message.trim().is_empty() {
-            return Err(Error::invalid("`message` is empty").param("message"));
-        }
-        let wishes = Wishes {
-            quality: input.quality.into(),
-            conversation: input.conversation_id,
-            ..Wishes::default()
-        };
-        let body = question(AUTO, &input.message);
-        let asked = request(&self.gateway, &call, &body, wishes)?;
-        let answer = ask(&self.gateway, &call, asked).await?;
-        to_value(&Output {
-            response: answer.text,
-            facts: answer.facts,
-        })
-    }
-}
-
-impl Tool for RouteTool {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        self.run(call).boxed()
-    }
+    let wishes = Wishes {
+        quality: input.quality.into(),
+        conversation: input.conversation_id,
+        ..Wishes::default()
+    };
+    let body = question(AUTO, &input.message);
+    let asked = request(&gateway, &caller, &body, wishes)?;
+    let answer = ask(&gateway, &caller, asked).await?;
+    Ok(Output {
+        response: answer.text,
+        facts: answer.facts,
+    })
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::{
     Error,
     catalog::{Deployment, Tier},
@@ -15,7 +15,7 @@ use rungs::{
     swap::Swap,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use tower::{Layer, Service, ServiceExt};
 
 use super::{
@@ -26,11 +26,10 @@ use crate::{
     config::AUTO,
     gateway::Gateway,
     http::admission::Wishes,
-    tools::{Effect, Spec, Tool, ToolCall, to_value},
+    tools::{Caller, Effect, Origin, Typed, Words},
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// What was asked, with everything that is needed to judge the answer.
@@ -50,7 +49,6 @@ fn one() -> usize {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Output {
     /// Whether the reviewers agree with the answer: agree, differ, or unchecked if none gave a usable review.
     verdict: String,
@@ -69,48 +67,38 @@ struct Output {
 }
 
 /// The tool.
-pub(super) struct SecondOpinion {
-    gateway: Gateway,
-    spec: Spec,
+pub(super) fn tool(gateway: &Gateway) -> Typed {
+    let words = Words {
+        name: "second_opinion",
+        title: "Second opinion",
+        description: "Lets other models review an answer that you already have. Where they differ, another one arbitrates and gives an \
+                      answer of its own.",
+        effect: Effect::Read,
+        origin: Origin::Own,
+    };
+    Typed::new(words, gateway, review)
 }
 
-impl SecondOpinion {
-    pub(super) fn new(gateway: Gateway) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "second_opinion",
-            "Second opinion",
-            "Lets other models review an answer that you already have. Where they differ, another one arbitrates and gives an answer \
-             of its own.",
-            Effect::Read,
-        );
-        Self { gateway, spec }
+async fn review(gateway: Gateway, caller: Caller, input: Input) -> Result<Output, Error> {
+    if !(1..=3).contains(&input.reviewers) {
+        return Err(Error::invalid("`reviewers` is 1 to 3").param("reviewers"));
     }
-
-    async fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let input: Input = call.input()?;
-        if !(1..=3).contains(&input.reviewers) {
-            return Err(Error::invalid("`reviewers` is 1 to 3").param("reviewers"));
-        }
-        let body = question(AUTO, &input.question);
-        let asked = request(&self.gateway, &call, &body, Wishes::default())?;
-        let ctx = asked.ctx.clone();
-        let lowest = self.gateway.live().config.routing.default_tier;
-        let given = Given::new(
-            &input.answer,
-            input.tier.map_or(lowest, Into::into),
-            self.gateway.ring(),
-        )?;
-        let check = CrossCheckLayer::new(When::Always)
-            .reviewers(input.reviewers)
-            .layer(given);
-        let checking = async {
-            let ModelResponse { meta, body } = check.oneshot(asked).await?;
-            Ok((meta, body.collect(ANSWER_LIMIT).await?))
-        };
-        let (meta, collected) = watched(checking, &ctx, &call.progress).await?;
-        let text = answered(&ctx, &meta, &collected)?.text;
-        to_value(&Output::of(meta, text, ctx.spent().to_string()))
-    }
+    let body = question(AUTO, &input.question);
+    let asked = request(&gateway, &caller, &body, Wishes::default())?;
+    let ctx = asked.ctx.clone();
+    let lowest = gateway.live().config.routing.default_tier;
+    let tier = input.tier.map_or(lowest, Into::into);
+    let given = Given::new(&input.answer, tier, gateway.ring())?;
+    let check = CrossCheckLayer::new(When::Always)
+        .reviewers(input.reviewers)
+        .layer(given);
+    let checking = async {
+        let ModelResponse { meta, body } = check.oneshot(asked).await?;
+        Ok((meta, body.collect(ANSWER_LIMIT).await?))
+    };
+    let (meta, collected) = watched(checking, &ctx, &caller.progress).await?;
+    let text = answered(&ctx, &meta, &collected)?.text;
+    Ok(Output::of(meta, text, ctx.spent().to_string()))
 }
 
 impl Output {
@@ -197,15 +185,5 @@ impl Service<ModelRequest> for Given {
             Some(answer) => std::future::ready(Ok(answer)).boxed(),
             None => self.ring.clone().oneshot(request).boxed(),
         }
-    }
-}
-
-impl Tool for SecondOpinion {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        self.run(call).boxed()
     }
 }

@@ -1,6 +1,6 @@
 //! What the tools' arguments have in common.
 
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::{catalog::Tier, model::Quality};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,7 +9,6 @@ use crate::config::AUTO;
 
 /// A message of a conversation.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 pub(super) struct Message {
     /// Who says it: system, user or assistant.
@@ -19,7 +18,6 @@ pub(super) struct Message {
 }
 
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(rename_all = "lowercase")]
 enum Role {
     System,
@@ -29,7 +27,6 @@ enum Role {
 
 /// How much the answer matters.
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(rename_all = "lowercase")]
 pub(super) enum QualityWord {
     /// The cheapest tier that can carry it.
@@ -53,7 +50,6 @@ impl From<QualityWord> for Quality {
 
 /// A tier, L0 (free or local) to L9.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(transparent)]
 pub(super) struct TierWord(#[schemars(with = "String", regex(pattern = "^[Ll][0-9]$"))] Tier);
 

@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 
 use rungs::Error;
 
-use super::{Tool, Workshop};
+use super::{Typed, Workshop};
 use crate::config::ToolUrl;
 
 /// The longest value, in bytes.
@@ -25,11 +25,11 @@ const KEY: usize = 512;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// All of them, in the order in which they are listed.
-pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Arc<dyn Tool>> {
+pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Typed> {
     vec![
-        Arc::new(redis_get::RedisGet::new(workshop.clone())),
-        Arc::new(redis_set::RedisSet::new(workshop.clone())),
-        Arc::new(redis_del::RedisDel::new(workshop.clone())),
+        redis_get::tool(workshop),
+        redis_set::tool(workshop),
+        redis_del::tool(workshop),
     ]
 }
 

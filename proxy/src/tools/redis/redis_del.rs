@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::Error;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::tools::{Effect, Spec, Tool, ToolCall, Workshop, to_value};
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// The key.
@@ -19,43 +16,25 @@ struct Input {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Output {
     /// Whether there was one.
     deleted: bool,
 }
 
 /// The tool.
-pub(super) struct RedisDel {
-    workshop: Arc<Workshop>,
-    spec: Spec,
+pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
+    let words = Words {
+        name: "redis_del",
+        title: "Delete a value",
+        description: "Deletes the value under a key.",
+        effect: Effect::Write,
+        origin: Origin::Own,
+    };
+    Typed::new(words, workshop, delete)
 }
 
-impl RedisDel {
-    pub(super) fn new(workshop: Arc<Workshop>) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "redis_del",
-            "Delete a value",
-            "Deletes the value under a key.",
-            Effect::Write,
-        );
-        Self { workshop, spec }
-    }
-
-    async fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let Input { key } = call.input()?;
-        let shelf = self.workshop.shelf().await?;
-        let deleted = shelf.del(&call.principal.tenant, &key).await?;
-        to_value(&Output { deleted })
-    }
-}
-
-impl Tool for RedisDel {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        self.run(call).boxed()
-    }
+async fn delete(workshop: Arc<Workshop>, caller: Caller, input: Input) -> Result<Output, Error> {
+    let shelf = workshop.shelf().await?;
+    let deleted = shelf.del(&caller.principal.tenant, &input.key).await?;
+    Ok(Output { deleted })
 }

@@ -12,11 +12,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
-use super::{Tool, ToolCall, Workshop};
+use super::{Caller, Typed, Workshop};
 use crate::{
     config::{Runner, did_you_mean},
     sandbox::{Ended, Jail, Place, Verdict},
@@ -27,17 +27,16 @@ use reports::{Failure, TestFile, Tests};
 const SAID: usize = 8 << 10;
 
 /// All of them, in the order in which they are listed.
-pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Arc<dyn Tool>> {
+pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Typed> {
     vec![
-        Arc::new(run_vitest::RunVitest::new(workshop.clone())),
-        Arc::new(run_playwright::RunPlaywright::new(workshop.clone())),
-        Arc::new(run_tests::RunTests::new(workshop.clone())),
+        run_vitest::tool(workshop),
+        run_playwright::tool(workshop),
+        run_tests::tool(workshop),
     ]
 }
 
 /// Which of the tests are run; all if nothing is said.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Selection {
     /// Files of tests, relative to the runner's folder.
@@ -49,7 +48,6 @@ struct Selection {
 
 /// How it went.
 #[derive(Debug, Serialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 struct Output {
     /// Whether everything has passed.
     success: bool,
@@ -84,7 +82,7 @@ struct Output {
 /// Runs the tests that are configured as `name`.
 async fn run(
     workshop: &Workshop,
-    call: &ToolCall,
+    caller: &Caller,
     name: &str,
     chosen: Selection,
 ) -> Result<Output, Error> {
@@ -94,9 +92,8 @@ async fn run(
         let message = format!("there is no [tools.tests.{name}] in the configuration{hint}");
         Error::new(ErrorKind::NotFound, message).param("runner")
     })?;
-    let root = workshop
-        .roots(&call.principal)?
-        .path(runner.root.as_deref())?;
+    let roots = workshop.roots(&caller.principal)?;
+    let root = roots.path(runner.root.as_deref())?;
     let folder = root
         .join(Place::parse(&runner.folder)?.as_path())
         .components()
@@ -115,7 +112,7 @@ async fn run(
         *done += u64::from(reports::is_test(runner.reporter, line));
         let line: String = line.chars().filter(|c| !c.is_control()).take(200).collect();
         if !line.is_empty() {
-            call.progress.say(*done as f64, None, &line);
+            caller.progress.say(*done as f64, None, &line);
         }
     };
     let ended = jail.run(&argv, said).await?;

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::BoxFuture};
-use rmcp::schemars::JsonSchema;
+use rmcp::schemars::{self, JsonSchema};
 use rungs::Error;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{Output, Selection, run};
-use crate::tools::{Effect, Spec, Tool, ToolCall, Workshop, to_value};
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(crate = "rmcp::schemars")]
 #[serde(deny_unknown_fields)]
 struct Input {
     /// The name of the runner: a `[tools.tests.<name>]` of the configuration.
@@ -25,39 +22,22 @@ struct Input {
 }
 
 /// The tool.
-pub(super) struct RunTests {
-    workshop: Arc<Workshop>,
-    spec: Spec,
+pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
+    let words = Words {
+        name: "run_tests",
+        title: "Run tests",
+        description: "Runs the tests that the configuration names so, with the project's own runner, and tells which have failed and why.",
+        effect: Effect::Exec,
+        origin: Origin::Found,
+    };
+    Typed::new(words, workshop, tests)
 }
 
-impl RunTests {
-    pub(super) fn new(workshop: Arc<Workshop>) -> Self {
-        let spec = Spec::of::<Input, Output>(
-            "run_tests",
-            "Run tests",
-            "Runs the tests that the configuration names so, with the project's own runner, and tells which have failed and why.",
-            Effect::Exec,
-        );
-        Self { workshop, spec }
-    }
-
-    async fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let Input {
-            runner,
-            files,
-            name,
-        } = call.input()?;
-        let chosen = Selection { files, name };
-        to_value(&run(&self.workshop, &call, &runner, chosen).await?)
-    }
-}
-
-impl Tool for RunTests {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        self.run(call).boxed()
-    }
+async fn tests(workshop: Arc<Workshop>, caller: Caller, input: Input) -> Result<Output, Error> {
+    let Input {
+        runner,
+        files,
+        name,
+    } = input;
+    run(&workshop, &caller, &runner, Selection { files, name }).await
 }

@@ -2,42 +2,27 @@
 
 use std::sync::Arc;
 
-use futures_util::{FutureExt, future::BoxFuture};
 use rungs::Error;
-use serde_json::Value;
 
 use super::{Output, Selection, run};
-use crate::tools::{Effect, Spec, Tool, ToolCall, Workshop, to_value};
+use crate::tools::{Caller, Effect, Origin, Typed, Words, Workshop};
 
 /// The tool.
-pub(super) struct RunVitest {
+pub(super) fn tool(workshop: &Arc<Workshop>) -> Typed {
+    let words = Words {
+        name: "run_vitest",
+        title: "Run Vitest",
+        description: "Runs the project's Vitest tests, all or some, and tells which have failed and why.",
+        effect: Effect::Exec,
+        origin: Origin::Found,
+    };
+    Typed::new(words, workshop, vitest)
+}
+
+async fn vitest(
     workshop: Arc<Workshop>,
-    spec: Spec,
-}
-
-impl RunVitest {
-    pub(super) fn new(workshop: Arc<Workshop>) -> Self {
-        let spec = Spec::of::<Selection, Output>(
-            "run_vitest",
-            "Run Vitest",
-            "Runs the project's Vitest tests, all or some, and tells which have failed and why.",
-            Effect::Exec,
-        );
-        Self { workshop, spec }
-    }
-
-    async fn run(&self, mut call: ToolCall) -> Result<Value, Error> {
-        let chosen: Selection = call.input()?;
-        to_value(&run(&self.workshop, &call, "vitest", chosen).await?)
-    }
-}
-
-impl Tool for RunVitest {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<Value, Error>> {
-        self.run(call).boxed()
-    }
+    caller: Caller,
+    chosen: Selection,
+) -> Result<Output, Error> {
+    run(&workshop, &caller, "vitest", chosen).await
 }

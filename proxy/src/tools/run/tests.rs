@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::*;
 use crate::{
@@ -27,8 +27,8 @@ fn workshop(folder: &Folder, tests: &str) -> Arc<Workshop> {
 }
 
 async fn run_in(folder: &Folder, tests: &str, chosen: Selection) -> Result<Output, Error> {
-    let call = ToolCall::new(Principal::local(), Map::new());
-    run(&workshop(folder, tests), &call, "it", chosen).await
+    let caller = Caller::new(Principal::local());
+    run(&workshop(folder, tests), &caller, "it", chosen).await
 }
 
 fn sh(script: &str, more: &str) -> String {
@@ -40,10 +40,10 @@ async fn what_a_runner_reports_comes_back_and_progress_with_it() {
     let folder = Folder::new();
     let script = "echo test a::works ... ok; echo test b ... FAILED; printf -- '---- b stdout ----\\nwrong\\n'; exit 101";
     let (progress, mut heard) = Progress::heard();
-    let mut call = ToolCall::new(Principal::local(), Map::new());
-    call.progress = progress;
+    let mut caller = Caller::new(Principal::local());
+    caller.progress = progress;
     let workshop = workshop(&folder, &sh(script, "reporter = \"cargo\""));
-    let output = run(&workshop, &call, "it", Selection::default())
+    let output = run(&workshop, &caller, "it", Selection::default())
         .await
         .unwrap();
     assert_eq!(
@@ -134,10 +134,15 @@ async fn who_takes_too_long_is_ended() {
 #[tokio::test]
 async fn an_unknown_runner_is_named() {
     let folder = Folder::new();
-    let call = ToolCall::new(Principal::local(), Map::new());
-    let error = run(&workshop(&folder, ""), &call, "vitst", Selection::default())
-        .await
-        .unwrap_err();
+    let caller = Caller::new(Principal::local());
+    let error = run(
+        &workshop(&folder, ""),
+        &caller,
+        "vitst",
+        Selection::default(),
+    )
+    .await
+    .unwrap_err();
     assert!(
         error.message().contains("[tools.tests.vitst]") && error.message().contains("vitest"),
         "{error}"

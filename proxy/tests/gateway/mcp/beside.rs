@@ -1,17 +1,9 @@
 //! Several processes on one database: whoever owns it serves the others, and one of them takes over when it ends.
 
-use rungs::testing::{Reply, Upstream};
 use serde_json::{Value, json};
 
 use super::talk::*;
 use crate::support::*;
-
-async fn models() -> Upstream {
-    let all = ["small", "medium", "large"];
-    Upstream::serve(all.map(|name| scripted(name, Reply::text("Paris is the capital of France."))))
-        .await
-        .unwrap()
-}
 
 fn route(id: u32, question: &str) -> Value {
     message(
@@ -44,6 +36,97 @@ async fn a_gateway_serves_the_clients_of_others() {
     use std::os::unix::fs::PermissionsExt;
     let socket = std::fs::metadata(gateway.folder.join("rungs.db.sock")).unwrap();
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+}
+
+/// The text of `note.txt` where the client works, and what is said of a way out of there.
+async fn sees(mcp: &mut Mcp, id: u32) -> (String, String) {
+    let read = |id, path: &str| message(id, "tools/call", call("fs_read", json!({ "path": path })));
+    let own = mcp.ask(&read(id, "note.txt")).await;
+    let out = mcp.ask(&read(id + 1, "../one/note.txt")).await;
+    let own = &own["result"]["structuredContent"]["text"];
+    let out = &out["result"]["content"][0]["text"];
+    (
+        own.as_str().unwrap_or_default().into(),
+        out.as_str().unwrap().into(),
+    )
+}
+
+#[tokio::test]
+async fn each_window_has_the_folder_that_it_was_started_in() {
+    let folder = folder();
+    let store = format!(
+        "store = {{ url = \"sqlite:{}/rungs.db\" }}",
+        folder.display()
+    );
+    let mut windows = Vec::new();
+    for name in ["one", "two", "three"] {
+        let folder = folder.join(name);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("note.txt"), name).unwrap();
+        let config = config("http://127.0.0.1:9/v1", &store);
+        std::fs::write(folder.join("rungs.toml"), config).unwrap();
+        let mut mcp = Mcp::start(&folder, &[]);
+        mcp.ask(&initialize(0)).await;
+        windows.push((name, mcp));
+    }
+    for round in 0..2 {
+        for (name, mcp) in &mut windows {
+            let (own, out) = sees(mcp, 10 * (round + 1)).await;
+            assert_eq!(own, *name);
+            assert!(out.contains("goes up with `..`"), "{out}");
+        }
+        // The owner ends, and another one is it.
+        let (_, mut first) = windows.remove(0);
+        first.close();
+        assert!(first.ended().await.success());
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn the_socket_hears_nobody_else_and_takes_no_folder_of_its_own_for_yours() {
+    use std::{
+        io::{BufRead, BufReader, Write},
+        os::unix::{
+            fs::{MetadataExt, PermissionsExt},
+            net::UnixStream,
+            process::CommandExt,
+        },
+        process::Command,
+    };
+    let gateway = Gateway::serve(&config("http://127.0.0.1:9/v1", ""));
+    let socket = gateway.folder.join("rungs.db.sock");
+    let said = |hello: Value| {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        stream.write_all(format!("{hello}\n").as_bytes()).unwrap();
+        let mut reply = String::new();
+        BufReader::new(stream).read_line(&mut reply).unwrap();
+        reply
+    };
+    assert!(said(json!({ "key": null, "folder": "/tmp" })).contains("welcome"));
+    let refused = said(json!({ "key": null, "folder": "." }));
+    assert!(refused.contains("no absolute path"), "{refused}");
+
+    // Only root can be somebody else for a moment; and somebody has opened everything.
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return;
+    }
+    for (path, mode) in [(&gateway.folder, 0o755), (&socket, 0o666)] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let hello = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print('here'); \
+                 s.sendall(b'{\"key\":null,\"folder\":\"/tmp\"}\\n'); print(s.recv(100))";
+    let ask = |user: u32| {
+        let mut python = Command::new("python3");
+        let asked = python.args(["-uc", hello]).arg(&socket).uid(user).output();
+        String::from_utf8(asked.unwrap().stdout).unwrap()
+    };
+    let (ours, theirs) = (ask(0), ask(65534));
+    assert!(ours.contains("welcome"), "{ours}");
+    assert!(
+        theirs.starts_with("here") && !theirs.contains("welcome"),
+        "{theirs}"
+    );
 }
 
 #[tokio::test]

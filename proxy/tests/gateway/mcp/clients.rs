@@ -11,18 +11,10 @@ use rmcp::{
         streamable_http_client::StreamableHttpClientTransportConfig,
     },
 };
-use rungs::testing::{Reply, Upstream};
 use serde_json::{Value, json};
 
-use super::talk::config;
+use super::talk::{config, models};
 use crate::support::*;
-
-async fn models() -> Upstream {
-    let all = ["small", "medium", "large"];
-    Upstream::serve(all.map(|name| scripted(name, Reply::text("Paris is the capital of France."))))
-        .await
-        .unwrap()
-}
 
 /// Arguments of those tools that work everywhere. The others are called too, and say what they lack.
 fn arguments() -> BTreeMap<&'static str, Value> {

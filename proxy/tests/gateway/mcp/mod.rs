@@ -1,9 +1,12 @@
 //! The MCP server, over both transports.
 
 mod beside;
+mod changes;
 mod clients;
+mod consent;
 mod http;
 mod oauth;
+mod resources;
 mod sessions;
 mod stdio;
 mod talk;

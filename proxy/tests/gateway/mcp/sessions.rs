@@ -79,6 +79,20 @@ async fn r20_one_more_session_ends_the_one_idle_longest() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn r20_many_that_open_at_once_have_no_more_than_one_may() {
+    let gateway = served("mcp_server = { max_sessions = 3 }").with_key(KEY);
+    let opened = stream::iter(0..64).map(|_| open(&gateway));
+    let opened: Vec<String> = opened.buffer_unordered(32).collect().await;
+    assert_eq!(sessions(&gateway).await, 3.0);
+    let gateway = gateway.without_key();
+    let mut live = 0;
+    for session in &opened {
+        live += u32::from(in_session(&gateway, session, KEY).await == 200);
+    }
+    assert_eq!(live, 3);
+}
+
 /// Resident memory of a process, in bytes.
 fn memory(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();

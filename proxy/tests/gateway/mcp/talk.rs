@@ -2,6 +2,7 @@
 
 use std::{path::Path, process::Stdio, time::Duration};
 
+use rungs::testing::{Reply, Upstream};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -12,6 +13,13 @@ use crate::support::*;
 
 pub(super) const STATELESS: &str = "2026-07-28";
 pub(super) const OLDER: &str = "2025-11-25";
+
+/// The models of [`config`], all of whom know one thing.
+pub(super) async fn models() -> Upstream {
+    let all = ["small", "medium", "large"];
+    let known = |name| scripted(name, Reply::text("Paris is the capital of France."));
+    Upstream::serve(all.map(known)).await.unwrap()
+}
 
 /// A gateway's configuration with one free model on each of three tiers.
 pub(super) fn config(base_url: &str, more: &str) -> String {

@@ -50,7 +50,7 @@ enum Place {
 }
 
 /// Two versions of a file differ in this; each is a new file that is put in the old one's place.
-type Version = Option<(u64, u64, SystemTime)>;
+pub(super) type Version = Option<(u64, u64, SystemTime)>;
 
 impl Pins {
     /// Those of the configured store.
@@ -77,6 +77,14 @@ impl Pins {
     /// Whether approvals outlive this process, so that another one can give them.
     pub(crate) fn are_kept(&self) -> bool {
         matches!(self.0, Place::File { .. })
+    }
+
+    /// Another one as soon as another process has changed something.
+    pub(super) fn version(&self) -> Version {
+        match &self.0 {
+            Place::Memory(_) => None,
+            Place::File { path, .. } => version(path),
+        }
     }
 
     /// Compares what `server` lists with what is agreed to. A tool that is seen for the first time is agreed to by that.

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use super::*;
-use crate::tools::{Effect, Spec};
+use crate::tools::{Effect, Origin, Spec};
 
 fn tool(name: &str, description: &str) -> Arc<Listed> {
     let schema = json!({ "type": "object" });
@@ -16,6 +16,7 @@ fn tool(name: &str, description: &str) -> Arc<Listed> {
             title: name.to_owned().into(),
             description: description.to_owned().into(),
             effect: Effect::Net,
+            origin: Origin::Found,
             input: Arc::default(),
             output: None,
         },

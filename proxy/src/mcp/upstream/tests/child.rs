@@ -168,7 +168,9 @@ async fn a_server_that_dies_is_started_again_and_the_others_do_not_notice() {
         child("plain", "").replace("name = \"s\"", "name = \"other\"")
     );
     let upstreams = upstreams(&text);
+    mounted(&upstreams, "s__echo").await;
     mounted(&upstreams, "other__echo").await;
+    let mut changes = upstreams.changes();
     let died = call(&upstreams, "die", json!({})).await.unwrap_err();
     assert_eq!(died.kind(), ErrorKind::Unavailable);
     assert!(
@@ -185,7 +187,11 @@ async fn a_server_that_dies_is_started_again_and_the_others_do_not_notice() {
             .iter()
             .all(|name| name.starts_with("other__"))
     );
+    // Listeners hear that its tools are gone, and that they are back.
+    assert!(changes.has_changed().unwrap());
+    changes.mark_unchanged();
     call(&upstreams, "echo", json!({})).await.unwrap();
+    assert!(changes.has_changed().unwrap());
 }
 
 #[tokio::test]

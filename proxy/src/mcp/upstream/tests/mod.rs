@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     config::{Config, Source, World},
-    tools::{Progress, ToolCall},
+    tools::{Caller, Progress},
 };
 
 mod child;
@@ -97,9 +97,9 @@ async fn call_with(
     mounted(upstreams, &name).await;
     let tool = upstreams.tool(&name, &Principal::local()).await.unwrap();
     let arguments: Map<String, Value> = serde_json::from_value(arguments).unwrap();
-    let mut call = ToolCall::new(Principal::local(), arguments);
-    (call.progress, call.cancelled) = (progress, cancelled);
-    let calling = tool.call(call);
+    let mut caller = Caller::new(Principal::local());
+    (caller.progress, caller.cancelled) = (progress, cancelled);
+    let calling = tool.call(caller, arguments);
     tokio::time::timeout(PATIENCE, calling).await.unwrap()
 }
 

@@ -1,52 +1,35 @@
 use std::sync::Arc;
 
-use rungs::Error;
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::{Consent, Trail};
 use crate::auth::Principal;
 
-/// One call of a tool.
-pub(crate) struct ToolCall {
-    /// Who calls, and pays.
+/// Who calls a tool, and how they hear of it.
+pub(crate) struct Caller {
+    /// Who it is, and pays.
     pub(crate) principal: Arc<Principal>,
-    /// What they say.
-    pub(crate) arguments: Map<String, Value>,
+    /// What their conversation has read before.
+    pub(crate) trail: Trail,
+    /// What a person has said to this call, where one was asked.
+    pub(crate) consent: Consent,
     /// Where the tool says how far it is.
     pub(crate) progress: Progress,
-    /// Told when the caller has lost interest. The toolbox drops the tool's future then; who starts work of its own watches this.
+    /// Told when they have lost interest. The toolbox drops the tool's future then; who starts work of its own watches this.
     pub(crate) cancelled: CancellationToken,
 }
 
-impl ToolCall {
-    /// A call of `principal` that nobody watches.
-    pub(crate) fn new(principal: Arc<Principal>, arguments: Map<String, Value>) -> Self {
+impl Caller {
+    /// A caller who begins a conversation, and to whom nothing is said before the end.
+    pub(crate) fn new(principal: Arc<Principal>) -> Self {
         Self {
             principal,
-            arguments,
+            trail: Trail::default(),
+            consent: Consent::default(),
             progress: Progress::default(),
             cancelled: CancellationToken::new(),
         }
-    }
-
-    /// The arguments as the tool's own type; takes them out.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`](rungs::ErrorKind::Invalid), with the path of what is wrong.
-    pub(crate) fn input<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        let arguments = Value::Object(std::mem::take(&mut self.arguments));
-        serde_path_to_error::deserialize(arguments).map_err(|error| {
-            let path = error.path().to_string();
-            let why = error.inner();
-            match path.as_str() {
-                "." => Error::invalid(format!("the arguments do not fit: {why}")),
-                _ => {
-                    Error::invalid(format!("the argument `{path}` does not fit: {why}")).param(path)
-                }
-            }
-        })
     }
 }
 
@@ -89,10 +72,4 @@ impl Progress {
     pub(crate) fn is_heard(&self) -> bool {
         self.0.is_some()
     }
-}
-
-/// A tool's result as its `output` schema has it.
-pub(crate) fn to_value<T: Serialize>(output: &T) -> Result<Value, Error> {
-    serde_json::to_value(output)
-        .map_err(|e| Error::internal("the result of a tool does not serialise").with_source(e))
 }
