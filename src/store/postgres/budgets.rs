@@ -125,12 +125,18 @@ impl LeasedBudgets {
 
     /// Gives an account its budgets in place of those it had, here and in the database. A limit that is lower than what is out
     /// already applies as soon as that fits under it. While the database is away and leases are used up, calls are made if one of
-    /// the accounts that pay for them is [open](OnStoreDown::Open).
-    pub fn set(&self, account: impl Into<Arc<str>>, budgets: Vec<Budget>, on_down: OnStoreDown) {
+    /// the accounts that pay for them is [open](OnStoreDown::Open) and none is [closed](OnStoreDown::Closed); `None` leaves it to
+    /// the others.
+    pub fn set(
+        &self,
+        account: impl Into<Arc<str>>,
+        budgets: Vec<Budget>,
+        on_down: impl Into<Option<OnStoreDown>>,
+    ) {
         self.shared
             .desk()
             .book
-            .set(account.into(), budgets, on_down);
+            .set(account.into(), budgets, on_down.into());
         self.shared.wake.notify_one();
     }
 

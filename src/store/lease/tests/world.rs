@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     catalog::Money,
     store::{
-        Budget, Hold, OnStoreDown,
+        Budget, Hold,
         lease::{Book, BudgetId, Granted, Line, Marks, Short, Standing, Ticket, Which},
     },
 };
@@ -164,7 +164,7 @@ fn book() -> Book {
     for (name, limit) in LIMITS {
         let budget = format!("{}/total", Money::from_nanos(limit));
         let budget: Budget = budget.parse().expect("a budget");
-        book.set(name.into(), vec![budget], OnStoreDown::Closed);
+        book.set(name.into(), vec![budget], None);
     }
     book
 }
