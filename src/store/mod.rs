@@ -13,8 +13,8 @@
 //! | [`LedgerSink`] | the rows of a journal | `sqlite::SqliteStore`, `postgres::PostgresLedger` |
 //! | [`LedgerLog`] | the rows of a store, to be read and forgotten | `sqlite::SqliteLog`, `postgres::PostgresLog` |
 //! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteKeys`, `postgres::PostgresKeys` |
-//! | [`ConversationStore`] | what was said, and summaries of it | [`memory::MemoryConversations`], `sqlite::SqliteConversations`, `postgres::PostgresConversations`, [`Hot`] in front of each |
-//! | [`TodoStore`] | todo lists | [`memory::MemoryTodos`], `sqlite::SqliteTodos`, `postgres::PostgresTodos`, [`Hot`] in front of each |
+//! | [`ConversationStore`] | what was said, and summaries of it | [`memory::MemoryConversations`], and of `sqlite::SqliteStore` and `postgres::PostgresStore`; [`Hot`] in front of each |
+//! | [`TodoStore`] | todo lists | [`memory::MemoryTodos`], and of the same two; [`Hot`] in front of each |
 //! | [`HotStore`] | copies of those two, for a time | [`memory::MemoryHot`], `redis::RedisHot` |
 
 mod budgets;
