@@ -288,7 +288,6 @@ impl Budgets for LeasedBudgets {
 /// A call's place in the queue; it leaves when dropped.
 struct Place<'a> {
     shared: &'a Shared,
-    accounts: &'a [Arc<str>],
     ticket: Ticket,
 }
 
@@ -296,7 +295,7 @@ impl<'a> Place<'a> {
     /// A place, unless it is clear already what becomes of the call.
     fn take(
         shared: &'a Shared,
-        accounts: &'a [Arc<str>],
+        accounts: &[Arc<str>],
         amount: Money,
     ) -> Result<Self, Result<Hold, Short>> {
         let mut desk = shared.desk();
@@ -305,7 +304,6 @@ impl<'a> Place<'a> {
             Err(Short::Now) if shared.down.load(Ordering::SeqCst) => Err(Err(Short::Away)),
             Err(Short::Now) => Ok(Self {
                 shared,
-                accounts,
                 ticket: book.wait(accounts, amount),
             }),
             told => Err(told),
@@ -315,7 +313,7 @@ impl<'a> Place<'a> {
     /// Whether there is no room, as far as anybody knows.
     fn lacks_room(&self) -> bool {
         let mut desk = self.shared.desk();
-        desk.book.lacks_room(self.accounts, &self.ticket)
+        desk.book.lacks_room(&self.ticket)
     }
 }
 
@@ -323,7 +321,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut desk = self.shared.desk();
         let Desk { book, marks } = &mut *desk;
-        book.leave(self.accounts, &mut self.ticket, marks);
+        book.leave(&mut self.ticket, marks);
     }
 }
 

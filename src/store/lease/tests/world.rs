@@ -199,9 +199,9 @@ impl World {
             Step::Leave(i) => {
                 let holder = &mut self.holders[i];
                 if !holder.waiting.is_empty() {
-                    let (of, _, mut ticket) = holder.waiting.remove(0);
+                    let (_, _, mut ticket) = holder.waiting.remove(0);
                     let Holder { book, page, .. } = holder;
-                    book.leave(&of.accounts(), &mut ticket, page);
+                    book.leave(&mut ticket, page);
                 }
             }
             Step::Settle(i, percent) => self.settle(i, percent),
