@@ -9,6 +9,7 @@ mod file;
 mod files;
 #[cfg(feature = "journal")]
 mod layout;
+mod turn;
 #[cfg(feature = "journal")]
 mod writer;
 
