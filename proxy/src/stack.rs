@@ -35,8 +35,8 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
         ServiceBuilder::new()
             // Sees every call once, also those that a limit refuses or the cache answers.
             .layer(TraceLayer::new().alert(config.budget.alert))
-            // The last byte of an answer says that what it has cost is on record.
-            .layer(CommitLayer::new(state.ledger.clone()))
+            // The last byte of an answer says that what it has cost is on record, and what it leaves behind.
+            .layer(commit(state))
             // Sheds what is too much before any work is done for it; the permit lives as long as the answer.
             .layer(InFlightLayer::shared(state.calls.clone()))
             // The requests and tokens per minute of key and end user, before the cache: hits are requests too.
@@ -76,6 +76,14 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
             // The fan-out point: a service, not a layer.
             .service(route),
     )
+}
+
+fn commit(state: &State) -> CommitLayer {
+    let layer = CommitLayer::new(state.ledger.clone());
+    match &state.spool {
+        Some(spool) => layer.spool(spool.clone()),
+        None => layer,
+    }
 }
 
 /// Summaries go straight to the route: they are nobody's question, and are paid like every attempt.

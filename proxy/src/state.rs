@@ -17,7 +17,10 @@ use rungs::{
         retry::RetryBudget,
     },
     provider::{HyperTransport, TransportConfig},
-    store::{CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, TodoStore, redis::Redis},
+    store::{
+        CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, TodoStore, redis::Redis,
+        spool::FileSpool,
+    },
 };
 
 use tokio_util::sync::CancellationToken;
@@ -54,6 +57,8 @@ pub(crate) struct State {
     /// Names of calls that clients may repeat.
     pub(crate) names: Arc<dyn IdempotencyStore>,
     pub(crate) conversations: Conversations,
+    /// What the database does not have yet, where it outlives the process.
+    pub(crate) spool: Option<Arc<FileSpool>>,
     pub(crate) todos: Arc<dyn TodoStore>,
     pub(crate) calls: Permits,
     pub(crate) retries: RetryBudget,
@@ -85,6 +90,7 @@ impl State {
             pepper,
             book,
             memory,
+            spool,
             durable,
         } = Stores::open(config).await?;
         let retention = durable
@@ -104,8 +110,12 @@ impl State {
         } = Hot::open(config).await?;
         let memory = memory.behind(copies, config.conversation.ttl);
         let places = TURNS.max(2 * config.limits.max_in_flight);
+        let conversations = match &spool {
+            Some(spool) => Conversations::spooled(memory.conversations, places, spool.clone())?,
+            None => Conversations::new(memory.conversations, places),
+        };
         Ok(Self {
-            conversations: Conversations::new(memory.conversations, places),
+            conversations,
             todos: memory.todos,
             accounts: Arc::new(Accounts::new(book, Arc::clone(&ledger))),
             ledger,
@@ -114,6 +124,7 @@ impl State {
             rates,
             cache,
             names,
+            spool,
             calls: Permits::new(config.limits.max_in_flight),
             retries: RetryBudget::default(),
             drains: Drains::new(config.limits.max_drains, config.timeouts.total),
@@ -240,6 +251,9 @@ impl State {
             }
             if let Some(redis) = &self.redis {
                 redis.flush().await;
+            }
+            if let Some(spool) = &self.spool {
+                spool.close().await;
             }
             self.outbox.close().await;
             if let Some(retention) = &self.retention {

@@ -10,6 +10,7 @@ use rungs::{
         journal::Journal,
         memory::{MemoryKeys, MemoryLedger},
         postgres::{LeaseTerms, LeasedBudgets, PostgresStore},
+        spool::FileSpool,
         sqlite::SqliteStore,
     },
 };
@@ -32,6 +33,8 @@ pub(crate) struct Stores {
     pub(crate) pepper: Pepper,
     pub(crate) book: Book,
     pub(crate) memory: Memory,
+    /// What the database does not have yet, where it outlives the process.
+    pub(crate) spool: Option<Arc<FileSpool>>,
     pub(crate) durable: Option<Durable>,
 }
 
@@ -55,6 +58,7 @@ impl Stores {
                 pepper: Pepper::random()?,
                 book: Book::Own(Arc::default()),
                 memory: Memory::of_process(),
+                spool: None,
                 durable: None,
             }),
             StoreUrl::Sqlite(path) => {
@@ -64,12 +68,14 @@ impl Stores {
                 let folder = PathBuf::from(format!("{}.journal", path.display()));
                 let journal = Journal::open(&folder, store.clone(), pepper.seal()).await?;
                 let journal = Arc::new(journal);
+                let spool = FileSpool::open(&PathBuf::from(format!("{}.spool", path.display())))?;
                 Ok(Self {
                     ledger: journal.clone(),
                     keys: Arc::new(store.keys()),
                     pepper,
                     book: Book::Own(Arc::default()),
                     memory: Memory::of_file(&store),
+                    spool: Some(Arc::new(spool)),
                     durable: Some(Durable {
                         journal,
                         database: Database::File(store),
@@ -101,6 +107,7 @@ impl Stores {
         let sink = Arc::new(store.ledger(leased.holder()).remembering(folder)?);
         let journal = Journal::open(&folder.join("journal"), sink, pepper.seal()).await?;
         let journal = Arc::new(journal);
+        let spool = FileSpool::open(&folder.join("spool"))?;
         leased.recorded_by(journal.clone());
         replay(journal.clone(), leased.clone());
         Ok(Self {
@@ -109,6 +116,7 @@ impl Stores {
             pepper,
             book: Book::Shared(leased.clone()),
             memory: Memory::of_database(&store),
+            spool: Some(Arc::new(spool)),
             durable: Some(Durable {
                 journal,
                 database: Database::Shared(store, leased),

@@ -16,6 +16,7 @@ const CACHE: HeaderName = HeaderName::from_static("x-rungs-cache");
 const COST: HeaderName = HeaderName::from_static("x-rungs-cost-usd");
 const VERDICT: HeaderName = HeaderName::from_static("x-rungs-verdict");
 const NOTE: HeaderName = HeaderName::from_static("x-rungs-note");
+const CONTEXT: HeaderName = HeaderName::from_static("x-rungs-context");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// Writes the facts of a call into headers. The cost is written for whole answers only: a stream's is not known yet.
@@ -46,6 +47,9 @@ pub fn write_facts(headers: &mut HeaderMap, ctx: &CallContext, meta: &ResponseMe
         if let Ok(value) = HeaderValue::from_str(note) {
             headers.append(NOTE, value);
         }
+    }
+    if meta.forgetful {
+        headers.insert(CONTEXT, HeaderValue::from_static("unavailable"));
     }
     if meta.replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));

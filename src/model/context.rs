@@ -41,6 +41,16 @@ pub enum OnExhaust {
     Refuse,
 }
 
+/// What a call does when what was said before in its conversation cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Recall {
+    /// It is refused.
+    #[default]
+    Required,
+    /// It is answered without, and says so.
+    IfThere,
+}
+
 /// The facts of one call, fixed where it enters. Give it to [`CallContext::new`].
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -54,6 +64,8 @@ pub struct Call {
     pub user: Option<Arc<str>>,
     /// The conversation that this call continues.
     pub conversation: Option<Arc<str>>,
+    /// What happens when that cannot be had.
+    pub recall: Recall,
     /// How much the answer matters.
     pub quality: Quality,
     /// The accounts that pay, all of them at once.
@@ -82,6 +94,7 @@ impl Call {
             key: None,
             user: None,
             conversation: None,
+            recall: Recall::default(),
             quality: Quality::Normal,
             accounts: Arc::new([]),
             on_exhaust: OnExhaust::default(),

@@ -21,7 +21,7 @@ pub use body::ModelBody;
 pub use bound::TokenBound;
 pub use charge::{Charge, CostSource, Ending, Violation};
 pub use collect::Collected;
-pub use context::{Call, CallContext, OnExhaust, Quality, Step};
+pub use context::{Call, CallContext, OnExhaust, Quality, Recall, Step};
 pub use frame::{End, FinishReason, Frame};
 pub use limits::{LimitFacts, RateFacts, RateLimits};
 pub use request::{CacheUse, ModelRequest, Operation, RouteHint};

@@ -72,8 +72,10 @@ pub enum Role {
     Admin,
 }
 
-/// What becomes of a key's calls while nobody can tell what was spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// What becomes of a key's calls while nobody can tell what was spent. The stricter is the lesser.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum OnStoreDown {
     /// They are refused.

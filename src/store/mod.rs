@@ -12,14 +12,17 @@
 //! | [`Ledger`] | every attempt and cache hit, in money | [`memory::MemoryLedger`], `journal::Journal` |
 //! | [`LedgerSink`] | the rows of a journal | `sqlite::SqliteStore`, `postgres::PostgresLedger` |
 //! | [`LedgerLog`] | the rows of a store, to be read and forgotten | `sqlite::SqliteLog`, `postgres::PostgresLog` |
+//! | [`Spool`] | what a store does not have yet | `spool::FileSpool` |
 //! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteKeys`, `postgres::PostgresKeys` |
-//! | [`ConversationStore`] | what was said, and summaries of it | [`memory::MemoryConversations`], `sqlite::SqliteConversations`, `postgres::PostgresConversations`, [`Hot`] in front of each |
-//! | [`TodoStore`] | todo lists | [`memory::MemoryTodos`], `sqlite::SqliteTodos`, `postgres::PostgresTodos`, [`Hot`] in front of each |
+//! | [`ConversationStore`] | what was said, and summaries of it | [`memory::MemoryConversations`], and of `sqlite::SqliteStore` and `postgres::PostgresStore`; [`Hot`] in front of each |
+//! | [`TodoStore`] | todo lists | [`memory::MemoryTodos`], and of the same two; [`Hot`] in front of each |
 //! | [`HotStore`] | copies of those two, for a time | [`memory::MemoryHot`], `redis::RedisHot` |
 
 mod budgets;
 mod cache;
 mod conversations;
+#[cfg(feature = "journal")]
+mod fail_point;
 mod hot;
 mod idempotency;
 #[cfg(feature = "journal")]
@@ -38,6 +41,7 @@ pub mod postgres;
 mod rates;
 #[cfg(feature = "redis")]
 pub mod redis;
+pub mod spool;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -61,6 +65,7 @@ pub use ledger::{
 };
 pub use log::{Extent, Gone, JournalHead, LedgerLog, Pruned};
 pub use rates::{Alone, Quota, RateDecision, RateStore, Standing, Standings, Take};
+pub use spool::{Spool, Topic};
 pub use todos::{TodoItem, TodoList, TodoStatus, TodoStore};
 pub use window::{Window, Zone};
 

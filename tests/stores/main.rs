@@ -14,6 +14,8 @@ mod pruning;
 #[cfg(feature = "redis")]
 mod redis;
 mod servers;
+#[cfg(all(feature = "journal", feature = "sqlite"))]
+mod spool;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod windows;

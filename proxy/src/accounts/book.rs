@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use rungs::store::{Balance, Budgets, OnStoreDown, memory::MemoryBudgets, postgres::LeasedBudgets};
+use rungs::store::{Balance, Budgets, memory::MemoryBudgets, postgres::LeasedBudgets};
 
 /// The budgets in force: of this process alone, or leased from a database that several share.
 #[derive(Clone)]
@@ -21,7 +21,7 @@ impl Book {
     pub(super) fn forget(&self, account: Arc<str>) {
         match self {
             Self::Own(book) => book.set(account, Vec::new()),
-            Self::Shared(book) => book.set(account, Vec::new(), OnStoreDown::Closed),
+            Self::Shared(book) => book.set(account, Vec::new(), None),
         }
     }
 

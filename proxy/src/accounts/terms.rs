@@ -7,8 +7,8 @@ pub(crate) struct Terms {
     pub(crate) budgets: Vec<Budget>,
     /// At how many percent of one of them somebody is warned; `None`: as `[budget]` says.
     pub(crate) warn_at: Option<u8>,
-    /// What becomes of its calls while nobody can tell what was spent.
-    pub(crate) on_store_down: OnStoreDown,
+    /// What becomes of its calls while nobody can tell what was spent; `None` leaves that to the keys.
+    pub(crate) on_store_down: Option<OnStoreDown>,
 }
 
 impl From<Vec<Budget>> for Terms {

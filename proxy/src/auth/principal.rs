@@ -4,7 +4,12 @@ use std::{
     time::SystemTime,
 };
 
-use rungs::{Error, catalog::Tier, model::OnExhaust, store::Role};
+use rungs::{
+    Error,
+    catalog::Tier,
+    model::{OnExhaust, Recall},
+    store::{OnStoreDown, Role},
+};
 
 use crate::{
     accounts::{self, Accounts, GLOBAL, Terms},
@@ -28,6 +33,8 @@ pub(crate) struct Principal {
     pub(crate) rights: Rights,
     /// What a call does that their budgets cannot pay for.
     pub(crate) on_exhaust: OnExhaust,
+    /// What a call does whose conversation cannot be loaded.
+    pub(crate) recall: Recall,
     /// The accounts that pay for their calls.
     pub(crate) accounts: Arc<[Arc<str>]>,
     /// The accounts that are their own.
@@ -65,6 +72,7 @@ impl Principal {
                 ends: None,
             },
             on_exhaust: OnExhaust::default(),
+            recall: Recall::default(),
             accounts: Arc::new([GLOBAL.into()]),
             own: Vec::new(),
         }
@@ -95,6 +103,7 @@ impl Principal {
             user: None,
             rights,
             on_exhaust: key.on_exhaust,
+            recall: recall(&own),
             accounts: [GLOBAL.into()]
                 .into_iter()
                 .chain(names)
@@ -129,5 +138,14 @@ impl Principal {
             open.open(account, terms).await?;
         }
         Ok(())
+    }
+}
+
+/// A call may do without its conversation where it may do without its budgets: while the database is away.
+fn recall(own: &[(Arc<str>, Terms)]) -> Recall {
+    let open = |(_, terms): &(_, Terms)| terms.on_store_down == Some(OnStoreDown::Open);
+    match own.iter().all(open) {
+        true => Recall::IfThere,
+        false => Recall::Required,
     }
 }

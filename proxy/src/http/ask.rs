@@ -160,7 +160,10 @@ impl Asked {
                 "provider": deployment.map(|d| &*d.provider),
             },
             "routing": routing(&self.ctx, meta),
-            "context": { "conversationId": self.conversation },
+            "context": {
+                "conversationId": self.conversation,
+                "available": !meta.forgetful,
+            },
             "performance": {
                 "durationMs": u64::try_from(took).unwrap_or(u64::MAX),
                 "tokens": { "input": input, "output": output, "total": input + output },

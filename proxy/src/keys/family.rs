@@ -127,7 +127,7 @@ impl Family {
             let terms = accounts::Terms {
                 budgets: key.budgets.clone(),
                 warn_at: key.warn_at,
-                on_store_down: key.on_store_down,
+                on_store_down: Some(key.on_store_down),
             };
             (accounts::of_key(&key.id), terms)
         })

@@ -415,3 +415,52 @@ async fn a_repeated_call_is_one_turn() {
     assert_eq!(remembered(&gateway, "c").await.len(), 2);
     assert_eq!(world.asked.calls(), 1);
 }
+
+#[tokio::test]
+async fn r17_a_key_chooses_what_becomes_of_its_conversations_while_the_database_is_away() {
+    let world = World::start().await;
+    let mut server = PostgresServer::start().unwrap();
+    let store = format!(
+        "[store]\nurl = \"{}\"\nsecret = \"{SECRET}\"\n",
+        server.database().unwrap()
+    );
+    const OPEN: &str = "Lp0-w2Vd-c9Rt-41Xm";
+    let open = key("open", OPEN, "tenant = \"acme\"\non_store_down = \"open\"");
+    let gateway = Gateway::serve(&format!("{}{open}", world.config(&store))).with_key(OPEN);
+    let answer = say(&gateway, "c", "one").await;
+    assert_eq!(answer.header("x-rungs-context"), "");
+    assert_eq!(answer.json()["context"]["available"], true);
+    wait_for(&gateway, "c", 2).await;
+
+    server.stop().unwrap();
+    let answer = say(&gateway, "c", "two").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.header("x-rungs-context"), "unavailable");
+    assert_eq!(answer.json()["context"]["available"], false);
+    assert_eq!(world.shown(), ["two"]);
+    let calls = world.asked.calls();
+    let gateway = gateway.with_key(KEY);
+    let answer = say(&gateway, "c", "three").await;
+    assert_eq!((answer.status, world.asked.calls()), (503, calls));
+    assert!(!answer.header("retry-after").is_empty());
+
+    // What was said without the database is there when it comes back, though the process was killed meanwhile.
+    let gateway = gateway.killed(&[]).with_key(OPEN);
+    let answer = say(&gateway, "c", "four").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(world.shown(), ["two", "answer to two", "four"]);
+    server.restart().unwrap();
+    wait_for(&gateway, "c", 6).await;
+    let answer = say(&gateway, "c", "five").await;
+    assert_eq!(answer.header("x-rungs-context"), "");
+    let all = [
+        "one",
+        "answer to one",
+        "two",
+        "answer to two",
+        "four",
+        "answer to four",
+        "five",
+    ];
+    assert_eq!(world.shown(), all);
+}

@@ -255,9 +255,12 @@ async fn the_rows_of_all_processes_are_exported_and_checked_in_one_database() {
 async fn r17_a_key_chooses_what_becomes_of_its_calls_while_the_database_is_away() {
     let mut shared = Shared::start(Reply::text("ok").usage(Usage::new(5, 5))).await;
     const OPEN: &str = "Lp0-w2Vd-c9Rt-41Xm";
+    // Its parent is open, but it is not.
+    const BELOW: &str = "Vq7-n5Ks-e8Yt-92Zc";
     let keys = [
         key("closed", KEY, "budget = \"1/day\""),
         key("open", OPEN, "budget = \"1/day\"\non_store_down = \"open\""),
+        key("below", BELOW, "parent = \"open\""),
     ];
     let config = shared.config("", &keys.concat());
     let (mut closed, mut store_open) = (Gateway::serve(&config).with_key(KEY), None);
@@ -284,7 +287,7 @@ async fn r17_a_key_chooses_what_becomes_of_its_calls_while_the_database_is_away(
     };
     let gateway = Gateway::serve(&config);
     let stored = store_open.unwrap();
-    for secret in [KEY, OPEN, &stored] {
+    for secret in [KEY, OPEN, &stored, BELOW] {
         assert_eq!(ask(&gateway, secret).await, 200);
     }
     assert!(closed.stop().await.success());
@@ -320,6 +323,7 @@ async fn r17_a_key_chooses_what_becomes_of_its_calls_while_the_database_is_away(
         let statuses = join_all(asks).await;
         assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
     }
+    assert_eq!(ask(&gateway, BELOW).await, 503, "the stricter rule wins");
 
     // Counted afterwards, to the last.
     shared.server.restart().unwrap();
@@ -330,7 +334,9 @@ async fn r17_a_key_chooses_what_becomes_of_its_calls_while_the_database_is_away(
         assert_eq!(shared.number(&rows(id)), 201, "{id}");
         let counted = "(posted_nanos + excess_nanos)";
         let budget = format!("SELECT {counted} FROM budgets WHERE account = 'key:{id}'");
-        assert_eq!(shared.number(&budget), 201 * 10_000, "{id}");
+        // The key below paid from it once.
+        let calls = 201 + i64::from(id == "open");
+        assert_eq!(shared.number(&budget), calls * 10_000, "{id}");
     }
     assert_eq!(
         shared.number("SELECT sum(cost_nanos)::BIGINT FROM llm_calls"),

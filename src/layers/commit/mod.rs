@@ -1,4 +1,7 @@
-//! Holds the last of an answer back until what it has cost is on record.
+//! Holds the last of an answer back until what it has cost is on record, and what it leaves behind.
+//!
+//! With a [`spool`](CommitLayer::spool) it waits for the turn of a call in a conversation, and for the answer that is kept for whoever
+//! repeats a call: who was told the end finds both again, though the process is killed.
 //!
 //! # Example
 //! ```
@@ -28,11 +31,11 @@
 //!
 //! # Errors
 //! [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) in place of the end, if a row that cost something cannot be written; what
-//! cost nothing passes. Inner errors wait as answers do: what was charged for them is on record when a client hears of them.
+//! cost nothing passes, and so does a turn or a name that cannot be written down: it is in memory still. Inner errors wait as answers do: what was charged for them is on record when a client hears of them.
 //!
 //! # Cost of the layer
 //! What has cost money waits for a sync of the disk, which many calls share; what has not waits for a write. Nothing at all with
-//! a ledger in memory.
+//! a ledger in memory. The spool is asked for calls that leave something there, and syncs at the same time.
 
 mod layer;
 mod service;

@@ -6,13 +6,16 @@ use std::{
 };
 
 use futures_core::Stream;
-use futures_util::{StreamExt, future::BoxFuture};
+use futures_util::{
+    StreamExt,
+    future::{BoxFuture, join},
+};
 use tower_service::Service;
 
 use crate::{
     error::Error,
     model::{CallContext, End, Frame, ModelBody, ModelRequest, ModelResponse, ModelService},
-    store::{Durability, Ledger, StoreFuture},
+    store::{Durability, Ledger, Spool, StoreFuture},
 };
 
 /// Holds ends back until they are on record. See the [module](super).
@@ -20,12 +23,16 @@ use crate::{
 pub struct Commit<S> {
     inner: S,
     ledger: Arc<dyn Ledger>,
+    spool: Option<Arc<dyn Spool>>,
 }
 
 impl<S> Commit<S> {
-    /// Answers of `inner` end when their rows in `ledger` are safe.
-    pub fn new(inner: S, ledger: Arc<dyn Ledger>) -> Self {
-        Self { inner, ledger }
+    pub(super) fn new(inner: S, ledger: Arc<dyn Ledger>, spool: Option<Arc<dyn Spool>>) -> Self {
+        Self {
+            inner,
+            ledger,
+            spool,
+        }
     }
 }
 
@@ -41,6 +48,8 @@ impl<S: ModelService> Service<ModelRequest> for Commit<S> {
     fn call(&mut self, request: ModelRequest) -> Self::Future {
         let record = Record {
             ledger: Arc::clone(&self.ledger),
+            // What leaves nothing there does not wait for others.
+            spool: self.spool.clone().filter(|_| leaves_more(&request.ctx)),
             ctx: request.ctx.clone(),
         };
         let answering = self.inner.call(request);
@@ -66,19 +75,40 @@ impl<S: ModelService> Service<ModelRequest> for Commit<S> {
     }
 }
 
+/// Whether a call leaves a turn, or its name.
+fn leaves_more(ctx: &CallContext) -> bool {
+    ctx.conversation.is_some() || ctx.idempotency.is_some()
+}
+
 /// What is to be on record.
 struct Record {
     ledger: Arc<dyn Ledger>,
+    spool: Option<Arc<dyn Spool>>,
     ctx: CallContext,
 }
 
 impl Record {
     /// What has cost something is to outlive the machine; what has not need only outlive this process.
     fn is_safe(&self) -> Option<StoreFuture<'static, ()>> {
-        self.ledger.survives(match self.ctx.spent().is_zero() {
+        let what = match self.ctx.spent().is_zero() {
             true => Durability::Crash,
             false => Durability::PowerLoss,
-        })
+        };
+        let rows = self.ledger.survives(what);
+        let spool = self.spool.as_ref();
+        let Some(rest) = spool.and_then(|spool| spool.survives(what)) else {
+            return rows;
+        };
+        Some(Box::pin(async move {
+            let rows = async {
+                match rows {
+                    Some(rows) => rows.await,
+                    None => Ok(()),
+                }
+            };
+            // What cannot be written down is in memory still, and on the log: no reason to take an answer back.
+            join(rows, rest).await.0
+        }))
     }
 
     async fn wait(&self) -> Result<(), Error> {

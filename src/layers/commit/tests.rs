@@ -15,8 +15,10 @@ use crate::{
     catalog::{Deployment, Money, Price},
     error::{Error, ErrorKind},
     layers::cost::CostLayer,
-    model::{Frame, ModelRequest, ModelResponse, ModelService},
-    store::{Durability, Intent, Ledger, LedgerRow, StoreFuture, memory::MemoryLedger},
+    model::{Call, CallContext, Frame, ModelRequest, ModelResponse, ModelService},
+    store::{
+        Durability, Intent, Ledger, LedgerRow, Spool, StoreFuture, Topic, memory::MemoryLedger,
+    },
     testing::{Reply, Scripted, ask, ask_stream},
 };
 
@@ -155,4 +157,59 @@ async fn what_has_cost_nothing_need_only_outlive_the_process() {
     let error = stack.oneshot(ask("6 x 7?")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Budget, "the error passes");
     assert_eq!(ledger.asked(), [Durability::Crash]);
+}
+
+/// A spool whose disk answers when the ledger's does.
+struct Spooled(Arc<Slow>);
+
+impl Spool for Spooled {
+    fn add(&self, _: Topic, _: Vec<u8>) -> u64 {
+        0
+    }
+
+    fn done(&self, _: &[u64]) {}
+
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        self.0.survives(what)
+    }
+
+    fn left(&self, _: Topic) -> Vec<(u64, Vec<u8>)> {
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_something_in_the_spool_waits_for_it_and_nobody_else() {
+    let named = Call {
+        idempotency: Some("n".into()),
+        ..Call::new("t")
+    };
+    let said = Call {
+        conversation: Some("c".into()),
+        ..Call::new("t")
+    };
+    for (call, waits) in [(Call::new("t"), false), (named, true), (said, true)] {
+        let (ledger, spool) = (Slow::new(), Slow::new());
+        ledger.answer(Ok(()));
+        let stack = CommitLayer::new(ledger)
+            .spool(Arc::new(Spooled(Arc::clone(&spool))))
+            .layer(Scripted::new(Reply::text("42")));
+        let request = ModelRequest {
+            ctx: CallContext::new(call),
+            ..ask("6 x 7?")
+        };
+        let mut answer = Box::pin(stack.oneshot(request));
+        let early = answer.as_mut().now_or_never();
+        assert_eq!(early.is_none(), waits);
+        assert_eq!(spool.asked(), [Durability::Crash][..usize::from(waits)]);
+        if waits {
+            // An answer is not taken back because its turn is in memory alone.
+            spool.answer(Err(Error::new(ErrorKind::Unavailable, "the disk is full")));
+            answer.await.unwrap();
+        }
+    }
 }

@@ -8,11 +8,11 @@ use tokio::sync::{
 use super::{
     compress::Compression,
     pending::Pending,
-    writer::{Job, Writer},
+    writer::{Job, Kept, Writer},
 };
 use crate::{
     error::{Error, ErrorKind},
-    store::{ConversationKey, ConversationStore, Memory, Turn},
+    store::{ConversationKey, ConversationStore, Memory, Spool, Topic, Turn},
 };
 
 /// When a client may ask again while turns wait for the store.
@@ -26,6 +26,7 @@ struct Shared {
     store: Arc<dyn ConversationStore>,
     jobs: mpsc::Sender<Job>,
     pending: Arc<Pending>,
+    spool: Option<Arc<dyn Spool>>,
     closing: watch::Sender<bool>,
 }
 
@@ -33,6 +34,7 @@ struct Shared {
 pub(super) struct Place {
     permit: OwnedPermit<Job>,
     pending: Arc<Pending>,
+    spool: Option<Arc<dyn Spool>>,
     key: ConversationKey,
 }
 
@@ -42,19 +44,56 @@ impl Conversations {
     /// Must be called on a tokio runtime: a task writes.
     #[must_use]
     pub fn new(store: Arc<dyn ConversationStore>, places: usize) -> Self {
+        Self::start(store, places, None, Vec::new())
+    }
+
+    /// The same, with turns that outlive this process on their way to the store: they are in `spool` meanwhile. What a process
+    /// before this one has left there comes to the store first. That a turn is in the spool when its answer ends, is for a
+    /// [`commit`](crate::layers::commit) layer that knows the spool.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] if what was left there cannot be read.
+    pub fn spooled(
+        store: Arc<dyn ConversationStore>,
+        places: usize,
+        spool: Arc<dyn Spool>,
+    ) -> Result<Self, Error> {
+        let left = spool.left(Topic::Turns).into_iter();
+        let left = left.map(|(number, record)| {
+            let (key, turn) = Turn::of_record(&record).ok_or_else(|| {
+                Error::internal("the spool has a turn of a conversation that this version of rungs cannot read: use the version that wrote it once more")
+            })?;
+            Ok(Kept { key, turn, number: Some(number) })
+        });
+        let left = left.collect::<Result<_, Error>>()?;
+        Ok(Self::start(store, places, Some(spool), left))
+    }
+
+    fn start(
+        store: Arc<dyn ConversationStore>,
+        places: usize,
+        spool: Option<Arc<dyn Spool>>,
+        left: Vec<Kept>,
+    ) -> Self {
         let (jobs, waiting) = mpsc::channel(places.max(1));
         let pending = Arc::<Pending>::default();
+        for Kept { key, turn, .. } in &left {
+            pending.add(key, turn.clone());
+        }
         let closing = watch::Sender::new(false);
-        Writer::start(
+        let writer = Writer::new(
             Arc::clone(&store),
             waiting,
             Arc::clone(&pending),
+            spool.clone(),
             closing.subscribe(),
         );
+        writer.start(left);
         Self(Arc::new(Shared {
             store,
             jobs,
             pending,
+            spool,
             closing,
         }))
     }
@@ -68,14 +107,12 @@ impl Conversations {
         // Before the store is asked: a turn that is written meanwhile is in either.
         let pending = self.0.pending.of(key);
         let stored = self.0.store.load(key).await?;
-        if pending.is_empty() {
-            return Ok(stored);
-        }
-        let mut memory = stored.unwrap_or_default();
-        for turn in &pending {
-            memory.add(turn);
-        }
-        Ok(Some(memory))
+        Ok(with(stored, &pending))
+    }
+
+    /// The same without the store: only what is still on its way there.
+    pub(super) fn on_their_way(&self, key: &ConversationKey) -> Option<Memory> {
+        with(None, &self.0.pending.of(key))
     }
 
     /// Forgets a conversation for good, with the turns that are on their way to the store; says whether there was one.
@@ -105,9 +142,15 @@ impl Conversations {
 
     /// A place for a turn of this conversation.
     pub(super) fn place(&self, key: ConversationKey) -> Result<Place, Error> {
+        let spool = &self.0.spool;
+        if spool.as_ref().is_some_and(|spool| !spool.has_room()) {
+            let what = "turns of conversations cannot be written down; ask again in a moment";
+            return Err(Error::new(ErrorKind::Unavailable, what).retry_after(SOON));
+        }
         Ok(Place {
             permit: self.permit()?,
             pending: Arc::clone(&self.0.pending),
+            spool: spool.clone(),
             key,
         })
     }
@@ -125,6 +168,18 @@ impl Conversations {
     }
 }
 
+/// What is stored, and the turns that are not, unless there is neither.
+fn with(stored: Option<Memory>, pending: &[Turn]) -> Option<Memory> {
+    if pending.is_empty() {
+        return stored;
+    }
+    let mut memory = stored.unwrap_or_default();
+    for turn in pending {
+        memory.add(turn);
+    }
+    Some(memory)
+}
+
 fn closed() -> Error {
     Error::new(
         ErrorKind::Unavailable,
@@ -136,7 +191,14 @@ impl Place {
     /// Hands over a turn. Neither waits nor fails: the place is there.
     pub(super) fn keep(self, turn: Turn, compression: Option<Box<Compression>>) {
         self.pending.add(&self.key, turn.clone());
-        self.permit.send(Job::Keep(self.key, turn, compression));
+        let spool = self.spool.as_ref();
+        let number = spool.map(|spool| spool.add(Topic::Turns, turn.to_record(&self.key)));
+        let kept = Kept {
+            key: self.key,
+            turn,
+            number,
+        };
+        self.permit.send(Job::Keep(kept, compression));
     }
 }
 

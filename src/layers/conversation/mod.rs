@@ -46,11 +46,13 @@
 //!
 //! # Streams
 //! Answers pass as they come. A turn is kept when its answer is complete, streamed or not, with its calls of tools; it is there
-//! for this process's next call at once, and in the store a moment later. What fails or is cut leaves no trace.
+//! for this process's next call at once, and in the store a moment later; with a [spool](Conversations::spooled) it outlives the
+//! process on its way. What fails or is cut leaves no trace.
 //!
 //! # Errors
 //! [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an id that is none, the store's own error if the conversation cannot be
-//! loaded, and [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while so many turns wait for the store that another would
+//! loaded (where the call may do without, an [unavailable](crate::ErrorKind::Unavailable) one is answered without and says
+//! [so](crate::model::ResponseMeta::forgetful)), and [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while so many turns wait for the store that another would
 //! find no place: in each case before anything is asked. An answer that came is never taken back.
 //!
 //! # Cost of the layer

@@ -10,10 +10,10 @@ use super::{
     ConversationLayer, compress::Compression, conversations::Place, seams::Seams, tap::TurnTap,
 };
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     json::RawObject,
     model::{
-        ModelRequest, ModelResponse, ModelService, Operation,
+        ModelRequest, ModelResponse, ModelService, Operation, Recall,
         chat::{asked, recall},
     },
     store::{ConversationKey, Memory, Remembered},
@@ -70,7 +70,13 @@ impl ConversationLayer {
     ) -> Result<ModelResponse, Error> {
         let place: Place = self.conversations.place(key.clone())?;
         let asked = asked(&request.body)?;
-        if let Some(memory) = self.conversations.load(&key).await? {
+        let (memory, forgetful) = match self.conversations.load(&key).await {
+            Err(error) if may_do_without(&request, &error) => {
+                (self.conversations.on_their_way(&key), true)
+            }
+            memory => (memory?, false),
+        };
+        if let Some(memory) = memory {
             request.body = remembering(&request.body, &memory)?;
         }
         let compression = self.summarizer.clone().map(|summarizer| {
@@ -81,7 +87,8 @@ impl ConversationLayer {
             })
         });
         let ctx = request.ctx.clone();
-        let ModelResponse { meta, body } = inner.call(request).await?;
+        let ModelResponse { mut meta, body } = inner.call(request).await?;
+        meta.forgetful |= forgetful;
         let tap = TurnTap {
             place,
             ctx,
@@ -96,6 +103,11 @@ impl ConversationLayer {
         let body = body.tap(tap);
         Ok(ModelResponse { meta, body })
     }
+}
+
+/// Whether a call goes on though its conversation cannot be loaded.
+fn may_do_without(request: &ModelRequest, error: &Error) -> bool {
+    request.ctx.recall == Recall::IfThere && error.kind() == ErrorKind::Unavailable
 }
 
 /// The request with its summary and the messages since. Where some of these are not at hand any more, it does not begin with the

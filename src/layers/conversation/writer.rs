@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    store::{ConversationKey, ConversationStore, Memory, Turn},
+    store::{ConversationKey, ConversationStore, Durability, Memory, Spool, Turn},
 };
 
 /// Jobs that are looked at together.
@@ -43,16 +43,25 @@ const REST: Duration = Duration::from_secs(300);
 
 /// Something for the task, done in order.
 pub(super) enum Job {
-    Keep(ConversationKey, Turn, Option<Box<Compression>>),
+    Keep(Kept, Option<Box<Compression>>),
     Forget(ConversationKey, oneshot::Sender<Result<bool, Error>>),
     /// Tells when all before it is done.
     Mark(oneshot::Sender<()>),
+}
+
+/// A turn on its way to the store.
+pub(super) struct Kept {
+    pub(super) key: ConversationKey,
+    pub(super) turn: Turn,
+    /// Its number in the spool.
+    pub(super) number: Option<u64>,
 }
 
 pub(super) struct Writer {
     store: Arc<dyn ConversationStore>,
     jobs: mpsc::Receiver<Job>,
     pending: Arc<Pending>,
+    spool: Option<Arc<dyn Spool>>,
     closing: watch::Receiver<bool>,
     summaries: JoinSet<(ConversationKey, Result<Compressed, Error>)>,
     /// The conversations that are being summarized.
@@ -65,33 +74,52 @@ pub(super) struct Writer {
 struct Group {
     key: ConversationKey,
     turns: Vec<Turn>,
+    /// Their numbers in the spool.
+    numbers: Vec<u64>,
     compression: Option<Box<Compression>>,
 }
 
+/// What came of turns.
+enum Appended {
+    To(Memory),
+    /// The store is there, and will not have them.
+    Never,
+    /// The store is away, and the process ends.
+    NotYet,
+}
+
 impl Writer {
-    pub(super) fn start(
+    pub(super) fn new(
         store: Arc<dyn ConversationStore>,
         jobs: mpsc::Receiver<Job>,
         pending: Arc<Pending>,
+        spool: Option<Arc<dyn Spool>>,
         closing: watch::Receiver<bool>,
-    ) {
-        let writer = Self {
+    ) -> Self {
+        Self {
             store,
             jobs,
             pending,
+            spool,
             closing,
             summaries: JoinSet::new(),
             busy: HashSet::new(),
             resting: HashMap::new(),
-        };
+        }
+    }
+
+    /// Starts the task with what a process before has left.
+    pub(super) fn start(self, left: Vec<Kept>) {
         #[expect(
             clippy::disallowed_methods,
             reason = "close() waits for its work, and it ends when the last handle is dropped"
         )]
-        drop(tokio::spawn(writer.run()));
+        drop(tokio::spawn(self.run(left)));
     }
 
-    async fn run(mut self) {
+    async fn run(mut self, left: Vec<Kept>) {
+        let left = left.into_iter().map(|kept| Job::Keep(kept, None));
+        self.work(left).await;
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
@@ -110,22 +138,24 @@ impl Writer {
         let mut groups: Vec<Group> = Vec::new();
         for job in jobs {
             match job {
-                Job::Keep(key, turn, compression) => {
+                Job::Keep(Kept { key, turn, number }, compression) => {
                     match groups.iter_mut().find(|group| group.key == key) {
                         Some(group) => {
                             group.turns.push(turn);
+                            group.numbers.extend(number);
                             group.compression = compression.or(group.compression.take());
                         }
                         None => groups.push(Group {
                             key,
                             turns: vec![turn],
+                            numbers: number.into_iter().collect(),
                             compression,
                         }),
                     }
                 }
                 Job::Forget(key, told) => {
                     self.write(std::mem::take(&mut groups)).await;
-                    let _ = told.send(self.store.delete(&key).await);
+                    let _ = told.send(self.forget(&key).await);
                 }
                 Job::Mark(told) => {
                     self.write(std::mem::take(&mut groups)).await;
@@ -144,32 +174,52 @@ impl Writer {
         let this = &*self;
         let written: Vec<_> = stream::iter(groups)
             .map(async |group| {
-                let memory = this.append(&group).await;
+                let appended = this.append(&group).await;
                 this.pending.done(&group.key, group.turns.len());
-                (group, memory)
+                if let (Some(spool), Appended::To(_) | Appended::Never) = (&this.spool, &appended) {
+                    spool.done(&group.numbers);
+                }
+                (group, appended)
             })
             .buffer_unordered(ABREAST)
             .collect()
             .await;
-        for (group, memory) in written {
-            if let (Some(memory), Some(compression)) = (memory, group.compression) {
+        for (group, appended) in written {
+            if let (Appended::To(memory), Some(compression)) = (appended, group.compression) {
                 self.compress(group.key, &memory, compression);
             }
         }
     }
 
+    /// Forgets a conversation. Its last turns are not in the spool any more when that is told, or the next process might bring them
+    /// back.
+    async fn forget(&self, key: &ConversationKey) -> Result<bool, Error> {
+        let deleted = self.store.delete(key).await?;
+        let spool = self.spool.as_ref();
+        if let Some(safe) = spool.and_then(|spool| spool.survives(Durability::Crash)) {
+            // One that cannot be written is on the log.
+            let _ = safe.await;
+        }
+        Ok(deleted)
+    }
+
     /// Appends until it is done. A store that is away is waited for; what it refuses again and again is given up.
-    async fn append(&self, group: &Group) -> Option<Memory> {
+    async fn append(&self, group: &Group) -> Appended {
         let mut pause = FIRST_PAUSE;
         let mut closing = self.closing.clone();
         for tries in 1.. {
             let error = match self.store.append(&group.key, &group.turns).await {
-                Ok(memory) => return Some(memory),
+                Ok(memory) => return Appended::To(memory),
                 Err(error) => error,
             };
             let is_away = error.kind() == ErrorKind::Unavailable;
+            let turns = group.turns.len();
+            if is_away && *closing.borrow() && tries >= TRIES_AT_CLOSE && !group.numbers.is_empty()
+            {
+                tracing::warn!(%error, conversation = ?group.key, turns, "turns of a conversation stay in the spool; the next start writes them");
+                return Appended::NotYet;
+            }
             if (!is_away && tries >= TRIES) || (*closing.borrow() && tries >= TRIES_AT_CLOSE) {
-                let turns = group.turns.len();
                 tracing::error!(%error, conversation = ?group.key, turns, "turns of a conversation are lost");
                 break;
             }
@@ -187,7 +237,7 @@ impl Writer {
             }
             pause = (pause * 2).min(LAST_PAUSE);
         }
-        None
+        Appended::Never
     }
 
     /// Has the older messages summarized, if that is due and nobody is at it.

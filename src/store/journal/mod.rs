@@ -34,7 +34,6 @@
 
 mod audit;
 mod codec;
-mod fail_point;
 mod files;
 mod intents;
 mod recover;

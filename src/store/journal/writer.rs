@@ -10,7 +10,6 @@ use std::{
 
 use super::{
     codec::encode,
-    fail_point::fail_point,
     files::Files,
     intents::Intents,
     segment::{Head, Place, append},
@@ -18,7 +17,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    store::{Chain, Durability, Entry},
+    store::{Chain, Durability, Entry, fail_point::fail_point},
 };
 
 /// How long a disk that fails is left alone.

@@ -13,7 +13,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Account {
     pub(super) budgets: Vec<Budget>,
-    pub(super) on_down: OnStoreDown,
+    /// What becomes of its calls while the database is away; `None` leaves that to the others that pay.
+    pub(super) on_down: Option<OnStoreDown>,
     /// Of the windows of now, and of those before that are not done.
     pub(super) leases: Vec<Lease>,
 }

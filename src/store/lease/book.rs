@@ -41,7 +41,12 @@ impl Book {
     }
 
     /// Gives an account its budgets in place of those it had.
-    pub(crate) fn set(&mut self, name: Arc<str>, budgets: Vec<Budget>, on_down: OnStoreDown) {
+    pub(crate) fn set(
+        &mut self,
+        name: Arc<str>,
+        budgets: Vec<Budget>,
+        on_down: Option<OnStoreDown>,
+    ) {
         self.hot.insert(name.clone());
         let account = self.accounts.entry(name).or_default();
         for lease in &mut account.leases {
@@ -94,7 +99,8 @@ impl Book {
         })
     }
 
-    /// Holds without a lease, if an account says that calls go on while the database is away. What is spent so is counted later.
+    /// Holds without a lease, if the accounts say that calls go on while the database is away: one at least, and none says that they
+    /// do not. What is spent so is counted later.
     pub(crate) fn hold_open(
         &mut self,
         accounts: &[Arc<str>],
@@ -103,8 +109,12 @@ impl Book {
         now: Instant,
         marks: &mut dyn Marks,
     ) -> Option<Hold> {
-        let mut known = accounts.iter().filter_map(|name| self.accounts.get(name));
-        known.find(|account| account.on_down == OnStoreDown::Open)?;
+        let words = accounts
+            .iter()
+            .filter_map(|name| self.accounts.get(name)?.on_down);
+        if words.min()? == OnStoreDown::Closed {
+            return None;
+        }
         let hold = self.hold_of(amount, clock);
         for name in accounts {
             if let Some(account) = self.accounts.get_mut(name) {
@@ -267,7 +277,10 @@ impl Book {
                 stays
             });
         }
-        self.accounts
-            .retain(|_, account| !account.budgets.is_empty() || !account.leases.is_empty());
+        self.accounts.retain(|_, account| {
+            // One without a budget may still have a word in what becomes of calls.
+            let speaks = account.on_down.is_some() || !account.budgets.is_empty();
+            speaks || !account.leases.is_empty()
+        });
     }
 }

@@ -11,7 +11,7 @@ pub(crate) type Told = Result<Hold, Short>;
 /// A call that waits for money.
 pub(super) struct Waiting {
     ticket: u64,
-    pub(super) accounts: Box<[Arc<str>]>,
+    pub(super) accounts: Arc<[Arc<str>]>,
     pub(super) amount: Money,
     /// The last round of questions that had begun when it came.
     pub(super) since: u64,
@@ -22,6 +22,7 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     number: u64,
+    pub(super) accounts: Arc<[Arc<str>]>,
     pub(crate) told: oneshot::Receiver<Told>,
 }
 
@@ -36,15 +37,17 @@ impl Queue {
     pub(super) fn join(&mut self, accounts: &[Arc<str>], amount: Money, since: u64) -> Ticket {
         self.tickets += 1;
         let (told, receiver) = oneshot::channel();
+        let accounts: Arc<[Arc<str>]> = accounts.into();
         self.calls.push(Waiting {
             ticket: self.tickets,
-            accounts: accounts.into(),
+            accounts: Arc::clone(&accounts),
             amount,
             since,
             told,
         });
         Ticket {
             number: self.tickets,
+            accounts,
             told: receiver,
         }
     }

@@ -13,14 +13,9 @@ impl Book {
     }
 
     /// Takes a call out of the queue, whatever has become of it meanwhile.
-    pub(crate) fn leave(
-        &mut self,
-        accounts: &[Arc<str>],
-        ticket: &mut Ticket,
-        marks: &mut dyn Marks,
-    ) {
+    pub(crate) fn leave(&mut self, ticket: &mut Ticket, marks: &mut dyn Marks) {
         if let Some(hold) = self.queue.leave(ticket) {
-            self.take_back(accounts, hold, marks);
+            self.take_back(&ticket.accounts, hold, marks);
         }
     }
 
@@ -52,11 +47,11 @@ impl Book {
     }
 
     /// Whether the database has said since the call came that a budget of it has no room, with what is free here.
-    pub(crate) fn lacks_room(&mut self, accounts: &[Arc<str>], ticket: &Ticket) -> bool {
+    pub(crate) fn lacks_room(&mut self, ticket: &Ticket) -> bool {
         let Some(call) = self.queue.get(ticket) else {
             return false;
         };
         let (nanos, since) = (call.amount.nanos(), call.since);
-        self.any(accounts, |lease| lease.lacks_room(nanos, since))
+        self.any(&ticket.accounts, |lease| lease.lacks_room(nanos, since))
     }
 }

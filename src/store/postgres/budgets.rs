@@ -125,12 +125,18 @@ impl LeasedBudgets {
 
     /// Gives an account its budgets in place of those it had, here and in the database. A limit that is lower than what is out
     /// already applies as soon as that fits under it. While the database is away and leases are used up, calls are made if one of
-    /// the accounts that pay for them is [open](OnStoreDown::Open).
-    pub fn set(&self, account: impl Into<Arc<str>>, budgets: Vec<Budget>, on_down: OnStoreDown) {
+    /// the accounts that pay for them is [open](OnStoreDown::Open) and none is [closed](OnStoreDown::Closed); `None` leaves it to
+    /// the others.
+    pub fn set(
+        &self,
+        account: impl Into<Arc<str>>,
+        budgets: Vec<Budget>,
+        on_down: impl Into<Option<OnStoreDown>>,
+    ) {
         self.shared
             .desk()
             .book
-            .set(account.into(), budgets, on_down);
+            .set(account.into(), budgets, on_down.into());
         self.shared.wake.notify_one();
     }
 
@@ -282,7 +288,6 @@ impl Budgets for LeasedBudgets {
 /// A call's place in the queue; it leaves when dropped.
 struct Place<'a> {
     shared: &'a Shared,
-    accounts: &'a [Arc<str>],
     ticket: Ticket,
 }
 
@@ -290,7 +295,7 @@ impl<'a> Place<'a> {
     /// A place, unless it is clear already what becomes of the call.
     fn take(
         shared: &'a Shared,
-        accounts: &'a [Arc<str>],
+        accounts: &[Arc<str>],
         amount: Money,
     ) -> Result<Self, Result<Hold, Short>> {
         let mut desk = shared.desk();
@@ -299,7 +304,6 @@ impl<'a> Place<'a> {
             Err(Short::Now) if shared.down.load(Ordering::SeqCst) => Err(Err(Short::Away)),
             Err(Short::Now) => Ok(Self {
                 shared,
-                accounts,
                 ticket: book.wait(accounts, amount),
             }),
             told => Err(told),
@@ -309,7 +313,7 @@ impl<'a> Place<'a> {
     /// Whether there is no room, as far as anybody knows.
     fn lacks_room(&self) -> bool {
         let mut desk = self.shared.desk();
-        desk.book.lacks_room(self.accounts, &self.ticket)
+        desk.book.lacks_room(&self.ticket)
     }
 }
 
@@ -317,7 +321,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut desk = self.shared.desk();
         let Desk { book, marks } = &mut *desk;
-        book.leave(self.accounts, &mut self.ticket, marks);
+        book.leave(&mut self.ticket, marks);
     }
 }
 

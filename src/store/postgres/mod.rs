@@ -15,7 +15,7 @@
 mod arrived;
 mod births;
 mod budgets;
-mod conversations;
+mod database;
 mod epochs;
 mod holders;
 mod keeper;
@@ -29,20 +29,21 @@ mod posting;
 mod rows;
 mod schema;
 mod standing;
-mod todos;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 pub use budgets::{LeaseTerms, LeasedBudgets};
-pub use conversations::PostgresConversations;
 pub use holders::Holder;
 pub use keys::PostgresKeys;
 pub use ledger::PostgresLedger;
 pub use log::PostgresLog;
-pub use todos::PostgresTodos;
 
 use pool::Pool;
 
+use super::{
+    ConversationStore, TodoStore,
+    sql::{conversations::SqlConversations, todos::SqlTodos},
+};
 use crate::error::{Error, ErrorKind};
 
 /// One PostgreSQL database. Clones share its connections.
@@ -95,14 +96,14 @@ impl PostgresStore {
 
     /// Its conversations.
     #[must_use]
-    pub fn conversations(&self) -> PostgresConversations {
-        PostgresConversations::new(self.pool.clone())
+    pub fn conversations(&self) -> impl ConversationStore + use<> {
+        SqlConversations(self.pool.clone())
     }
 
     /// Its todo lists.
     #[must_use]
-    pub fn todos(&self) -> PostgresTodos {
-        PostgresTodos::new(self.pool.clone())
+    pub fn todos(&self) -> impl TodoStore + use<> {
+        SqlTodos(self.pool.clone())
     }
 
     /// Closes all connections.

@@ -2,28 +2,191 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::Error as SqlError;
 
-use super::columns::Columns;
-use crate::store::{Memory, Remembered, Summary, plain::time};
+use super::{
+    columns::{Columns, clamp},
+    database::{Database, Session, statement},
+};
+use crate::store::{
+    ConversationKey, ConversationStore, Memory, RECENT, Remembered, StoreFuture, Summary, Turn,
+    plain::{millis, time},
+};
 
-/// What is at hand of a conversation: its newest summary, and its newest messages, the last one first. `None` without messages.
-pub(in crate::store) fn memory<R: Columns>(
-    summary: Option<&R>,
-    messages: &[R],
+const UNREADABLE: &str = "the conversation cannot be read";
+const UNWRITABLE: &str = "the conversation cannot be written";
+
+/// The conversations of a database.
+pub(in crate::store) struct SqlConversations<D>(pub(in crate::store) D);
+
+impl<D: Database> ConversationStore for SqlConversations<D> {
+    fn load<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, Option<Memory>> {
+        D::answered(async move {
+            let mut connection = self.0.connection().await?;
+            let loaded = load(&mut *connection, key).await;
+            loaded.map_err(D::failed(UNREADABLE))
+        })
+    }
+
+    fn read<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        after: u64,
+        most: usize,
+    ) -> StoreFuture<'a, Vec<Remembered>> {
+        Box::pin(async move {
+            let newer = statement(
+                "SELECT number, request_id, content, created_ms FROM messages \
+                 WHERE tenant = $1 AND conversation_id = $2 AND number > $3 ORDER BY number LIMIT $4",
+            )
+            .bind(key.tenant())
+            .bind(key.id())
+            .bind(clamp(after))
+            .bind(i64::try_from(most).unwrap_or(i64::MAX));
+            let rows = self.0.rows(newer, UNREADABLE).await?;
+            let messages: Result<_, _> = rows.iter().map(message).collect();
+            messages.map_err(D::failed(UNREADABLE))
+        })
+    }
+
+    fn append<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        turns: &'a [Turn],
+    ) -> StoreFuture<'a, Memory> {
+        D::answered(async move {
+            let mut connection = self.0.connection().await?;
+            let append = async {
+                let mut transaction = connection.transaction(D::BEGIN).await?;
+                for turn in turns {
+                    append(&mut *transaction, key, turn).await?;
+                }
+                let memory = load(&mut *transaction, key).await?;
+                transaction.commit().await?;
+                Ok(memory.unwrap_or_default())
+            };
+            append.await.map_err(D::failed(UNWRITABLE))
+        })
+    }
+
+    fn summarize<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        summary: &'a Summary,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let insert = statement(
+                "INSERT INTO context_summaries (tenant, conversation_id, up_to, summary, deployment, created_ms) \
+                 SELECT tenant, id, $3, $4, $5, $6 FROM conversations \
+                 WHERE tenant = $1 AND id = $2 AND count >= $3 AND NOT EXISTS \
+                   (SELECT 1 FROM context_summaries WHERE tenant = $1 AND conversation_id = $2 AND up_to >= $3)",
+            )
+            .bind(key.tenant())
+            .bind(key.id())
+            .bind(clamp(summary.up_to))
+            .bind(&*summary.text)
+            .bind(summary.deployment.as_ref().map(|id| id.as_str()))
+            .bind(millis(summary.at));
+            Ok(self.0.change(insert, UNWRITABLE).await? > 0)
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let delete = statement("DELETE FROM conversations WHERE tenant = $1 AND id = $2")
+                .bind(key.tenant())
+                .bind(key.id());
+            let failing = "the conversation cannot be deleted";
+            Ok(self.0.change(delete, failing).await? > 0)
+        })
+    }
+}
+
+async fn append(
+    session: &mut impl Session,
+    key: &ConversationKey,
+    turn: &Turn,
+) -> Result<(), SqlError> {
+    let begin = statement(
+        "INSERT INTO conversations (tenant, id, key_id, user_id, count, created_ms, updated_ms) \
+         VALUES ($1, $2, $3, $4, 0, $5, $5) \
+         ON CONFLICT (tenant, id) DO UPDATE SET updated_ms = \
+           CASE WHEN conversations.updated_ms > excluded.updated_ms THEN conversations.updated_ms ELSE excluded.updated_ms END \
+         RETURNING conversations.count AS count",
+    )
+    .bind(key.tenant())
+    .bind(key.id())
+    .bind(turn.key.as_deref())
+    .bind(turn.user.as_deref())
+    .bind(millis(turn.at));
+    let begun = session.rows(begin).await?;
+    let mut number = begun.first().ok_or(SqlError::RowNotFound)?.big("count")?;
+    let known = statement(
+        "SELECT 1 FROM messages WHERE tenant = $1 AND conversation_id = $2 AND request_id = $3 LIMIT 1",
+    )
+    .bind(key.tenant())
+    .bind(key.id())
+    .bind(&*turn.request);
+    if !session.rows(known).await?.is_empty() {
+        return Ok(());
+    }
+    for message in turn.messages.iter() {
+        number += 1;
+        let role = role(message);
+        let insert = statement(
+            "INSERT INTO messages (tenant, conversation_id, number, request_id, role, content, deployment, created_ms) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(key.tenant())
+        .bind(key.id())
+        .bind(number)
+        .bind(&*turn.request)
+        .bind(&*role)
+        .bind(message.get())
+        .bind(turn.deployment.as_ref().map(|id| id.as_str()))
+        .bind(millis(turn.at));
+        session.change(insert).await?;
+    }
+    let count = statement("UPDATE conversations SET count = $1 WHERE tenant = $2 AND id = $3")
+        .bind(number)
+        .bind(key.tenant())
+        .bind(key.id());
+    session.change(count).await.map(drop)
+}
+
+/// The summary before the messages: one that comes in between would stand for messages that are not here.
+async fn load(
+    session: &mut impl Session,
+    key: &ConversationKey,
 ) -> Result<Option<Memory>, SqlError> {
-    let messages = messages.iter().rev().map(message);
-    let messages: Vec<Remembered> = messages.collect::<Result<_, _>>()?;
-    let Some(last) = messages.last() else {
-        return Ok(None);
-    };
-    Ok(Some(Memory {
-        count: last.number,
-        summary: summary.map(read_summary).transpose()?,
+    let newest = statement(
+        "SELECT up_to, summary, deployment, created_ms FROM context_summaries \
+         WHERE tenant = $1 AND conversation_id = $2 ORDER BY up_to DESC LIMIT 1",
+    )
+    .bind(key.tenant())
+    .bind(key.id());
+    let summary = session
+        .rows(newest)
+        .await?
+        .first()
+        .map(summary)
+        .transpose()?;
+    let newest = statement(
+        "SELECT number, request_id, content, created_ms FROM messages \
+         WHERE tenant = $1 AND conversation_id = $2 ORDER BY number DESC LIMIT $3",
+    )
+    .bind(key.tenant())
+    .bind(key.id())
+    .bind(i64::try_from(RECENT).unwrap_or(i64::MAX));
+    let rows = session.rows(newest).await?;
+    let messages: Vec<_> = rows.iter().rev().map(message).collect::<Result<_, _>>()?;
+    Ok(messages.last().map(|last| last.number).map(|count| Memory {
+        summary,
         messages,
+        count,
     }))
 }
 
 /// The message of a row of `messages`.
-pub(in crate::store) fn message(row: &impl Columns) -> Result<Remembered, SqlError> {
+fn message(row: &impl Columns) -> Result<Remembered, SqlError> {
     let content = row.text("content")?.to_owned();
     Ok(Remembered {
         number: unsigned(row.big("number")?),
@@ -33,7 +196,8 @@ pub(in crate::store) fn message(row: &impl Columns) -> Result<Remembered, SqlErr
     })
 }
 
-fn read_summary(row: &impl Columns) -> Result<Summary, SqlError> {
+/// The summary of a row of `context_summaries`.
+fn summary(row: &impl Columns) -> Result<Summary, SqlError> {
     Ok(Summary {
         up_to: unsigned(row.big("up_to")?),
         text: row.text("summary")?.to_owned(),
@@ -43,7 +207,7 @@ fn read_summary(row: &impl Columns) -> Result<Summary, SqlError> {
 }
 
 /// The role of a chat message; empty if it has none.
-pub(in crate::store) fn role(message: &RawValue) -> String {
+fn role(message: &RawValue) -> String {
     #[derive(Deserialize)]
     struct Role {
         #[serde(default)]

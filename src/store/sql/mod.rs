@@ -1,7 +1,9 @@
-//! What the SQL stores have in common: the steps to a schema, and how records stand in columns.
+//! What the SQL stores have in common: the steps to a schema, how records stand in columns, and stores whose statements both
+//! databases understand.
 
 pub(super) mod columns;
 pub(super) mod conversations;
+pub(super) mod database;
 pub(super) mod entries;
 pub(super) mod keys;
 pub(super) mod schema;

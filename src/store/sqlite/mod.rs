@@ -9,13 +9,12 @@
 //! One process at a time, held by an advisory lock on `<file>.lock`; the operating system frees it when the process ends. Other
 //! programs may read the file at any time. A file that a newer version of rungs has migrated is refused.
 
-mod conversations;
+mod database;
 mod keys;
 mod ledger;
 mod log;
 mod migrations;
 mod rows;
-mod todos;
 
 use std::{fmt, fs::File, path::PathBuf, str::FromStr, time::Duration};
 
@@ -27,13 +26,14 @@ use sqlx::{
     },
 };
 
-pub use conversations::SqliteConversations;
 pub use keys::SqliteKeys;
 pub use log::SqliteLog;
-pub use todos::SqliteTodos;
 use tokio::sync::Mutex;
 
-use super::lock;
+use super::{
+    ConversationStore, TodoStore, lock,
+    sql::{conversations::SqlConversations, todos::SqlTodos},
+};
 use crate::error::{Error, ErrorKind};
 
 /// One SQLite file with the ledger and the keys.
@@ -97,14 +97,14 @@ impl SqliteStore {
 
     /// Its conversations.
     #[must_use]
-    pub fn conversations(&self) -> SqliteConversations {
-        SqliteConversations::new(self.pool.clone())
+    pub fn conversations(&self) -> impl ConversationStore + use<> {
+        SqlConversations(self.pool.clone())
     }
 
     /// Its todo lists.
     #[must_use]
-    pub fn todos(&self) -> SqliteTodos {
-        SqliteTodos::new(self.pool.clone())
+    pub fn todos(&self) -> impl TodoStore + use<> {
+        SqlTodos(self.pool.clone())
     }
 
     /// Gives the file free for another process. May be called more than once.

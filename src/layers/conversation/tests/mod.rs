@@ -1,7 +1,8 @@
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -13,16 +14,17 @@ use tower::{Layer, ServiceExt};
 use super::*;
 use crate::{
     error::{Error, ErrorKind},
-    model::{Call, CallContext, ModelRequest, ModelResponse, ModelService},
+    model::{Call, CallContext, ModelRequest, ModelResponse, ModelService, Recall},
     store::{
-        ConversationKey, ConversationStore, Memory, Remembered, StoreFuture, Summary, Turn,
-        memory::MemoryConversations,
+        ConversationKey, ConversationStore, Durability, Memory, Remembered, Spool, StoreFuture,
+        Summary, Topic, Turn, memory::MemoryConversations,
     },
     testing::{Reply, Scripted, chat},
 };
 
 mod compression;
 mod property;
+mod spooled;
 mod turns;
 mod writing;
 
@@ -85,6 +87,8 @@ struct Moody {
     away: AtomicU32,
     kind: ErrorKind,
     after: bool,
+    /// It cannot be read either.
+    blind: AtomicBool,
     appends: Mutex<Vec<usize>>,
 }
 
@@ -95,6 +99,7 @@ impl Moody {
             away: AtomicU32::new(away),
             kind: ErrorKind::Unavailable,
             after: false,
+            blind: AtomicBool::new(false),
             appends: Mutex::default(),
         }
     }
@@ -108,7 +113,10 @@ impl Moody {
 
 impl ConversationStore for Moody {
     fn load<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, Option<Memory>> {
-        self.inner.load(key)
+        match self.blind.load(Ordering::Relaxed) {
+            true => Box::pin(async { Err(Error::new(ErrorKind::Unavailable, "away")) }),
+            false => self.inner.load(key),
+        }
     }
 
     fn read<'a>(
@@ -156,4 +164,42 @@ fn conversations(store: impl ConversationStore + 'static) -> Conversations {
 
 fn in_memory() -> Conversations {
     conversations(MemoryConversations::new(100))
+}
+
+/// A spool that outlives who uses it.
+#[derive(Default)]
+struct Shelf(Mutex<BTreeMap<u64, Vec<u8>>>, AtomicU32);
+
+impl Shelf {
+    fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
+
+impl Spool for Shelf {
+    fn add(&self, topic: Topic, record: Vec<u8>) -> u64 {
+        assert_eq!(topic, Topic::Turns);
+        let number = u64::from(self.1.fetch_add(1, Ordering::Relaxed));
+        self.0.lock().unwrap().insert(number, record);
+        number
+    }
+
+    fn done(&self, numbers: &[u64]) {
+        let mut records = self.0.lock().unwrap();
+        for number in numbers {
+            assert!(records.remove(number).is_some(), "done with once");
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.1.load(Ordering::Relaxed) < 1_000
+    }
+
+    fn survives(&self, _: Durability) -> Option<StoreFuture<'static, ()>> {
+        None
+    }
+
+    fn left(&self, _: Topic) -> Vec<(u64, Vec<u8>)> {
+        self.0.lock().unwrap().clone().into_iter().collect()
+    }
 }

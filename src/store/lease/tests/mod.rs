@@ -8,7 +8,10 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::{Answer, Book, Short, Standing, Which};
-use crate::{catalog::Money, store::OnStoreDown};
+use crate::{
+    catalog::Money,
+    store::{Budget, OnStoreDown},
+};
 use world::{ACCOUNTS, Of, Page, Step, World, at, step};
 
 proptest! {
@@ -130,7 +133,7 @@ fn a_window_begins_with_nothing_and_the_one_before_is_given_back() {
     let mut page = Page::default();
     let mut book = Book::default();
     let budget = "0.000001/day".parse().expect("a budget");
-    book.set(accounts[0].clone(), vec![budget], OnStoreDown::Closed);
+    book.set(accounts[0].clone(), vec![budget], None);
     let idle = Duration::from_secs(10);
     let ask = |book: &mut Book, at| {
         let (_, questions) = book.ask(Which::All { idle }, at, now, 0);
@@ -168,4 +171,28 @@ fn a_window_begins_with_nothing_and_the_one_before_is_given_back() {
     book.settle(&accounts, late, Money::from_nanos(10), now, &mut page);
     assert_eq!(book.lease(&due[0].id).expect("it is there").tied(), 10);
     assert_eq!(book.lease(&due[1].id).expect("it is there").tied(), 0);
+}
+
+#[test]
+fn one_closed_account_closes_the_call_while_the_database_is_away() {
+    let now = Instant::now();
+    let mut page = Page::default();
+    let mut book = Book::default();
+    let accounts: [Arc<str>; 3] = ["global".into(), "key:parent".into(), "key:child".into()];
+    let budget: Budget = "1/day".parse().expect("a budget");
+    let (open, closed) = (Some(OnStoreDown::Open), Some(OnStoreDown::Closed));
+    let mut is_held = |parent, child| {
+        book.set(accounts[0].clone(), vec![budget.clone()], None);
+        book.set(accounts[1].clone(), vec![budget.clone()], parent);
+        // It has no budget, and a word all the same.
+        book.set(accounts[2].clone(), Vec::new(), child);
+        book.forget_past(at(), &mut page);
+        let amount = Money::from_nanos(1);
+        let held = book.hold_open(&accounts, amount, at(), now, &mut page);
+        held.is_some()
+    };
+    assert!(!is_held(None, None), "nobody says that it may");
+    assert!(is_held(open, open) && is_held(open, None) && is_held(None, open));
+    assert!(!is_held(open, closed), "the stricter rule wins");
+    assert!(!is_held(closed, open), "whosever it is");
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{
     catalog::Money,
     store::{
-        Budget, Hold, OnStoreDown,
+        Budget, Hold,
         lease::{Book, BudgetId, Granted, Line, Marks, Short, Standing, Ticket, Which},
     },
 };
@@ -164,7 +164,7 @@ fn book() -> Book {
     for (name, limit) in LIMITS {
         let budget = format!("{}/total", Money::from_nanos(limit));
         let budget: Budget = budget.parse().expect("a budget");
-        book.set(name.into(), vec![budget], OnStoreDown::Closed);
+        book.set(name.into(), vec![budget], None);
     }
     book
 }
@@ -199,9 +199,9 @@ impl World {
             Step::Leave(i) => {
                 let holder = &mut self.holders[i];
                 if !holder.waiting.is_empty() {
-                    let (of, _, mut ticket) = holder.waiting.remove(0);
+                    let (_, _, mut ticket) = holder.waiting.remove(0);
                     let Holder { book, page, .. } = holder;
-                    book.leave(&of.accounts(), &mut ticket, page);
+                    book.leave(&mut ticket, page);
                 }
             }
             Step::Settle(i, percent) => self.settle(i, percent),

@@ -4,7 +4,7 @@ use crate::error::Error;
 
 /// A place of this name: nothing, unless the feature `failpoints` is on and the place is set to something.
 #[cfg(feature = "failpoints")]
-pub(super) fn fail_point(name: &str) -> Result<(), Error> {
+pub(in crate::store) fn fail_point(name: &str) -> Result<(), Error> {
     fail::fail_point!(name, |_| Err(Error::new(
         crate::error::ErrorKind::Unavailable,
         format!("failed at {name}"),
@@ -14,6 +14,6 @@ pub(super) fn fail_point(name: &str) -> Result<(), Error> {
 
 #[cfg(not(feature = "failpoints"))]
 #[expect(clippy::unnecessary_wraps, reason = "it may fail where it is on")]
-pub(super) fn fail_point(_: &str) -> Result<(), Error> {
+pub(in crate::store) fn fail_point(_: &str) -> Result<(), Error> {
     Ok(())
 }

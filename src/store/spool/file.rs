@@ -1,0 +1,96 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    Left, Spool, Topic,
+    files::{Files, failed},
+    writer::{Shared, Writer},
+};
+use crate::{
+    error::Error,
+    store::{Durability, StoreFuture, lock},
+};
+
+/// A spool in a folder of files, written by a thread of its own; what comes at the same time shares a sync.
+///
+/// A file lasts until all that is in it is done with. They hold what was said, so only the user that runs this process can read
+/// them, and what is done with is overwritten or removed within seconds.
+pub struct FileSpool {
+    shared: Arc<Shared>,
+    left: Mutex<HashMap<u8, Vec<Left>>>,
+}
+
+impl FileSpool {
+    /// Opens the spool in `folder`, which is made if it is missing and belongs to this process until it is closed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the folder cannot be used, belongs to another process, or is damaged.
+    /// The message says which, and what to do.
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
+        let lock = lock::take(folder)?.ok_or_else(|| {
+            let folder = folder.display();
+            Error::internal(format!(
+                "the spool {folder} is in use by another rungs process"
+            ))
+        })?;
+        let found = Files::open(folder)?;
+        let mut left: HashMap<u8, Vec<Left>> = HashMap::new();
+        for (number, kind, bytes) in found.left {
+            left.entry(kind).or_default().push((number, bytes));
+        }
+        let shared = Arc::new(Shared::new(found.next));
+        Writer::start(Arc::clone(&shared), found.files, lock)?;
+        Ok(Self {
+            shared,
+            left: Mutex::new(left),
+        })
+    }
+
+    /// Writes what was taken, takes no more, and gives the folder free. May be called more than once.
+    pub async fn close(&self) {
+        self.shared.close();
+        self.shared.ended().await;
+    }
+}
+
+impl Spool for FileSpool {
+    fn add(&self, topic: Topic, record: Vec<u8>) -> u64 {
+        self.shared.add(topic as u8, record)
+    }
+
+    fn done(&self, numbers: &[u64]) {
+        self.shared.done(numbers);
+    }
+
+    fn has_room(&self) -> bool {
+        self.shared.has_room()
+    }
+
+    fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        self.shared.survives(what)
+    }
+
+    fn left(&self, topic: Topic) -> Vec<Left> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.remove(&(topic as u8)).unwrap_or_default()
+    }
+}
+
+impl Drop for FileSpool {
+    fn drop(&mut self) {
+        self.shared.close();
+    }
+}
+
+impl fmt::Debug for FileSpool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileSpool")
+            .field("has_room", &self.has_room())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,327 @@
+//! The thread that writes a spool, and what callers share with it.
+
+use std::{
+    fs::File,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{
+    files::Files,
+    layout::{DONE, Record},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    store::{Durability, StoreFuture, fail_point::fail_point},
+};
+
+/// What nobody waits for is synced after so long, and a file that nobody needs is emptied.
+const SOON: Duration = Duration::from_millis(100);
+
+/// Between two tries to write.
+const PAUSE: Duration = Duration::from_millis(100);
+const TRIES_AT_CLOSE: u32 = 5;
+
+/// Past so many bytes that are not done with, no more are to come.
+const ROOM: u64 = 512 << 20;
+
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// The writer waits here.
+    work: Condvar,
+    progress: watch::Sender<Progress>,
+}
+
+struct State {
+    steps: Vec<Step>,
+    /// How many steps were taken, ever.
+    taken: u64,
+    /// Somebody waits for so many of them to be synced.
+    wanted: u64,
+    /// The number of the next record.
+    next: u64,
+    closing: bool,
+}
+
+enum Step {
+    Add(u64, u8, Vec<u8>),
+    Done(u64),
+}
+
+#[derive(Default)]
+struct Progress {
+    /// How many steps survive the end of this process, and how many the end of the power.
+    written: u64,
+    synced: u64,
+    /// The bytes that are not done with.
+    weight: u64,
+    failure: Option<Error>,
+    ended: bool,
+}
+
+impl Progress {
+    fn safe(&self, what: Durability) -> u64 {
+        match what {
+            Durability::Crash => self.written,
+            Durability::PowerLoss => self.synced,
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(next: u64) -> Self {
+        Self {
+            state: Mutex::new(State {
+                steps: Vec::new(),
+                taken: 0,
+                wanted: 0,
+                next,
+                closing: false,
+            }),
+            work: Condvar::new(),
+            progress: watch::Sender::new(Progress::default()),
+        }
+    }
+
+    pub(super) fn add(&self, kind: u8, record: Vec<u8>) -> u64 {
+        let mut state = self.state();
+        let number = state.next;
+        state.next += 1;
+        state.taken += 1;
+        state.steps.push(Step::Add(number, kind, record));
+        self.work.notify_one();
+        number
+    }
+
+    pub(super) fn done(&self, numbers: &[u64]) {
+        let mut state = self.state();
+        state.taken += numbers.len() as u64;
+        state.steps.extend(numbers.iter().copied().map(Step::Done));
+        self.work.notify_one();
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        let progress = self.progress.borrow();
+        progress.failure.is_none() && !progress.ended && progress.weight < ROOM
+    }
+
+    pub(super) fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        let mut state = self.state();
+        let taken = state.taken;
+        if self.progress.borrow().safe(what) >= taken {
+            return None;
+        }
+        if what == Durability::PowerLoss {
+            state.wanted = taken;
+            self.work.notify_one();
+        }
+        drop(state);
+        let mut progress = self.progress.subscribe();
+        Some(Box::pin(async move {
+            let settled = |p: &Progress| p.safe(what) >= taken || p.failure.is_some() || p.ended;
+            let progress = progress.wait_for(settled).await.map_err(|_| gone())?;
+            match &progress.failure {
+                _ if progress.safe(what) >= taken => Ok(()),
+                Some(failure) => Err(failure.clone()),
+                None => Err(gone()),
+            }
+        }))
+    }
+
+    pub(super) fn close(&self) {
+        self.state().closing = true;
+        self.work.notify_one();
+    }
+
+    pub(super) async fn ended(&self) {
+        let mut progress = self.progress.subscribe();
+        // The sender lives as long as this does.
+        let _ = progress.wait_for(|progress| progress.ended).await;
+    }
+
+    /// The steps there are, and their count with all before them; `None` when that is all. No steps: somebody waits for a sync, or
+    /// nothing has come for `patience`.
+    fn next(&self, synced: u64, patience: Option<Duration>) -> Option<(Vec<Step>, u64)> {
+        let mut state = self.state();
+        while state.steps.is_empty() && state.wanted <= synced {
+            if state.closing {
+                return None;
+            }
+            state = match patience {
+                None => self
+                    .work
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    let waited = self.work.wait_timeout(state, patience);
+                    let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+                    if waited.timed_out() && state.steps.is_empty() {
+                        return Some((Vec::new(), state.taken));
+                    }
+                    state
+                }
+            };
+        }
+        Some((std::mem::take(&mut state.steps), state.taken))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    files: Files,
+    written: u64,
+    synced: u64,
+    /// The disk has failed to sync. What it says from then on proves nothing.
+    broken: Option<Error>,
+    /// Held until all is written.
+    lock: File,
+}
+
+impl Writer {
+    pub(super) fn start(shared: Arc<Shared>, files: Files, lock: File) -> Result<(), Error> {
+        let writer = Self {
+            shared,
+            files,
+            written: 0,
+            synced: 0,
+            broken: None,
+            lock,
+        };
+        let thread = thread::Builder::new().name("rungs-spool".into());
+        let started = thread.spawn(|| writer.run());
+        started
+            .map(drop)
+            .map_err(|e| Error::internal("no thread for the spool").with_source(e))
+    }
+
+    fn run(mut self) {
+        let mut bytes = Vec::new();
+        loop {
+            let idle = self.synced < self.written || self.files.is_spent();
+            let next = self.shared.next(self.synced, idle.then_some(SOON));
+            let Some((steps, taken)) = next else {
+                break;
+            };
+            if steps.is_empty() {
+                self.rest();
+                continue;
+            }
+            if !self.persist(&steps, &mut bytes) {
+                break;
+            }
+            self.written = taken;
+            self.tell(None);
+            if self.shared.state().wanted > self.synced {
+                self.sync();
+            }
+        }
+        self.sync();
+        drop(self.files);
+        drop(self.lock);
+        self.shared
+            .progress
+            .send_modify(|progress| progress.ended = true);
+    }
+
+    /// Nothing is to be written: what is not on the disk goes there, and what nobody needs goes.
+    fn rest(&mut self) {
+        if self.files.is_spent() {
+            match self.files.empty() {
+                // All of it is where it belongs.
+                Ok(()) => self.synced = self.written,
+                Err(error) => tracing::warn!(%error, "the spool cannot be emptied"),
+            }
+        } else {
+            self.sync();
+        }
+        self.tell(None);
+    }
+
+    /// Writes until it is done; `false` if that cannot be, and the spool is closing.
+    fn persist(&mut self, steps: &[Step], bytes: &mut Vec<u8>) -> bool {
+        let mut tries_left = TRIES_AT_CLOSE;
+        while let Err(error) = self.write(steps, bytes) {
+            if self.shared.progress.borrow().failure.is_none() {
+                tracing::error!(%error, "what is said and answered cannot be written down; it is in memory alone");
+            }
+            self.tell(Some(error));
+            tries_left -= u32::from(self.shared.state().closing);
+            if tries_left == 0 {
+                return false;
+            }
+            thread::sleep(PAUSE);
+        }
+        true
+    }
+
+    fn write(&mut self, steps: &[Step], bytes: &mut Vec<u8>) -> Result<(), Error> {
+        bytes.clear();
+        let mut first = self.shared.state().next;
+        for step in steps {
+            let record = match step {
+                Step::Add(number, kind, bytes) => {
+                    first = first.min(*number);
+                    Record {
+                        number: *number,
+                        kind: *kind,
+                        bytes,
+                    }
+                }
+                Step::Done(number) => Record {
+                    number: *number,
+                    kind: DONE,
+                    bytes: &[],
+                },
+            };
+            record
+                .append(bytes)
+                .ok_or_else(|| Error::internal("a record is too long"))?;
+        }
+        fail_point("spool.before_write")?;
+        self.files.write(bytes, first)?;
+        for step in steps {
+            match step {
+                Step::Add(number, _, bytes) => self.files.note(*number, bytes.len()),
+                Step::Done(number) => self.files.forget(*number),
+            }
+        }
+        if let Err(error) = self.files.tidy() {
+            tracing::warn!(%error, "a spool file that is not needed stays");
+        }
+        fail_point("spool.after_write")
+    }
+
+    fn sync(&mut self) {
+        match self.files.sync() {
+            Ok(()) if self.broken.is_none() => self.synced = self.written,
+            Ok(()) => {}
+            Err(error) => {
+                tracing::error!(%error, "the spool's disk fails to sync; nothing is believed until a restart");
+                self.broken.get_or_insert(error);
+            }
+        }
+        self.tell(None);
+    }
+
+    fn tell(&self, failure: Option<Error>) {
+        let failure = failure.or_else(|| self.broken.clone());
+        let weight = self.files.weight();
+        self.shared.progress.send_modify(|progress| {
+            progress.written = self.written;
+            progress.synced = self.synced;
+            progress.weight = weight;
+            progress.failure = failure;
+        });
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Unavailable, "the spool is closed")
+}
