@@ -1,4 +1,4 @@
-//! The comparison: the same load through the bare proxy and through the gateway, in turns.
+//! The comparison: the same load through the bare proxy, the gateway, and the gateway without its money, in turns.
 //!
 //! Processor time is read from outside, so that what a program does after its answer (the
 //! ledger's writes) is charged to it as well.
@@ -92,15 +92,18 @@ async fn series(setup: &Setup, options: &Options, kind: Kind) -> Result<Series> 
         stream: kind == Kind::Stream,
         ..setup.load(process)
     };
-    for process in [&setup.bare, &setup.rungs] {
+    let mut processes = vec![&setup.bare, &setup.rungs];
+    // Money is counted by the answer, not by the chunk.
+    if kind == Kind::Whole {
+        processes.push(&setup.waived);
+    }
+    for process in &processes {
         checked(process, load(process, requests.div_ceil(10))).await?;
     }
     let mut series = Series::default();
     for _ in 0..options.rounds {
-        for (process, rounds) in [
-            (&setup.bare, &mut series.bare),
-            (&setup.rungs, &mut series.rungs),
-        ] {
+        let rounds = [&mut series.bare, &mut series.rungs, &mut series.waived];
+        for (process, rounds) in processes.iter().zip(rounds) {
             sleep(SETTLE).await;
             let before = process.processor_time()?;
             let outcome = checked(process, load(process, requests)).await?;

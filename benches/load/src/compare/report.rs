@@ -12,11 +12,12 @@ pub(crate) struct Round {
     pub(crate) outcome: Outcome,
 }
 
-/// The rounds of one kind of load, in pairs.
+/// The rounds of one kind of load, in threes.
 #[derive(Default)]
 pub(crate) struct Series {
     pub(crate) bare: Vec<Round>,
     pub(crate) rungs: Vec<Round>,
+    pub(crate) waived: Vec<Round>,
 }
 
 /// Calm streams, one after another.
@@ -66,14 +67,26 @@ impl Round {
 }
 
 impl Series {
-    /// The median of each side, and the median of the ratios within each pair of rounds.
+    /// The median of the bare proxy and of the gateway, and the median of the ratios within each pair of rounds.
     fn figures(&self, figure: fn(&Round) -> f64) -> [f64; 3] {
-        let pairs = self.bare.iter().zip(&self.rungs);
+        self.against_bare(&self.rungs, figure)
+    }
+
+    fn against_bare(&self, rounds: &[Round], figure: fn(&Round) -> f64) -> [f64; 3] {
+        let pairs = self.bare.iter().zip(rounds);
         [
             median(self.bare.iter().map(figure)),
-            median(self.rungs.iter().map(figure)),
-            median(pairs.map(|(bare, rungs)| figure(rungs) / figure(bare))),
+            median(rounds.iter().map(figure)),
+            median(pairs.map(|(bare, other)| figure(other) / figure(bare))),
         ]
+    }
+
+    /// By how much budgets and the durable ledger raise the ratio: the median within each three of rounds.
+    fn money(&self, figure: fn(&Round) -> f64) -> f64 {
+        let threes = self.bare.iter().zip(self.rungs.iter().zip(&self.waived));
+        median(
+            threes.map(|(bare, (rungs, waived))| (figure(rungs) - figure(waived)) / figure(bare)),
+        )
     }
 }
 
@@ -97,6 +110,13 @@ impl Report {
         };
         let per_thousand = self.whole.figures(Round::cpu_seconds_per_thousand);
         row("processor time, 1,000 whole answers", " s", 3, per_thousand);
+        let waived = self.waived();
+        row(
+            "the same, no budgets and no ledger on the disk",
+            " s",
+            3,
+            waived,
+        );
         let per_chunk = self.stream.figures(Round::cpu_us_per_chunk);
         row("processor time, one streamed chunk", " µs", 2, per_chunk);
         let rate = self.whole.figures(Round::requests_per_second);
@@ -118,11 +138,18 @@ impl Report {
 
         let [direct, bare, rungs] = self.paced.figures();
         format!(
-            "{rows}\n| stream with 5 ms between chunks | direct | bare proxy | rungs | rungs over bare |\n\
+            "{rows}\nBudgets and the durable ledger add {:.2} of the bare proxy's time to a whole answer.\n\n\
+             | stream with 5 ms between chunks | direct | bare proxy | rungs | rungs over bare |\n\
              | :-- | --: | --: | --: | --: |\n\
              | first chunk, p50 | {direct:.3} ms | {bare:.3} ms | {rungs:.3} ms | {:+.3} ms |\n",
+            self.whole.money(Round::cpu_seconds_per_thousand),
             rungs - bare
         )
+    }
+
+    fn waived(&self) -> [f64; 3] {
+        let whole = &self.whole;
+        whole.against_bare(&whole.waived, Round::cpu_seconds_per_thousand)
     }
 
     /// The same figures under stable names.
@@ -132,6 +159,8 @@ impl Report {
             "whole": {
                 "rounds": self.whole.bare.len(),
                 "cpu_seconds_per_1000": sides(self.whole.figures(Round::cpu_seconds_per_thousand)),
+                "without_money": sides(self.waived()),
+                "money_adds": self.whole.money(Round::cpu_seconds_per_thousand),
                 "requests_per_second": sides(self.whole.figures(Round::requests_per_second)),
                 "p50_ms": sides(self.whole.figures(Round::p50_ms)),
                 "p99_ms": sides(self.whole.figures(Round::p99_ms)),

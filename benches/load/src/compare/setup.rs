@@ -1,4 +1,4 @@
-//! The three servers under comparison and the folder the gateway keeps its files in.
+//! The servers under comparison and the folder that holds the gateways' files.
 
 use std::env;
 use std::fs::{self, File};
@@ -21,7 +21,7 @@ use crate::load;
 const KEY: &str = "sk-load-7f3a91c04be85d26";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The gateway's configuration: keys checked, one model, everything else as it comes.
+/// A gateway's configuration: keys checked, one model, everything else as it comes.
 const CONFIG: &str = r#"
 [server]
 listen = "127.0.0.1:0"
@@ -30,12 +30,13 @@ auth = "keys"
 [[key]]
 name = "load"
 key = "@KEY@"
+@BUDGET@
 
 [log]
 level = "warn"
 
 [store]
-url = "sqlite:@FOLDER@/rungs.db"
+url = "@STORE@"
 
 [[provider]]
 name = "up"
@@ -53,16 +54,28 @@ context_window = 128000
 price = { input = "0.15", output = "0.60" }
 "#;
 
+/// Whether a gateway keeps its promises about money.
+#[derive(Clone, Copy)]
+enum Money {
+    /// Budgets on the key, and every row on the disk before its answer ends.
+    Held,
+    /// No budget, and rows in memory alone.
+    Waived,
+}
+
 /// Everything a measurement needs, running.
 pub(crate) struct Setup {
     pub(crate) upstream: Process,
     pub(crate) bare: Process,
+    /// The gateway as it comes, with budgets on its key.
     pub(crate) rungs: Process,
+    /// The gateway without budgets and without a ledger on the disk: what these two cost is the difference.
+    pub(crate) waived: Process,
     folder: PathBuf,
 }
 
 impl Setup {
-    /// Start the upstream, the bare proxy and the gateway, and wait until all answer.
+    /// Start the upstream, the bare proxy and both gateways, and wait until all answer.
     pub(crate) async fn start(rungs: &Path) -> Result<Self> {
         let folder = env::temp_dir().join(format!("rungs-load-{}", process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
@@ -74,16 +87,18 @@ impl Setup {
         let mut command = Command::new(&this);
         let command = command.args(["bare", "--upstream", address]);
         let bare = Process::start("the bare proxy", command).await?;
-        let rungs = start_rungs(rungs, &folder, address).await?;
+        let held = start_rungs(rungs, &folder, address, Money::Held).await?;
+        let waived = start_rungs(rungs, &folder, address, Money::Waived).await?;
         Ok(Self {
             upstream,
             bare,
-            rungs,
+            rungs: held,
+            waived,
             folder,
         })
     }
 
-    /// A load on one of the three.
+    /// A load on one of them.
     pub(crate) fn load(&self, process: &Process) -> load::Options {
         load::Options {
             url: url(process.address(), "/v1/chat/completions"),
@@ -96,9 +111,9 @@ impl Setup {
         }
     }
 
-    /// Stop the servers and remove the gateway's files; after a failure they stay for a look.
+    /// Stop the servers and remove the gateways' files; after a failure they stay for a look.
     pub(crate) async fn remove(self) -> Result<()> {
-        for process in [self.rungs, self.bare, self.upstream] {
+        for process in [self.rungs, self.waived, self.bare, self.upstream] {
             process.stop().await?;
         }
         let folder = self.folder;
@@ -106,21 +121,41 @@ impl Setup {
     }
 }
 
-async fn start_rungs(program: &Path, folder: &Path, upstream: &str) -> Result<Process> {
-    let config = folder.join("rungs.toml");
+async fn start_rungs(
+    program: &Path,
+    folder: &Path,
+    upstream: &str,
+    money: Money,
+) -> Result<Process> {
+    let (name, file, budget, store) = match money {
+        Money::Held => (
+            "the gateway",
+            "rungs",
+            r#"budget = ["1000000/day", "10000000/month"]"#,
+            format!("sqlite:{}/rungs.db", folder.display()),
+        ),
+        Money::Waived => (
+            "the gateway without money",
+            "waived",
+            "",
+            "memory:".to_owned(),
+        ),
+    };
+    let config = folder.join(file).with_extension("toml");
     let text = CONFIG
         .replace("@KEY@", KEY)
-        .replace("@FOLDER@", &folder.to_string_lossy())
+        .replace("@BUDGET@", budget)
+        .replace("@STORE@", &store)
         .replace("@UPSTREAM@", upstream);
     fs::write(&config, text).with_context(|| format!("write {}", config.display()))?;
-    let log = folder.join("rungs.log");
+    let log = folder.join(file).with_extension("log");
     let mut command = Command::new(program);
     command
         .args(["serve", "--config"])
         .arg(config)
         .stderr(File::create(&log).with_context(|| format!("create {}", log.display()))?);
     let started = async {
-        let mut rungs = Process::start("the gateway", &mut command).await?;
+        let mut rungs = Process::start(name, &mut command).await?;
         until_ready(rungs.address()).await?;
         rungs.is_ready();
         anyhow::Ok(rungs)
