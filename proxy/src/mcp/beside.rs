@@ -21,7 +21,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::server::{Server, Who};
+use super::{connection::Who, server::Server};
 use crate::{
     auth::Principal,
     config::{Config, StoreUrl},

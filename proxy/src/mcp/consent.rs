@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 use rmcp::{
     ErrorData, RoleServer, elicit_safe,
     model::{
@@ -30,8 +30,8 @@ const SHOWN: usize = 500;
 /// What our question is called among those of a result that wants input.
 const QUESTION: &str = "consent";
 
-/// Callers of 2026-07-28 whose trails are kept, at most.
-const CALLERS: u64 = 10_000;
+/// Callers of 2026-07-28 whose trails are kept, at most: more than a gateway has at once. A trail is a few bytes.
+const CALLERS: u64 = 100_000;
 
 /// What a person fills in.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -131,7 +131,10 @@ pub(super) struct Trails(Cache<Owner, Trail>);
 impl Trails {
     /// Trails that end after `idle` without a call.
     pub(super) fn new(idle: Duration) -> Self {
-        let cache = Cache::builder().max_capacity(CALLERS).time_to_idle(idle);
+        let cache = Cache::builder()
+            .max_capacity(CALLERS)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(idle);
         Self(cache.build())
     }
 

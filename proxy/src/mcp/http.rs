@@ -16,8 +16,10 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use tower::Service;
 
 use super::{
-    Served, served,
-    server::{Server, Who},
+    Served,
+    connection::Who,
+    served,
+    server::Server,
     sessions::{CALLER, Owner, Sessions},
 };
 use crate::{auth::Principal, config::Config, gateway::Gateway, http::respond, tools};

@@ -1,6 +1,6 @@
 //! The MCP server, over rmcp: the gateway's tools, resources and prompts for MCP clients.
 //!
-//! - [`server`]: what is answered, whatever it came over. [`call`], [`consent`], [`changes`], [`resources`], [`prompts`]: its parts.
+//! - [`server`]: what is answered, whatever it came over. [`connection`], [`call`], [`consent`], [`changes`], [`resources`], [`prompts`]: its parts.
 //! - [`stdio`]: `rungs mcp`. [`beside`], [`bridge`]: how it works next to another process that owns the database.
 //! - [`http`]: `/mcp`. [`sessions`]: who owns a session of the older revisions. [`token`]: what opens `/mcp` on an open loopback.
 //! - [`upstream`]: other MCP servers, whose tools are mounted.
@@ -10,6 +10,7 @@ pub(crate) mod beside;
 mod bridge;
 mod call;
 mod changes;
+mod connection;
 mod consent;
 #[cfg(feature = "mcp-fixtures")]
 mod fixtures;
@@ -26,7 +27,8 @@ pub(crate) mod stdio;
 pub(crate) mod token;
 pub(crate) mod upstream;
 
-pub(crate) use server::{Server, Who};
+pub(crate) use connection::Who;
+pub(crate) use server::Server;
 
 /// What is served: the server itself, and for the conformance suite what that asks for beside it.
 #[cfg(not(feature = "mcp-fixtures"))]

@@ -20,14 +20,9 @@ impl Reported {
     }
 
     pub(super) async fn report(&mut self, said: Said, peer: &Peer<RoleServer>) {
-        if self.last.is_some_and(|last| said.done <= last) {
-            return;
+        if let Some(told) = self.told(said) {
+            let _ = peer.notify_progress(told).await;
         }
-        self.last = Some(said.done);
-        let mut told = ProgressNotificationParam::new(self.token.clone(), said.done);
-        told.total = said.total;
-        told.message = Some(said.message);
-        let _ = peer.notify_progress(told).await;
     }
 
     /// What was said and not yet told when the tool was done.
@@ -35,5 +30,39 @@ impl Reported {
         while let Ok(said) = said.try_recv() {
             self.report(said, peer).await;
         }
+    }
+
+    fn told(&mut self, said: Said) -> Option<ProgressNotificationParam> {
+        if self.last.is_some_and(|last| said.done <= last) {
+            return None;
+        }
+        self.last = Some(said.done);
+        let mut told = ProgressNotificationParam::new(self.token.clone(), said.done);
+        told.total = said.total;
+        told.message = Some(said.message);
+        Some(told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rmcp::model::NumberOrString;
+
+    use super::*;
+
+    #[test]
+    fn progress_only_grows() {
+        let mut reported = Reported::new(ProgressToken(NumberOrString::Number(1)));
+        let said = [1.0, 1.0, 0.5, 3.0, 2.0, 3.5].map(|done| Said {
+            done,
+            total: Some(4.0),
+            message: format!("at {done}"),
+        });
+        let told = said.into_iter().filter_map(|said| reported.told(said));
+        let told: Vec<_> = told
+            .map(|told| (told.progress, told.total, told.message))
+            .collect();
+        let expected = [1.0, 3.0, 3.5].map(|done| (done, Some(4.0), Some(format!("at {done}"))));
+        assert_eq!(told, expected);
     }
 }

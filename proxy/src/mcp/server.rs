@@ -4,7 +4,7 @@
     reason = "2026-07-28 deprecates log messages; the older revisions have them, and clients ask for them"
 )]
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -12,19 +12,18 @@ use rmcp::{
         CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult,
         CompletionInfo, Extensions, GetPromptRequestParams, GetPromptResponse, Implementation,
         ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-        LoggingLevel, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
-        Reference, ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscriptionFilter,
-        Tool, ToolAnnotations,
+        PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, Reference,
+        ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscriptionFilter, Tool,
+        ToolAnnotations,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
 };
 use rungs::Error;
-use secrecy::{ExposeSecret, SecretString};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     call::call,
     changes::Changes,
+    connection::{Connection, Who},
     consent::{self, Asked, Trails, is_stateless},
     page::Page,
     prompts, resources,
@@ -32,7 +31,6 @@ use super::{
 use crate::{
     auth::Principal,
     gateway::Gateway,
-    http::Grant,
     tools::{Caller, Effect, Spec, Toolbox, Trail},
 };
 
@@ -41,32 +39,15 @@ A gateway to language models that starts each question on the cheapest model tha
 certain model with `chat`, let others check your answer with `second_opinion`, and give a task that went wrong to a stronger model \
 with `escalate`. `estimate_cost`, `explain_route` and `remaining_budget` cost nothing.";
 
-/// The MCP server. Clones share everything but are of one connection: they share its log level and what it is told.
+/// The MCP server. Clones are of one connection.
 #[derive(Clone)]
 pub(crate) struct Server {
     gateway: Gateway,
     toolbox: Arc<Toolbox>,
     tools: Arc<[Tool]>,
-    who: Who,
-    /// From which level on a client of an older revision wants log messages, once it has said so.
-    level: Arc<Mutex<Option<LoggingLevel>>>,
-    /// What the conversation has read, where a connection is one.
-    trail: Trail,
-    /// The same where each request stands alone.
+    /// What conversations have read whose requests stand alone.
     trails: Trails,
-    /// What tells a client of an older revision that tools have changed.
-    telling: Arc<Mutex<Option<AbortOnDropHandle<()>>>>,
-}
-
-/// Who calls.
-#[derive(Clone)]
-pub(crate) enum Who {
-    /// A program on this computer that needs no key.
-    Local(Arc<Principal>),
-    /// The holder of a key, for as long as the connection lasts.
-    Key(SecretString),
-    /// Whoever the gate let in with each request.
-    EachRequest,
+    connection: Arc<Connection>,
 }
 
 impl Server {
@@ -77,27 +58,22 @@ impl Server {
             gateway,
             toolbox,
             tools,
-            who,
-            level: Arc::default(),
-            trail: Trail::default(),
             trails,
-            telling: Arc::default(),
+            connection: Arc::new(Connection::of(who)),
         }
     }
 
     /// The same for another connection.
     pub(super) fn anew(&self) -> Self {
-        Self {
-            level: Arc::default(),
-            trail: Trail::default(),
-            telling: Arc::default(),
-            ..self.clone()
-        }
+        self.of(self.connection.who.clone())
     }
 
     /// The same for another connection, of somebody else.
     pub(super) fn of(&self, who: Who) -> Self {
-        Self { who, ..self.anew() }
+        Self {
+            connection: Arc::new(Connection::of(who)),
+            ..self.clone()
+        }
     }
 
     /// Writes to the log what there is, with a hash that changes only with it.
@@ -113,24 +89,14 @@ impl Server {
 
     /// Whether the caller may come in at all, as far as that is known before a request.
     pub(super) async fn check(&self) -> Result<(), Error> {
-        match &self.who {
-            Who::Key(key) => self.holder(key).await.map(|_| ()),
-            Who::Local(_) | Who::EachRequest => Ok(()),
-        }
-    }
-
-    /// Who holds a key.
-    async fn holder(&self, key: &SecretString) -> Result<Arc<Principal>, Error> {
-        let principal = self.gateway.principal(key.expose_secret()).await?;
-        Grant::Mcp.admits(&principal)?;
-        Ok(principal)
+        self.connection.check(&self.gateway).await
     }
 
     /// Whose conversation a request belongs to: the connection's, or the caller's where there is none.
     fn trail(&self, principal: &Principal, context: &RequestContext<RoleServer>) -> Trail {
-        match self.who {
+        match self.connection.who {
             Who::EachRequest if is_stateless(context) => self.trails.of(principal),
-            _ => self.trail.clone(),
+            _ => self.connection.trail.clone(),
         }
     }
 
@@ -140,22 +106,8 @@ impl Server {
         Changes::of(Arc::clone(&self.toolbox), principal)
     }
 
-    /// Who sent a message. A key is looked at each time: it may have ended since.
     async fn caller(&self, extensions: &Extensions) -> Result<Arc<Principal>, ErrorData> {
-        match &self.who {
-            Who::Local(principal) => Ok(Arc::clone(principal)),
-            Who::Key(key) => {
-                let holder = self.holder(key).await;
-                holder.map_err(|error| ErrorData::invalid_request(error.message().to_owned(), None))
-            }
-            Who::EachRequest => {
-                let parts = extensions.get::<http::request::Parts>();
-                let principal = parts.and_then(|parts| parts.extensions.get::<Arc<Principal>>());
-                principal.cloned().ok_or_else(|| {
-                    ErrorData::internal_error("a request came past authentication", None)
-                })
-            }
-        }
+        self.connection.caller(&self.gateway, extensions).await
     }
 }
 
@@ -218,7 +170,7 @@ impl ServerHandler for Server {
                 Asked::ByClient(wanted) => return Ok(wanted.into()),
             }
         }
-        let level = context.meta.log_level().or(*held(&self.level));
+        let level = context.meta.log_level().or(self.connection.level());
         let called = call(&self.toolbox, name, caller, arguments, &context, level);
         Ok(called.await.into())
     }
@@ -303,7 +255,7 @@ impl ServerHandler for Server {
         // Who may not call anything hears nothing either.
         if let Ok(principal) = self.caller(&context.extensions).await {
             let changes = self.changes(principal).await;
-            *held(&self.telling) = Some(changes.told_to(context.peer));
+            self.connection.tell_of(changes, context.peer);
         }
     }
 
@@ -332,7 +284,7 @@ impl ServerHandler for Server {
         asked: SetLevelRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<(), ErrorData> {
-        *held(&self.level) = Some(asked.level);
+        self.connection.set_level(asked.level);
         Ok(())
     }
 }
@@ -355,8 +307,4 @@ fn listed(spec: &Spec) -> Tool {
         Some(output) => tool.with_raw_output_schema(output.clone()),
         None => tool,
     }
-}
-
-fn held<T>(one: &Mutex<T>) -> MutexGuard<'_, T> {
-    one.lock().unwrap_or_else(PoisonError::into_inner)
 }

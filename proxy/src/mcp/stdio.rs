@@ -11,7 +11,8 @@ use tokio::{io::DuplexStream, net::UnixStream};
 use super::{
     beside::{self, Door},
     bridge::{Client, Ended},
-    server::{Server, Who},
+    connection::Who,
+    server::Server,
 };
 use crate::{auth::Principal, config::Config, gateway::Gateway, tools};
 

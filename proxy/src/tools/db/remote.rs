@@ -50,18 +50,13 @@ impl Remote {
                     .with_source(error)
             })?
             .application_name("rungs tools")
-            .options(
-                [
-                    ("statement_timeout", "2000"),
-                    ("lock_timeout", "500"),
-                    ("idle_in_transaction_session_timeout", "5000"),
-                    ("default_transaction_read_only", "on"),
-                    ("work_mem", "16MB"),
-                    ("temp_file_limit", "65536"),
-                ]
-                .into_iter()
-                .filter(|(name, _)| *name != "temp_file_limit"),
-            );
+            .options([
+                ("statement_timeout", "2000"),
+                ("lock_timeout", "500"),
+                ("idle_in_transaction_session_timeout", "5000"),
+                ("default_transaction_read_only", "on"),
+                ("work_mem", "16MB"),
+            ]);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(Duration::from_secs(3))

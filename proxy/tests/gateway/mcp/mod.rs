@@ -5,6 +5,7 @@ mod changes;
 mod clients;
 mod consent;
 mod http;
+mod logs;
 mod oauth;
 mod resources;
 mod sessions;
