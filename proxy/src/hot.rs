@@ -6,12 +6,15 @@ use rungs::{
     Error,
     store::{
         CacheStore, HotStore, IdempotencyStore, RateStore,
-        memory::{MemoryCache, MemoryHot, MemoryIdempotency, MemoryRates},
+        memory::{MemoryCache, MemoryHot, MemoryRates},
         redis::{Redis, RedisCache, RedisHot, RedisIdempotency, RedisRates},
     },
 };
 
-use crate::config::{Config, StoreUrl};
+use crate::{
+    config::{Config, StoreUrl},
+    stores::names_here,
+};
 
 /// The longest answer that processes share, in bytes.
 const LONGEST_SHARED: usize = 1 << 20;
@@ -29,14 +32,17 @@ pub(crate) struct Hot {
 
 impl Hot {
     /// Opens what `config` asks for. A Redis that is away does not keep the gateway from starting, one that will not do does.
-    pub(crate) async fn open(config: &Config) -> Result<Self, Error> {
+    /// Names of calls are in `names` unless processes meet in a Redis.
+    pub(crate) async fn open(
+        config: &Config,
+        names: Option<Arc<dyn IdempotencyStore>>,
+    ) -> Result<Self, Error> {
         let cache = Arc::new(MemoryCache::new(config.cache.max_bytes));
-        let names = MemoryIdempotency::new(config.idempotency.max_bytes);
         let Some(url) = &config.store.redis else {
             return Ok(Self {
                 rates: Arc::new(MemoryRates::new()),
                 cache,
-                names: Arc::new(names),
+                names: names.unwrap_or_else(|| Arc::new(names_here(config))),
                 // In a process that shares its database they would be older than what another has written.
                 copies: match config.store.url {
                     StoreUrl::Sqlite(_) => {
@@ -54,7 +60,7 @@ impl Hot {
                 config.limits.replicas.unwrap_or(1),
             )),
             cache: Arc::new(RedisCache::new(redis.clone(), cache, LONGEST_SHARED)),
-            names: Arc::new(RedisIdempotency::new(redis.clone(), names)),
+            names: Arc::new(RedisIdempotency::new(redis.clone(), names_here(config))),
             // What only this process remembers is nothing for others.
             copies: match config.store.url {
                 StoreUrl::Memory => None,

@@ -90,6 +90,7 @@ impl State {
             pepper,
             book,
             memory,
+            names,
             spool,
             durable,
         } = Stores::open(config).await?;
@@ -107,7 +108,7 @@ impl State {
             names,
             copies,
             redis,
-        } = Hot::open(config).await?;
+        } = Hot::open(config, names).await?;
         let memory = memory.behind(copies, config.conversation.ttl);
         let places = TURNS.max(2 * config.limits.max_in_flight);
         let conversations = match &spool {
@@ -248,6 +249,9 @@ impl State {
                 .is_err()
             {
                 tracing::error!("the last turns of conversations could not be written in time");
+            }
+            if let Err(error) = self.names.flush().await {
+                tracing::warn!(%error, "the last names of calls are not where other processes find them");
             }
             if let Some(redis) = &self.redis {
                 redis.flush().await;

@@ -6,9 +6,9 @@ use anyhow::Context;
 use rungs::{
     Error,
     store::{
-        KeyStore, Ledger, LedgerLog,
+        IdempotencyStore, KeyStore, Ledger, LedgerLog,
         journal::Journal,
-        memory::{MemoryKeys, MemoryLedger},
+        memory::{MemoryIdempotency, MemoryKeys, MemoryLedger},
         postgres::{LeaseTerms, LeasedBudgets, PostgresStore},
         spool::FileSpool,
         sqlite::SqliteStore,
@@ -33,6 +33,8 @@ pub(crate) struct Stores {
     pub(crate) pepper: Pepper,
     pub(crate) book: Book,
     pub(crate) memory: Memory,
+    /// Names of calls that clients may repeat, where they outlive the process.
+    pub(crate) names: Option<Arc<dyn IdempotencyStore>>,
     /// What the database does not have yet, where it outlives the process.
     pub(crate) spool: Option<Arc<FileSpool>>,
     pub(crate) durable: Option<Durable>,
@@ -58,6 +60,7 @@ impl Stores {
                 pepper: Pepper::random()?,
                 book: Book::Own(Arc::default()),
                 memory: Memory::of_process(),
+                names: None,
                 spool: None,
                 durable: None,
             }),
@@ -68,14 +71,17 @@ impl Stores {
                 let folder = PathBuf::from(format!("{}.journal", path.display()));
                 let journal = Journal::open(&folder, store.clone(), pepper.seal()).await?;
                 let journal = Arc::new(journal);
-                let spool = FileSpool::open(&PathBuf::from(format!("{}.spool", path.display())))?;
+                let folder = PathBuf::from(format!("{}.spool", path.display()));
+                let spool = Arc::new(FileSpool::open(&folder)?);
+                let names = store.names(names_here(config), Some(spool.clone()));
                 Ok(Self {
                     ledger: journal.clone(),
                     keys: Arc::new(store.keys()),
                     pepper,
                     book: Book::Own(Arc::default()),
                     memory: Memory::of_file(&store),
-                    spool: Some(Arc::new(spool)),
+                    names: Some(Arc::new(names)),
+                    spool: Some(spool),
                     durable: Some(Durable {
                         journal,
                         database: Database::File(store),
@@ -107,7 +113,8 @@ impl Stores {
         let sink = Arc::new(store.ledger(leased.holder()).remembering(folder)?);
         let journal = Journal::open(&folder.join("journal"), sink, pepper.seal()).await?;
         let journal = Arc::new(journal);
-        let spool = FileSpool::open(&folder.join("spool"))?;
+        let spool = Arc::new(FileSpool::open(&folder.join("spool"))?);
+        let names = store.names(names_here(config), Some(spool.clone()));
         leased.recorded_by(journal.clone());
         replay(journal.clone(), leased.clone());
         Ok(Self {
@@ -116,13 +123,19 @@ impl Stores {
             pepper,
             book: Book::Shared(leased.clone()),
             memory: Memory::of_database(&store),
-            spool: Some(Arc::new(spool)),
+            names: Some(Arc::new(names)),
+            spool: Some(spool),
             durable: Some(Durable {
                 journal,
                 database: Database::Shared(store, leased),
             }),
         })
     }
+}
+
+/// Names of this process.
+pub(crate) fn names_here(config: &Config) -> MemoryIdempotency {
+    MemoryIdempotency::new(config.idempotency.max_bytes)
 }
 
 /// Once all rows of the process before are in the database, what its leases had and no row explains counts as spent.

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | [`CacheStore`] | answers, for a time | [`memory::MemoryCache`], `redis::RedisCache` |
 //! | [`RateStore`] | what is used of rate limits | [`memory::MemoryRates`], `redis::RedisRates` |
-//! | [`IdempotencyStore`] | calls that clients may repeat | [`memory::MemoryIdempotency`], `redis::RedisIdempotency` |
+//! | [`IdempotencyStore`] | calls that clients may repeat | [`memory::MemoryIdempotency`], `redis::RedisIdempotency`, and of `sqlite::SqliteStore` and `postgres::PostgresStore` |
 //! | [`Budgets`] | what accounts may spend | [`memory::MemoryBudgets`], `postgres::LeasedBudgets` |
 //! | [`Ledger`] | every attempt and cache hit, in money | [`memory::MemoryLedger`], `journal::Journal` |
 //! | [`LedgerSink`] | the rows of a journal | `sqlite::SqliteStore`, `postgres::PostgresLedger` |
@@ -39,6 +39,8 @@ mod plain;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod rates;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod spool;

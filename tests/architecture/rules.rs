@@ -14,13 +14,26 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("model", &["json", "catalog", "error"]),
     (
         "store",
-        &["store::hot", "store::window", "model", "catalog", "error"],
+        &[
+            "store::hot",
+            "store::window",
+            "store::spool",
+            "store::idempotency",
+            "model",
+            "catalog",
+            "error",
+        ],
     ),
     ("store::hot", &["store", "model", "catalog", "error"]),
     ("store::window", &["error"]),
     ("store::memory", &["store", "model", "catalog", "error"]),
     ("store::journal", &["store", "model", "catalog", "error"]),
     ("store::lease", &["store", "catalog", "error"]),
+    ("store::spool", &["store", "error"]),
+    (
+        "store::idempotency",
+        &["store", "store::memory", "model", "catalog", "error"],
+    ),
     (
         "store::postgres",
         &[

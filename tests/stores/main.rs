@@ -8,6 +8,8 @@ mod dir;
 #[cfg(all(feature = "journal", feature = "sqlite"))]
 mod journal;
 mod memory;
+#[cfg(all(feature = "journal", feature = "postgres", feature = "sqlite"))]
+mod names;
 mod postgres;
 #[cfg(all(feature = "journal", feature = "postgres", feature = "sqlite"))]
 mod pruning;

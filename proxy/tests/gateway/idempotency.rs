@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use rungs::testing::{Reply, Scripted, Upstream};
+use rungs::testing::{Reply, Scripted, Upstream, servers::PostgresServer};
 use serde_json::json;
 
 use crate::support::*;
@@ -120,4 +120,64 @@ async fn names_are_checked_and_belong_to_their_key() {
     let answer = gateway.ask_with(&body, &[(NAME, "n")]).await;
     assert_eq!(answer.header("idempotent-replayed"), "");
     assert_eq!(provider_model.calls(), 3);
+}
+
+#[tokio::test]
+async fn gateways_that_share_a_database_make_one_call_of_fifty() {
+    let (provider_model, _upstream, config) = slow().await;
+    let server = PostgresServer::start().unwrap();
+    let store = format!(
+        "[store]\nurl = \"{}\"\nsecret = \"tW5-oPq81-vw7x-Tk20-zq4-Hn81-vw7x\"\n",
+        server.database().unwrap()
+    );
+    let config = format!("{config}{store}");
+    let (one, two) = (Gateway::serve(&config), Gateway::serve(&config));
+    for (n, body) in [chat("m", "q"), chat_stream("m", "q")].iter().enumerate() {
+        let name = format!("order-{n}");
+        let headers = [(NAME, &*name)];
+        let asks = (0..50).map(|at| [&one, &two][at % 2].ask_with(body, &headers));
+        let answers = join_all(asks).await;
+        assert_eq!(provider_model.calls(), n + 1);
+        let replayed = answers
+            .iter()
+            .filter(|a| a.header("idempotent-replayed") == "true");
+        assert_eq!(replayed.count(), 49);
+        assert!(answers.iter().all(|a| a.status == 200), "{answers:?}");
+    }
+    // Killed at once: what a client was told of is repeated by whoever is asked.
+    let one = one.killed(&[]);
+    for gateway in [&one, &two] {
+        let again = gateway
+            .ask_with(&chat("m", "q"), &[(NAME, "order-0")])
+            .await;
+        assert_eq!(again.header("idempotent-replayed"), "true");
+        let other = gateway
+            .ask_with(&chat("m", "another"), &[(NAME, "order-0")])
+            .await;
+        assert_eq!(other.status, 422);
+    }
+    assert_eq!(provider_model.calls(), 2);
+}
+
+#[tokio::test]
+async fn who_has_the_answer_gets_it_again_from_a_gateway_that_was_killed() {
+    let (provider_model, _upstream, config) = slow().await;
+    let mut gateway = Gateway::serve(&config);
+    for body in [chat("m", "q"), chat_stream("m", "q")] {
+        let calls = provider_model.calls();
+        let name = body.to_string().len().to_string();
+        let first = gateway.ask_with(&body, &[(NAME, &name)]).await;
+        gateway = gateway.killed(&[]);
+        let again = gateway.ask_with(&body, &[(NAME, &name)]).await;
+        assert_eq!(again.header("idempotent-replayed"), "true");
+        match body["stream"].as_bool() {
+            Some(true) => assert_eq!(again.streamed(), first.streamed()),
+            _ => assert_eq!(again.text, first.text),
+        }
+        let other = gateway
+            .ask_with(&chat("m", "another"), &[(NAME, &name)])
+            .await;
+        assert_eq!(other.status, 422);
+        assert_eq!(provider_model.calls(), calls + 1);
+    }
 }

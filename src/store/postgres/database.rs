@@ -13,7 +13,10 @@ use crate::{
     error::Error,
     store::{
         StoreFuture,
-        sql::database::{Database, Done},
+        sql::{
+            database::{Database, Done},
+            names::{Texts, claim, texts},
+        },
     },
 };
 
@@ -43,3 +46,11 @@ impl Done for PgQueryResult {
         self.rows_affected()
     }
 }
+
+/// By the database's clock: those of processes may differ.
+pub(super) const NAMES: Texts = texts!(
+    "(extract(epoch FROM clock_timestamp()) * 1000)::BIGINT",
+    Some(claim!(
+        "(extract(epoch FROM clock_timestamp()) * 1000)::BIGINT"
+    ))
+);

@@ -38,11 +38,14 @@ pub use keys::PostgresKeys;
 pub use ledger::PostgresLedger;
 pub use log::PostgresLog;
 
+use database::NAMES;
 use pool::Pool;
 
 use super::{
-    ConversationStore, TodoStore,
-    sql::{conversations::SqlConversations, todos::SqlTodos},
+    ConversationStore, IdempotencyStore, Spool, TodoStore,
+    idempotency::shared::SharedNames,
+    memory::MemoryIdempotency,
+    sql::{conversations::SqlConversations, names::SqlNames, todos::SqlTodos},
 };
 use crate::error::{Error, ErrorKind};
 
@@ -98,6 +101,18 @@ impl PostgresStore {
     #[must_use]
     pub fn conversations(&self) -> impl ConversationStore + use<> {
         SqlConversations(self.pool.clone())
+    }
+
+    /// Its names of calls, with those of this process in `near`. What came of a call is in `spool` until it is in the database.
+    ///
+    /// Must be called on a tokio runtime: tasks renew claims and write.
+    #[must_use]
+    pub fn names(
+        &self,
+        near: MemoryIdempotency,
+        spool: Option<Arc<dyn Spool>>,
+    ) -> impl IdempotencyStore + use<> {
+        SharedNames::new(SqlNames::new(self.pool.clone(), &NAMES, spool), near)
     }
 
     /// Its todo lists.

@@ -32,6 +32,11 @@ const SCHEMA: Schema = Schema(&[
         name: "pruned",
         sql: include_str!("../../../migrations/postgres/0005_pruned.sql"),
     },
+    Step {
+        version: 6,
+        name: "call names",
+        sql: include_str!("../../../migrations/postgres/0006_call_names.sql"),
+    },
 ]);
 
 /// The lock is the database's own, which it frees when the connection ends.

@@ -3,9 +3,9 @@ use std::{fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use redis::{Cmd, Pipeline};
 
-use super::{Redis, queue::Job, record};
+use super::{Redis, queue::Job};
 use crate::store::{
-    CacheEntry, CacheKey, CacheStore, StoreFuture, memory::MemoryCache, plain::escape,
+    CacheEntry, CacheKey, CacheStore, StoreFuture, memory::MemoryCache, plain::escape, record,
 };
 
 /// Answers in two levels: those of this process in memory, those of all processes in Redis behind it.

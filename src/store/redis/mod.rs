@@ -39,7 +39,6 @@ mod hot;
 mod idempotency;
 mod queue;
 mod rates;
-mod record;
 mod script;
 mod server;
 mod url;

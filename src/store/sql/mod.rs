@@ -6,5 +6,6 @@ pub(super) mod conversations;
 pub(super) mod database;
 pub(super) mod entries;
 pub(super) mod keys;
+pub(super) mod names;
 pub(super) mod schema;
 pub(super) mod todos;

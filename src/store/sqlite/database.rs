@@ -9,7 +9,10 @@ use crate::{
     error::Error,
     store::{
         StoreFuture,
-        sql::database::{Database, Done},
+        sql::{
+            database::{Database, Done},
+            names::{Texts, texts},
+        },
     },
 };
 
@@ -41,3 +44,5 @@ impl Done for SqliteQueryResult {
         self.rows_affected()
     }
 }
+
+pub(super) const NAMES: Texts = texts!("CAST(unixepoch('subsec') * 1000 AS INTEGER)", None);

@@ -24,6 +24,11 @@ const SCHEMA: Schema = Schema(&[
         name: "pruned",
         sql: include_str!("../../../migrations/sqlite/0003_pruned.sql"),
     },
+    Step {
+        version: 4,
+        name: "call names",
+        sql: include_str!("../../../migrations/sqlite/0004_call_names.sql"),
+    },
 ]);
 
 pub(super) async fn run(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {

@@ -16,7 +16,7 @@ mod log;
 mod migrations;
 mod rows;
 
-use std::{fmt, fs::File, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, fs::File, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, SqlitePool,
@@ -30,9 +30,14 @@ pub use keys::SqliteKeys;
 pub use log::SqliteLog;
 use tokio::sync::Mutex;
 
+use database::NAMES;
+
 use super::{
-    ConversationStore, TodoStore, lock,
-    sql::{conversations::SqlConversations, todos::SqlTodos},
+    ConversationStore, IdempotencyStore, Spool, TodoStore,
+    idempotency::shared::SharedNames,
+    lock,
+    memory::MemoryIdempotency,
+    sql::{conversations::SqlConversations, names::SqlNames, todos::SqlTodos},
 };
 use crate::error::{Error, ErrorKind};
 
@@ -99,6 +104,18 @@ impl SqliteStore {
     #[must_use]
     pub fn conversations(&self) -> impl ConversationStore + use<> {
         SqlConversations(self.pool.clone())
+    }
+
+    /// Its names of calls, with those of this process in `near`. What came of a call is in `spool` until it is in the database.
+    ///
+    /// Must be called on a tokio runtime: tasks renew claims and write.
+    #[must_use]
+    pub fn names(
+        &self,
+        near: MemoryIdempotency,
+        spool: Option<Arc<dyn Spool>>,
+    ) -> impl IdempotencyStore + use<> {
+        SharedNames::new(SqlNames::new(self.pool.clone(), &NAMES, spool), near)
     }
 
     /// Its todo lists.

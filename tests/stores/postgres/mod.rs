@@ -58,3 +58,15 @@ pub(super) fn entries(first: u64, rows: impl IntoIterator<Item = LedgerRow>) -> 
     };
     (first..).zip(rows).map(entry).collect()
 }
+
+/// Waits for what a task does.
+pub(super) async fn until(done: impl AsyncFn() -> bool) {
+    let start = std::time::Instant::now();
+    while !done().await {
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(5),
+            "waited in vain"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}

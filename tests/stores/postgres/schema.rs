@@ -17,7 +17,7 @@ async fn r31_three_that_start_at_once_make_one_schema() {
     let steps = database
         .number("SELECT count(*) FROM _sqlx_migrations WHERE success")
         .await;
-    assert_eq!(steps, 5);
+    assert_eq!(steps, 6);
     let tables = database
         .number(
             "SELECT count(*) FROM information_schema.tables WHERE table_name IN ('conversations', 'messages', \

@@ -1,4 +1,7 @@
-use std::{fmt, sync::Arc, time::Duration};
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+pub(super) mod shared;
+
+use std::{fmt, future::ready, sync::Arc, time::Duration};
 
 use super::StoreFuture;
 use crate::{catalog::DeploymentId, error::Error, model::Collected};
@@ -77,6 +80,11 @@ pub trait IdempotencyStore: Send + Sync {
     /// Ends a claim and keeps nothing; whoever waits now gets the error, if there is one, or else carries the call out. Called from a
     /// tap, and when a claim is dropped: it must not block.
     fn abandon(&self, key: &IdempotencyKey, claim: u64, error: Option<&Error>);
+
+    /// Returns once what was ended so far is where other processes find it, or cannot be brought there. Called when a process ends.
+    fn flush(&self) -> StoreFuture<'_, ()> {
+        Box::pin(ready(Ok(())))
+    }
 }
 
 /// A claim that abandons itself when it is dropped.

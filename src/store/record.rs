@@ -51,7 +51,7 @@ enum Finish {
 }
 
 /// An answer of the cache.
-pub(super) fn of_entry(entry: &CacheEntry) -> Option<Vec<u8>> {
+pub(in crate::store) fn of_entry(entry: &CacheEntry) -> Option<Vec<u8>> {
     let head = Head {
         question: None,
         deployment: Some(entry.deployment.as_str().to_owned()),
@@ -62,7 +62,7 @@ pub(super) fn of_entry(entry: &CacheEntry) -> Option<Vec<u8>> {
 }
 
 /// The answer again; `None` if it cannot be read.
-pub(super) fn entry(bytes: Bytes) -> Option<CacheEntry> {
+pub(in crate::store) fn entry(bytes: Bytes) -> Option<CacheEntry> {
     let (head, payloads) = read(bytes)?;
     Some(CacheEntry {
         deployment: head.deployment?.as_str().into(),
@@ -71,7 +71,7 @@ pub(super) fn entry(bytes: Bytes) -> Option<CacheEntry> {
 }
 
 /// A call that may be repeated.
-pub(super) fn of_call(call: &KeptCall) -> Option<Vec<u8>> {
+pub(in crate::store) fn of_call(call: &KeptCall) -> Option<Vec<u8>> {
     let mut head = Head {
         question: Some(call.question),
         deployment: None,
@@ -92,7 +92,7 @@ pub(super) fn of_call(call: &KeptCall) -> Option<Vec<u8>> {
 }
 
 /// The call again; `None` if it cannot be read.
-pub(super) fn call(bytes: Bytes) -> Option<KeptCall> {
+pub(in crate::store) fn call(bytes: Bytes) -> Option<KeptCall> {
     let (head, payloads) = read(bytes)?;
     let outcome = match (head.answer, head.error) {
         (Some(answer), None) => KeptOutcome::Answer {

@@ -1,0 +1,212 @@
+//! Names of calls in a database, where processes that share it meet, and from which a process that begins has them again.
+
+mod task;
+mod texts;
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout},
+};
+
+use super::{
+    columns::Columns,
+    database::{Database, Statement, statement},
+};
+use crate::{
+    error::{Error, ErrorKind},
+    store::{IdempotencyKey, Spool, StoreFuture, Topic, idempotency::shared::Register},
+};
+use task::{Finished, Job, Task};
+pub(in crate::store) use texts::{Texts, claim, texts};
+
+const FAILING: &str = "names of calls cannot be kept";
+
+/// How long a call waits for the database, and for how long nobody asks one that did not answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+const REST: Duration = Duration::from_secs(1);
+
+/// What waits for the database: so many jobs, and so many bytes. Beyond that a name is forgotten.
+const JOBS: usize = 4_096;
+const BYTES: usize = 64 << 20;
+
+/// How long the end of a process waits for the last names; the spool has them.
+const FLUSH: Duration = Duration::from_secs(2);
+
+pub(in crate::store) struct SqlNames<D> {
+    database: D,
+    texts: &'static Texts,
+    jobs: mpsc::Sender<Job>,
+    /// The bytes of jobs that wait.
+    weight: Arc<AtomicUsize>,
+    spool: Option<Arc<dyn Spool>>,
+    /// Until when nobody asks.
+    resting: Mutex<Option<Instant>>,
+}
+
+impl<D: Database> SqlNames<D> {
+    /// Names in `database`; what waits for it is in `spool` too, and what a process before has left there comes first.
+    ///
+    /// Must be called on a tokio runtime: a task writes.
+    pub(in crate::store) fn new(
+        database: D,
+        texts: &'static Texts,
+        spool: Option<Arc<dyn Spool>>,
+    ) -> Self {
+        let left = spool.iter().flat_map(|spool| spool.left(Topic::Names));
+        let left = left.filter_map(|(number, record)| Finished::of_record(number, &record));
+        let left: Vec<_> = left.collect();
+        let (jobs, waiting) = mpsc::channel(JOBS);
+        let weight = Arc::<AtomicUsize>::default();
+        let task = Task {
+            database: database.clone(),
+            texts,
+            jobs: waiting,
+            weight: Arc::clone(&weight),
+            spool: spool.clone(),
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the only task of the store; flush() waits for its work, and it ends when the store is dropped"
+        )]
+        drop(tokio::spawn(task.run(left)));
+        Self {
+            database,
+            texts,
+            jobs,
+            weight,
+            spool,
+            resting: Mutex::default(),
+        }
+    }
+
+    /// Hands over a job; says whether there was a place for it.
+    fn later(&self, job: Job) -> bool {
+        let weight = job.weight();
+        let room = self.weight.fetch_add(weight, Ordering::Relaxed) + weight <= BYTES;
+        let sent = room && self.jobs.try_send(job).is_ok();
+        if !sent {
+            self.weight.fetch_sub(weight, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    async fn ask(
+        &self,
+        key: &IdempotencyKey,
+        claim: &[u8],
+        lease: Duration,
+    ) -> Result<Option<Bytes>, Error> {
+        // What was there may go between the two questions.
+        for _ in 0..3 {
+            if let Some(text) = self.texts.claim {
+                let claimed = named(text, key).bind(claim).bind(millis_of(lease));
+                if !self.database.rows(claimed, FAILING).await?.is_empty() {
+                    return Ok(None);
+                }
+            }
+            let rows = self.database.rows(named(self.texts.look, key), FAILING);
+            let state = rows
+                .await?
+                .first()
+                .map(|row| row.bytes("state").map(Bytes::copy_from_slice));
+            match state.transpose().map_err(D::failed(FAILING))? {
+                None if self.texts.claim.is_some() => {}
+                state => return Ok(state),
+            }
+        }
+        Err(Error::new(ErrorKind::Unavailable, FAILING))
+    }
+}
+
+impl<D: Database> Register for SqlNames<D> {
+    fn claim<'a>(
+        &'a self,
+        key: &'a IdempotencyKey,
+        claim: &'a [u8],
+        lease: Duration,
+    ) -> StoreFuture<'a, Option<Bytes>> {
+        let resting = || self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        Box::pin(async move {
+            let away = || Err(Error::new(ErrorKind::Unavailable, FAILING));
+            if resting().is_some_and(|until| Instant::now() < until) {
+                return away();
+            }
+            let asked = timeout(PATIENCE, self.ask(key, claim, lease)).await;
+            let asked = asked.unwrap_or_else(|_| away());
+            if let Err(error) = &asked {
+                tracing::warn!(%error, "names of calls hold within this process while the database is away");
+                *resting() = Some(Instant::now() + REST);
+            }
+            asked
+        })
+    }
+
+    fn renew(&self, key: &IdempotencyKey, claim: &[u8], lease: Duration) {
+        if self.texts.claim.is_some() {
+            self.later(Job::Renew(*key, claim.to_vec(), lease));
+        }
+    }
+
+    fn finish(&self, key: &IdempotencyKey, claim: Vec<u8>, call: Vec<u8>, ttl: Duration) {
+        let now = SystemTime::now();
+        let mut finished = Finished {
+            key: *key,
+            claim,
+            call,
+            until: now.checked_add(ttl).unwrap_or(now),
+            number: None,
+        };
+        let spool = self.spool.as_ref();
+        finished.number = spool.map(|spool| spool.add(Topic::Names, finished.to_record()));
+        let number = finished.number;
+        if !self.later(Job::Finish(finished)) {
+            metrics::counter!("rungs_call_names_dropped_total").increment(1);
+            if let (Some(spool), Some(number)) = (spool, number) {
+                spool.done(&[number]);
+            }
+        }
+    }
+
+    fn abandon(&self, key: &IdempotencyKey, claim: Vec<u8>) {
+        if self.texts.claim.is_some() {
+            self.later(Job::Abandon(*key, claim));
+        }
+    }
+
+    fn flush(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async {
+            let (done, told) = oneshot::channel();
+            if self.jobs.try_send(Job::Mark(done)).is_ok() {
+                let _ = timeout(FLUSH, told).await;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// A statement about a name.
+fn named<'a>(text: &'static str, key: &'a IdempotencyKey) -> Statement<'a> {
+    statement(text).bind(&key[..])
+}
+
+fn millis_of(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX).max(1)
+}
+
+impl<D> fmt::Debug for SqlNames<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlNames")
+            .field("waiting", &self.weight)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,179 @@
+//! The task that brings to the database what nobody waits for.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{interval, sleep},
+};
+
+use super::{FAILING, Texts, millis_of, named};
+use crate::{
+    error::ErrorKind,
+    store::{
+        IdempotencyKey, Spool,
+        plain::{millis, time},
+        sql::database::{Database, statement},
+    },
+};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often names that have had their time go.
+const PRUNE: Duration = Duration::from_secs(60);
+
+/// What nobody waits for.
+pub(super) enum Job {
+    Renew(IdempotencyKey, Vec<u8>, Duration),
+    Finish(Finished),
+    Abandon(IdempotencyKey, Vec<u8>),
+    Mark(oneshot::Sender<()>),
+}
+
+/// What came of a call.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Finished {
+    pub(super) key: IdempotencyKey,
+    pub(super) claim: Vec<u8>,
+    pub(super) call: Vec<u8>,
+    /// It is kept until then.
+    pub(super) until: SystemTime,
+    /// Its number in the spool.
+    pub(super) number: Option<u64>,
+}
+
+impl Finished {
+    pub(super) fn to_record(&self) -> Vec<u8> {
+        let length = u8::try_from(self.claim.len()).expect("a claim is short");
+        let mut record = millis(self.until).to_le_bytes().to_vec();
+        record.extend_from_slice(&self.key);
+        record.push(length);
+        record.extend_from_slice(&self.claim);
+        record.extend_from_slice(&self.call);
+        record
+    }
+
+    pub(super) fn of_record(number: u64, record: &[u8]) -> Option<Self> {
+        let (until, rest) = record.split_first_chunk()?;
+        let (key, rest) = rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first()?;
+        let (claim, call) = rest.split_at_checked(usize::from(*length))?;
+        Some(Self {
+            key: *key,
+            claim: claim.to_vec(),
+            call: call.to_vec(),
+            until: time(i64::from_le_bytes(*until)),
+            number: Some(number),
+        })
+    }
+}
+
+impl Job {
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Finish(finished) => finished.call.len(),
+            _ => 0,
+        }
+    }
+}
+
+pub(super) struct Task<D> {
+    pub(super) database: D,
+    pub(super) texts: &'static Texts,
+    pub(super) jobs: mpsc::Receiver<Job>,
+    pub(super) weight: Arc<AtomicUsize>,
+    pub(super) spool: Option<Arc<dyn Spool>>,
+}
+
+impl<D: Database> Task<D> {
+    pub(super) async fn run(mut self, left: Vec<Finished>) {
+        for finished in left {
+            self.finish(&finished).await;
+        }
+        let mut pruning = interval(PRUNE);
+        loop {
+            tokio::select! {
+                job = self.jobs.recv() => match job {
+                    Some(job) => self.work(job).await,
+                    None => break,
+                },
+                _ = pruning.tick() => {
+                    // What cannot be done now is done in a minute.
+                    let _ = self.database.change(statement(self.texts.prune), FAILING).await;
+                }
+            }
+        }
+    }
+
+    async fn work(&self, job: Job) {
+        let weight = job.weight();
+        match job {
+            // A claim that is not renewed, or not taken back, ends by itself.
+            Job::Renew(key, claim, lease) => {
+                let renew = named(self.texts.renew, &key)
+                    .bind(&*claim)
+                    .bind(millis_of(lease));
+                let _ = self.database.change(renew, FAILING).await;
+            }
+            Job::Abandon(key, claim) => {
+                let abandon = named(self.texts.abandon, &key).bind(&*claim);
+                let _ = self.database.change(abandon, FAILING).await;
+            }
+            Job::Finish(finished) => self.finish(&finished).await,
+            Job::Mark(done) => drop(done.send(())),
+        }
+        self.weight.fetch_sub(weight, Ordering::Relaxed);
+    }
+
+    /// Tries until it is done, or nobody will need it any more.
+    async fn finish(&self, finished: &Finished) {
+        let mut pause = FIRST_PAUSE;
+        while let Ok(left) = finished.until.duration_since(SystemTime::now()) {
+            let finish = named(self.texts.finish, &finished.key)
+                .bind(&*finished.claim)
+                .bind(millis_of(left))
+                .bind(&*finished.call);
+            match self.database.change(finish, FAILING).await {
+                Ok(_) => break,
+                Err(error) if error.kind() == ErrorKind::Unavailable => {}
+                Err(error) => {
+                    tracing::error!(%error, "what came of a call with a name is not kept");
+                    break;
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+        if let (Some(spool), Some(number)) = (&self.spool, finished.number) {
+            spool.done(&[number]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_was_spooled_is_read_again(claim in prop::collection::vec(any::<u8>(), 0..60), call: Vec<u8>, until in 0..i64::MAX / 2, number: u64) {
+            let finished = Finished { key: [7; 32], claim, call, until: time(until), number: Some(number) };
+            let again = Finished::of_record(number, &finished.to_record());
+            prop_assert_eq!(again, Some(finished));
+        }
+
+        #[test]
+        fn what_is_torn_is_nothing_and_no_panic(record: Vec<u8>) {
+            let _ = Finished::of_record(1, &record);
+        }
+    }
+}

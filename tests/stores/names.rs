@@ -1,0 +1,152 @@
+//! Names of calls in a file, and in a database that processes share: over restarts, kills, outages, and two processes at once.
+
+use std::{sync::Arc, time::Duration};
+
+use rungs::{
+    store::{
+        Begun, Durability, IdempotencyStore, KeptOutcome, Spool, memory::MemoryIdempotency,
+        spool::FileSpool,
+    },
+    testing::store_contract::{self as contract, kept},
+};
+
+use crate::{dir::Dir, postgres::Database};
+
+const SOON: Duration = Duration::from_millis(50);
+const LATER: Duration = Duration::from_secs(5);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn near() -> MemoryIdempotency {
+    MemoryIdempotency::new(1 << 20)
+}
+
+fn spool(dir: &Dir) -> Arc<FileSpool> {
+    Arc::new(FileSpool::open(&dir.0.join("spool")).expect("a spool"))
+}
+
+async fn begin(store: &impl IdempotencyStore, name: u8, question: u8, patience: Duration) -> Begun {
+    let begun = store.begin(&[name; 32], &[question; 32], patience).await;
+    begun.expect("the store answers")
+}
+
+async fn claim(store: &impl IdempotencyStore, name: u8) -> u64 {
+    match begin(store, name, 1, SOON).await {
+        Begun::New(claim) => claim,
+        begun => unreachable!("not free: {begun:?}"),
+    }
+}
+
+async fn answer(store: &impl IdempotencyStore, name: u8, text: &'static str) {
+    let claim = claim(store, name).await;
+    store.finish(&[name; 32], claim, kept([1; 32], text), DAY);
+}
+
+fn text(begun: &Begun) -> String {
+    let Begun::Done(call) = begun else {
+        unreachable!("no answer: {begun:?}");
+    };
+    match &call.outcome {
+        KeptOutcome::Answer { answer, .. } => {
+            String::from_utf8(answer.data[0].to_vec()).expect("text")
+        }
+        KeptOutcome::Failed(error) => unreachable!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn they_keep_their_contract() {
+    let dir = Dir::new("names_contract");
+    let store = dir.open().await;
+    contract::idempotency_store(&store.names(near(), None)).await;
+    contract::idempotency_store(&Database::new().store().names(near(), None)).await;
+}
+
+#[tokio::test]
+async fn a_file_has_what_came_of_a_call_after_a_restart_and_a_claim_ends_with_its_process() {
+    let dir = Dir::new("names_restart");
+    let store = dir.open().await;
+    let names = store.names(near(), None);
+    answer(&names, 1, "42").await;
+    claim(&names, 2).await;
+    names.flush().await.expect("it is written");
+    store.close().await.expect("it closes");
+    drop((names, store));
+    let store = dir.open().await;
+    let names = store.names(near(), None);
+    assert_eq!(text(&begin(&names, 1, 1, SOON).await), "42");
+    assert!(matches!(begin(&names, 1, 2, SOON).await, Begun::Different));
+    claim(&names, 2).await;
+}
+
+#[tokio::test]
+async fn names_that_have_had_their_time_go() {
+    let dir = Dir::new("names_pruned");
+    let store = dir.open().await;
+    let names = store.names(near(), None);
+    for (name, ttl) in [(1, Duration::from_millis(1)), (2, DAY)] {
+        let claim = claim(&names, name).await;
+        names.finish(&[name; 32], claim, kept([1; 32], "42"), ttl);
+    }
+    names.flush().await.expect("it is written");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    // A store that begins looks at once.
+    let _again = store.names(near(), None);
+    crate::postgres::until(async || dir.number("SELECT count(*) FROM call_names").await == 1).await;
+}
+
+#[tokio::test]
+async fn processes_that_share_a_database_carry_a_call_out_once() {
+    let database = Database::new();
+    let (one, two) = (database.store(), database.store());
+    let (one, two) = (one.names(near(), None), two.names(near(), None));
+    let first = claim(&one, 1).await;
+    assert!(matches!(begin(&two, 1, 1, SOON).await, Begun::Busy));
+    assert!(matches!(begin(&two, 1, 2, LATER).await, Begun::Different));
+    let waiting = begin(&two, 1, 1, LATER);
+    let finishing = async {
+        tokio::time::sleep(SOON).await;
+        one.finish(&[1; 32], first, kept([1; 32], "42"), DAY);
+    };
+    let (begun, ()) = futures_util::future::join(waiting, finishing).await;
+    assert_eq!(text(&begun), "42");
+    let second = claim(&one, 2).await;
+    one.abandon(&[2; 32], second, None);
+    assert!(
+        matches!(begin(&two, 2, 1, LATER).await, Begun::New(_)),
+        "given up by the other"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_a_name_holds_here_and_what_came_of_its_call_arrives_later() {
+    let mut database = Database::new();
+    let dir = Dir::new("names_away");
+    let (store, spool) = (database.store(), spool(&dir));
+    let names = store.names(near(), Some(spool.clone()));
+    answer(&names, 1, "before").await;
+    names.flush().await.expect("it is written");
+    database.server.stop().expect("it stops");
+    answer(&names, 2, "meanwhile").await;
+    assert_eq!(text(&begin(&names, 2, 1, SOON).await), "meanwhile");
+    assert!(matches!(begin(&names, 2, 2, SOON).await, Begun::Different));
+    if let Some(safe) = spool.survives(Durability::PowerLoss) {
+        safe.await.expect("it is written");
+    }
+    // Killed: nobody closes anything.
+    let copy = Dir::new("names_away_copy");
+    let folder = copy.0.join("spool");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for file in std::fs::read_dir(dir.0.join("spool")).expect("a folder") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), folder.join(file.file_name())).expect("it is copied");
+    }
+    database.server.restart().expect("it starts");
+    let again = database.store();
+    let again = again.names(near(), Some(crate::names::spool(&copy)));
+    again.flush().await.expect("it is written");
+    let other = database.store();
+    let other = other.names(near(), None);
+    for (name, said) in [(1, "before"), (2, "meanwhile")] {
+        assert_eq!(text(&begin(&other, name, 1, LATER).await), said);
+    }
+}
