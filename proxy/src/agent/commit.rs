@@ -3,10 +3,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cap_std::{
-    ambient_authority,
-    fs::{Dir, OpenOptions},
-};
+use cap_std::fs::{Dir, OpenOptions};
 use rungs::{Error, ErrorKind};
 use uuid::Uuid;
 
@@ -21,17 +18,16 @@ pub(super) struct Changed<'a> {
     pub(super) now: &'a str,
 }
 
-/// Writes these files below `root`, all or none: each is written beside its place first, then all are moved there, and what was
+/// Writes these files below the project `root`, all or none: each is written beside its place first, then all are moved there, and what was
 /// moved is put back if one cannot be.
 ///
 /// # Errors
 /// [`ErrorKind::Conflict`] if a file is not what it was; [`ErrorKind::Internal`] if the disk fails.
-pub(super) fn write(root: &Path, changes: &[Changed<'_>]) -> Result<(), Error> {
-    let root = Dir::open_ambient_dir(root, ambient_authority()).map_err(failed)?;
+pub(super) fn write(root: &Dir, changes: &[Changed<'_>]) -> Result<(), Error> {
     for change in changes {
-        change.check(&root)?;
+        change.check(root)?;
     }
-    replace(&root, changes).map_err(failed)
+    replace(root, changes).map_err(failed)
 }
 
 fn failed(error: io::Error) -> Error {
@@ -164,6 +160,8 @@ impl Drop for Staged<'_> {
 
 #[cfg(test)]
 mod tests {
+    use cap_std::ambient_authority;
+
     use super::*;
 
     #[test]

@@ -1,4 +1,4 @@
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use rmcp::schemars::JsonSchema;
 use rungs::{
@@ -8,11 +8,12 @@ use rungs::{
 };
 use serde::Deserialize;
 
-use super::root;
 use crate::{
     auth::Principal,
-    config::{AUTO, Agent, Config, TestCommand},
-    tools::{Effect, folders},
+    config::{AUTO, Config, Runner},
+    gateway::Gateway,
+    sandbox::{OpenFolder, Walls},
+    tools::Effect,
 };
 
 /// A piece of work on a project.
@@ -23,9 +24,11 @@ pub(crate) struct Job {
     /// Files to look at first, below the root.
     pub(crate) files: Vec<String>,
     /// The folder of the project.
-    pub(crate) root: PathBuf,
+    pub(crate) project: OpenFolder,
     /// How its tests are run; `None`: they are not.
-    pub(crate) tests: Option<TestCommand>,
+    pub(crate) tests: Option<Runner>,
+    /// What to do where their jail lacks a wall.
+    pub(crate) walls: Walls,
     /// The name of a model, or `auto`.
     pub(crate) model: String,
     /// The highest tier to ask, within what the caller may.
@@ -71,7 +74,7 @@ pub(crate) struct Wanted {
     /// Files to look at first, relative to the root.
     #[serde(default)]
     pub(crate) files: Vec<String>,
-    /// The folder of the project: one of the configured roots, or a folder below one. The first root if not given.
+    /// The folder of the project: the name of a configured root, `root/folder` below one, or `folder` below the first. The first root if not given.
     pub(crate) root: Option<String>,
     /// Which of the configured tests decides; the only one if not given.
     pub(crate) test: Option<String>,
@@ -101,22 +104,28 @@ impl Wanted {
     ///
     /// # Errors
     /// What does not fit, or is not allowed, with the line that would allow it.
-    pub(crate) fn admitted(&self, config: &Config, who: &Principal) -> Result<Job, Error> {
-        let tests = config.agent.tests(self.test.as_deref())?;
+    pub(crate) async fn admitted(&self, gateway: &Gateway, who: &Principal) -> Result<Job, Error> {
+        let config = &gateway.live().config;
+        let tests = config.tools.tests.chosen(self.test.as_deref());
+        let tests = tests.map_err(|error| error.param("test"))?;
         if tests.is_some() {
             config.tools.has(Effect::Exec, "a job with tests")?;
         }
-        let root = root::resolve(folders(&config.tools, who)?, self.root.as_deref())?;
-        self.to_job(root, tests, &config.agent)
+        let roots = gateway.state().workshop.roots(who)?;
+        let project = roots
+            .folder(self.root.as_deref().unwrap_or_default())
+            .await?;
+        self.to_job(project, tests.cloned(), config)
     }
 
-    /// The job, in the project at `root`, within the limits of the configuration.
+    /// The job, in `project`, within the limits of the configuration.
     pub(crate) fn to_job(
         &self,
-        root: PathBuf,
-        tests: Option<TestCommand>,
-        limits: &Agent,
+        project: OpenFolder,
+        tests: Option<Runner>,
+        config: &Config,
     ) -> Result<Job, Error> {
+        let limits = &config.agent;
         let task = self.task.trim();
         if task.is_empty() || task.len() > LONGEST_TASK {
             let what = format!("`task` has 1 to {LONGEST_TASK} bytes");
@@ -146,8 +155,9 @@ impl Wanted {
         Ok(Job {
             task: task.to_owned(),
             files: self.files.clone(),
-            root,
+            project,
             tests,
+            walls: config.tools.sandbox,
             model: self.model.clone().unwrap_or_else(|| AUTO.to_owned()),
             max_tier,
             quality,

@@ -21,7 +21,6 @@ mod prompt;
 mod purse;
 mod report;
 mod review;
-mod root;
 mod run;
 mod scan;
 mod tests_run;

@@ -1,8 +1,6 @@
 //! What the agent writes down in the project for its next job: facts of its own and names of files, nothing that a model said.
 
-use std::path::Path;
-
-use cap_std::{ambient_authority, fs::Dir};
+use cap_std::fs::Dir;
 use rungs::Error;
 
 use super::{
@@ -33,13 +31,10 @@ pub(super) fn is_note(path: &str) -> bool {
 }
 
 /// The newest entries of all files; empty if there are none. Blocks.
-pub(super) fn read(root: &Path) -> String {
-    let Ok(root) = Dir::open_ambient_dir(root, ambient_authority()) else {
-        return String::new();
-    };
+pub(super) fn read(project: &Dir) -> String {
     let texts = FILES
         .iter()
-        .filter_map(|(path, _)| root.read_to_string(path).ok());
+        .filter_map(|(path, _)| project.read_to_string(path).ok());
     let newest = texts.map(|text| {
         let entries = text.lines().filter(|line| line.starts_with("- "));
         let entries: Vec<&str> = entries.collect();
@@ -55,16 +50,14 @@ pub(super) fn read(root: &Path) -> String {
 ///
 /// # Errors
 /// When a file cannot be written, or has become another meanwhile.
-pub(super) fn write(root: &Path, task: &str, report: &Report, date: &str) -> Result<(), Error> {
-    let folder = Dir::open_ambient_dir(root, ambient_authority())
-        .map_err(|e| Error::internal("the project cannot be opened").with_source(e))?;
+pub(super) fn write(project: &Dir, task: &str, report: &Report, date: &str) -> Result<(), Error> {
     let entries = entries(task, report, date);
     let mut files = Vec::new();
     for ((path, title), entry) in FILES.into_iter().zip(entries) {
         let (Some(entry), Ok(rel)) = (entry, RelPath::parse(path)) else {
             continue;
         };
-        let before = folder.read_to_string(path).ok();
+        let before = project.read_to_string(path).ok();
         let now = with(before.as_deref().unwrap_or_default(), title, &entry);
         files.push((rel, before, now));
     }
@@ -73,7 +66,7 @@ pub(super) fn write(root: &Path, task: &str, report: &Report, date: &str) -> Res
         before: before.as_deref(),
         now,
     });
-    commit::write(root, &changes.collect::<Vec<_>>())
+    commit::write(project, &changes.collect::<Vec<_>>())
 }
 
 /// What goes into each file.

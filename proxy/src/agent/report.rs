@@ -145,6 +145,9 @@ pub(crate) struct Assessment {
     pub(crate) tests_before: Option<String>,
     /// How they ended last.
     pub(crate) tests_after: Option<String>,
+    /// Walls around the tests that this kernel does not offer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) missing_walls: Vec<String>,
     /// Test files in the change: whoever changes the tests can make them pass.
     pub(crate) tests_touched: Vec<String>,
     /// What a reviewer says: agree, differ or unchecked; null if none was asked for.

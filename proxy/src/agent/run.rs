@@ -66,8 +66,8 @@ pub(crate) async fn run(
     let key = ConversationKey::new(Arc::clone(&principal.tenant), job.conversation.clone())
         .map_err(|error| error.param("conversationId"))?;
     let models = Models::new(gateway, principal, job)?;
-    let (root, links) = (job.root.clone(), job.links.clone());
-    let opened = spawn_blocking(move || Workspace::open(&root, &links)).await;
+    let (project, links) = (job.project.clone(), job.links.clone());
+    let opened = spawn_blocking(move || Workspace::open(project, &links)).await;
     let workspace =
         opened.map_err(|e| Error::internal("the copy was not made").with_source(e))??;
     watch(&Event::Opened {
@@ -132,8 +132,8 @@ impl Run<'_> {
         let mut prompt = Prompt::new(self.models.room(tier, PLAN_OUTPUT), &self.mark);
         prompt.task(&self.job.task, None);
         if self.job.notes {
-            let root = self.job.root.clone();
-            let notes = spawn_blocking(move || notes::read(&root))
+            let project = self.job.project.clone();
+            let notes = spawn_blocking(move || notes::read(project.dir()))
                 .await
                 .unwrap_or_default();
             prompt.data("Notes on earlier jobs:", &notes, Keep::End);
@@ -322,9 +322,9 @@ impl Run<'_> {
 
 /// Notes are a courtesy: a job that is done is not undone because they cannot be written.
 async fn keep_notes(job: &Job, report: Report) {
-    let (root, task) = (job.root.clone(), job.task.clone());
+    let (project, task) = (job.project.clone(), job.task.clone());
     let date = Zoned::now().date().to_string();
-    let written = spawn_blocking(move || notes::write(&root, &task, &report, &date)).await;
+    let written = spawn_blocking(move || notes::write(project.dir(), &task, &report, &date)).await;
     if let Ok(Err(error)) = written {
         tracing::warn!(%error, "the agent's notes were not written");
     }

@@ -1,31 +1,33 @@
 use std::{io, path::Path};
 
-use cap_std::{ambient_authority, fs::Dir};
+use cap_std::fs::Dir;
 use ignore::WalkBuilder;
 use rungs::{Error, ErrorKind};
 
 use super::path::RelPath;
+use crate::sandbox::OpenFolder;
 
 /// What a project may hold to be worked on. What it ignores does not count.
 const MAX_FILES: usize = 20_000;
 const MAX_BYTES: u64 = 256 << 20;
 
-/// Copies the project at `root` into the empty folder `copy`, and calls `each` with every file.
+/// Copies a project into the empty folder `copy`, and calls `each` with every file.
 ///
 /// Left out are what `.gitignore` and `.ignore` name, the `.git` folder, links, secrets, and everything that is no regular file.
 ///
 /// # Errors
 /// [`ErrorKind::TooLarge`] if the project is too large, [`ErrorKind::Invalid`] if it cannot be read.
 pub(super) fn copy(
-    root: &Path,
+    project: &OpenFolder,
     copy: &Dir,
     mut each: impl FnMut(RelPath, Vec<u8>),
 ) -> Result<(), Error> {
     let unreadable = |path: &Path| Error::invalid(format!("cannot read {}", path.display()));
-    let project = Dir::open_ambient_dir(root, ambient_authority())
-        .map_err(|error| unreadable(root).with_source(error))?;
+    let root = project.path();
+    let root = root.map_err(|e| Error::invalid("the project cannot be found").with_source(e))?;
+    let project = project.dir();
     let (mut files, mut bytes) = (0, 0);
-    let walk = WalkBuilder::new(root)
+    let walk = WalkBuilder::new(&root)
         .hidden(false)
         .parents(false)
         .git_global(false)
@@ -35,8 +37,8 @@ pub(super) fn copy(
         .sort_by_file_name(Ord::cmp)
         .build();
     for entry in walk {
-        let entry = entry.map_err(|error| unreadable(root).with_source(error))?;
-        let below = entry.path().strip_prefix(root).ok();
+        let entry = entry.map_err(|error| unreadable(&root).with_source(error))?;
+        let below = entry.path().strip_prefix(&root).ok();
         let path = below
             .and_then(Path::to_str)
             .and_then(|text| RelPath::parse(text).ok());

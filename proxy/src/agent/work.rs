@@ -174,12 +174,15 @@ impl Run<'_> {
         let Some(tests) = &self.job.tests else {
             return Ok(None);
         };
-        let run = tests_run::run(tests, self.workspace.folder(), self.purse.deadline()).await?;
+        let (copy, links) = (self.workspace.folder(), self.workspace.links());
+        let walls = self.job.walls;
+        let run = tests_run::run(tests, walls, copy, links, self.purse.deadline()).await?;
         (self.watch)(&Event::Tests {
             passed: run.passed,
             ending: run.ending.clone(),
         });
         self.assessment.tests_after = Some(run.ending.clone());
+        self.assessment.missing_walls = run.missing_walls;
         self.printed = run.output;
         Ok((!run.passed).then_some(run.ending))
     }

@@ -5,16 +5,17 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use super::{serve::runtime, world};
 use crate::{
     agent::{self, Event, Job, Outcome, Report, Wanted},
     auth::Principal,
     cli::CodeArgs,
-    config::{Config, TestCommand},
+    config::{Config, Runner},
     gateway::Gateway,
     log,
+    sandbox::OpenFolder,
 };
 
 /// Does the job, and prints what happens to standard error and what came of it to standard output.
@@ -62,13 +63,12 @@ fn job(args: &CodeArgs, config: &Config) -> anyhow::Result<Job> {
         ..Wanted::default()
     };
     let tests = match args.command.is_empty() {
-        true => config.agent.tests(args.test.as_deref())?,
-        false => Some(TestCommand::typed(
-            args.command.clone(),
-            config.agent.deadline,
-        )),
+        true => config.tools.tests.chosen(args.test.as_deref())?.cloned(),
+        false => Some(Runner::typed(args.command.clone(), config.agent.deadline)),
     };
-    Ok(wanted.to_job(args.root.clone(), tests, &config.agent)?)
+    let project = OpenFolder::named(&args.root)
+        .with_context(|| format!("there is no folder {}", args.root.display()))?;
+    Ok(wanted.to_job(project, tests, config)?)
 }
 
 fn print(report: &Report, args: &CodeArgs) -> anyhow::Result<()> {
@@ -82,6 +82,9 @@ fn print(report: &Report, args: &CodeArgs) -> anyhow::Result<()> {
     writeln!(out, "{}", work.response)?;
     if let (Some(before), Some(after)) = (&quality.tests_before, &quality.tests_after) {
         writeln!(out, "tests: {before} before, {after} after")?;
+    }
+    for wall in &quality.missing_walls {
+        writeln!(out, "the tests ran without a wall: {wall}")?;
     }
     if !quality.tests_touched.is_empty() {
         writeln!(

@@ -46,7 +46,7 @@ use rungs::catalog::Deployment;
 use secrecy::SecretString;
 use toml::Table;
 
-pub(crate) use agent::{Agent, TestCommand};
+pub(crate) use agent::Agent;
 pub(crate) use catalog::Catalog;
 pub(crate) use conversation::Conversation;
 pub(crate) use env::Mode;

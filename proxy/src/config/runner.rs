@@ -1,15 +1,19 @@
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, env, ffi::OsString, path::PathBuf, time::Duration};
 
+use rungs::{Error, ErrorKind};
 use serde::Deserialize;
 
 use crate::sandbox::{Limits, Network, Place};
 
-use super::error::Faults;
+use super::{error::Faults, nearest::did_you_mean};
 
-/// `[tools.tests.<name>]`: how tests are run. Clients choose a name, never a word of the command.
+/// `[tools.tests.<name>]`: how tests are run, by `run_tests` and by the code agent. Clients choose a name, never a word of the command.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Runner {
+    /// What it is called.
+    #[serde(skip)]
+    pub(crate) name: String,
     /// The program and its arguments; no shell reads them. `{scratch}` is a folder for temporary files.
     pub(crate) argv: Vec<String>,
     /// How it says what has passed.
@@ -56,15 +60,97 @@ pub(crate) enum Reporter {
     Junit,
 }
 
+/// Every runner: those of the configuration, and the two that are known without it.
+#[derive(Debug, Clone)]
+pub(crate) struct Runners {
+    own: BTreeMap<String, Runner>,
+    builtin: [Runner; 2],
+}
+
+impl Runners {
+    /// Those of the configuration are `own`.
+    pub(super) fn new(mut own: BTreeMap<String, Runner>, faults: &mut Faults<'_>) -> Self {
+        for (name, runner) in &mut own {
+            runner.check(&format!("tools.tests.{name}"), faults);
+            runner.name.clone_from(name);
+        }
+        let vitest = ["node_modules/.bin/vitest", "run"];
+        let playwright = ["node_modules/.bin/playwright", "test"];
+        let builtin = [
+            Runner {
+                reporter: Reporter::Vitest,
+                ..Runner::new("vitest", vitest.map(String::from).into())
+            },
+            Runner {
+                reporter: Reporter::Playwright,
+                network: Network::Loopback,
+                // What Debian's Chromium reads to start.
+                readable: vec!["/etc/chromium".into(), "/etc/chromium.d".into()],
+                ..Runner::new("playwright", playwright.map(String::from).into())
+            },
+        ];
+        Self { own, builtin }
+    }
+
+    /// The runner of this name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none.
+    pub(crate) fn get(&self, name: &str) -> Result<&Runner, Error> {
+        let builtin = || self.builtin.iter().find(|runner| runner.name == name);
+        self.own.get(name).or_else(builtin).ok_or_else(|| {
+            let builtin = self.builtin.iter().map(|runner| &runner.name);
+            let names = self.own.keys().chain(builtin).map(String::as_str);
+            let hint = did_you_mean(name, names);
+            let message = format!("there is no [tools.tests.{name}] in the configuration{hint}");
+            Error::new(ErrorKind::NotFound, message)
+        })
+    }
+
+    /// The runner of this name; without one, the only one that the configuration has, or none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is none of that name, [`ErrorKind::Invalid`] if there are several to choose from.
+    pub(crate) fn chosen(&self, name: Option<&str>) -> Result<Option<&Runner>, Error> {
+        match name {
+            Some(name) => self.get(name).map(Some),
+            None if self.own.len() < 2 => Ok(self.own.values().next()),
+            None => {
+                let names: Vec<&str> = self.own.keys().map(String::as_str).collect();
+                let names = names.join(", ");
+                Err(Error::invalid(format!(
+                    "there are several tests: name one of {names}"
+                )))
+            }
+        }
+    }
+}
+
+/// What a toolchain is found by, and which folders in it programs need; in the home of whoever runs us if the variable is not set.
+const TOOLCHAINS: [(&str, Option<&str>, &[&str]); 7] = [
+    // Not all of it: there are tokens beside them.
+    (
+        "CARGO_HOME",
+        Some(".cargo"),
+        &["bin", "registry", "git", "config.toml"],
+    ),
+    ("RUSTUP_HOME", Some(".rustup"), &[""]),
+    ("GOPATH", Some("go"), &["bin", "pkg"]),
+    ("PYENV_ROOT", Some(".pyenv"), &[""]),
+    ("NVM_DIR", Some(".nvm"), &[""]),
+    ("JAVA_HOME", None, &[""]),
+    ("VIRTUAL_ENV", None, &[""]),
+];
+
 impl Runner {
-    /// What is known without configuration.
-    fn builtin(argv: &[&str], reporter: Reporter, network: Network) -> Self {
+    fn new(name: &str, argv: Vec<String>) -> Self {
         Self {
-            argv: argv.iter().map(|word| (*word).to_owned()).collect(),
-            reporter,
+            name: name.to_owned(),
+            argv,
+            reporter: Reporter::default(),
             root: None,
             folder: String::new(),
-            network,
+            network: Network::default(),
             readable: Vec::new(),
             writable: Vec::new(),
             env: BTreeMap::new(),
@@ -72,30 +158,36 @@ impl Runner {
         }
     }
 
-    /// The runners of `own` with those that are built in.
-    pub(super) fn all(
-        own: BTreeMap<String, Self>,
-        faults: &mut Faults<'_>,
-    ) -> BTreeMap<String, Self> {
-        let vitest = ["node_modules/.bin/vitest", "run"];
-        let playwright = ["node_modules/.bin/playwright", "test"];
-        let playwright = Self {
-            // What Debian's Chromium reads to start.
-            readable: vec!["/etc/chromium".into(), "/etc/chromium.d".into()],
-            ..Self::builtin(&playwright, Reporter::Playwright, Network::Loopback)
+    /// A command that was typed by whoever runs us, for at most `time`: it finds the programs and toolchains that they find.
+    pub(crate) fn typed(argv: Vec<String>, time: Duration) -> Self {
+        let mut runner = Self::new(&argv.join(" "), argv);
+        runner.limits.seconds = time.as_secs().max(1);
+        let mut set = |name: &str, value: OsString| {
+            if let Ok(value) = value.into_string() {
+                runner.env.insert(name.to_owned(), value);
+            }
         };
-        let mut all = BTreeMap::from([
-            (
-                "vitest".into(),
-                Self::builtin(&vitest, Reporter::Vitest, Network::Off),
-            ),
-            ("playwright".into(), playwright),
-        ]);
-        for (name, runner) in own {
-            runner.check(&format!("tools.tests.{name}"), faults);
-            all.insert(name, runner);
+        let mut readable = Vec::new();
+        if let Some(path) = env::var_os("PATH") {
+            readable.extend(env::split_paths(&path).filter(|folder| folder.is_absolute()));
+            set("PATH", path);
         }
-        all
+        if let Some(toolchain) = env::var_os("RUSTUP_TOOLCHAIN") {
+            set("RUSTUP_TOOLCHAIN", toolchain);
+        }
+        let home = env::home_dir().filter(|home| home.is_absolute());
+        for (name, usual, parts) in TOOLCHAINS {
+            let usual = usual.and_then(|usual| Some(home.as_ref()?.join(usual)));
+            let found = env::var_os(name).map(PathBuf::from).or(usual);
+            let Some(folder) = found.filter(|folder| folder.is_absolute() && folder.is_dir())
+            else {
+                continue;
+            };
+            readable.extend(parts.iter().map(|part| folder.join(part)));
+            set(name, folder.into());
+        }
+        runner.readable = readable;
+        runner
     }
 
     fn check(&self, path: &str, faults: &mut Faults<'_>) {

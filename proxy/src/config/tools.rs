@@ -4,7 +4,13 @@ use rungs::{Error, ErrorKind};
 use serde::{Deserialize, Deserializer, de};
 use toml::{Table, Value};
 
-use super::{error::Faults, nearest::did_you_mean, read, runner::Runner, upstream::UpstreamSpec};
+use super::{
+    error::Faults,
+    nearest::did_you_mean,
+    read,
+    runner::{Runner, Runners},
+    upstream::UpstreamSpec,
+};
 use crate::{
     sandbox::Walls,
     tools::{Effect, NAMES},
@@ -18,7 +24,7 @@ pub(crate) struct Tools {
     /// What to do on a kernel that cannot isolate programs.
     pub(crate) sandbox: Walls,
     /// How tests are run, by name.
-    pub(crate) tests: BTreeMap<String, Runner>,
+    pub(crate) tests: Runners,
     /// Where the embedded tables lie.
     pub(crate) data: PathBuf,
     /// The statements that make the embedded tables, if they are not the usual ones.
@@ -180,7 +186,7 @@ impl Tools {
         Self {
             roots: spec.roots,
             sandbox: spec.sandbox,
-            tests: Runner::all(spec.tests, faults),
+            tests: Runners::new(spec.tests, faults),
             data: spec.data,
             schema: spec.schema,
             database: spec.database,

@@ -68,7 +68,7 @@ async fn read(
     body.remove("stream");
     // The original's clients name a project for the bill; here the key says who pays.
     body.remove("projectId");
-    Ok((wanted(&body)?.admitted(&live.config, principal)?, streams))
+    Ok((wanted(&body)?.admitted(gateway, principal).await?, streams))
 }
 
 fn wanted(body: &RawObject) -> Result<Wanted, Error> {

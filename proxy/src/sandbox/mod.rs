@@ -20,7 +20,7 @@ pub(crate) use git::Git;
 pub(crate) use inside::JailArgs;
 pub(crate) use jail::{Ended, Jail, Verdict};
 pub(crate) use policy::{Limits, Network, Walls};
-pub(crate) use roots::{Entry, Place, Protected, Reach, Roots, Text};
+pub(crate) use roots::{Entry, OpenFolder, Place, Protected, Reach, Roots, Text};
 
 /// What `__jail`, the hidden command, does: it builds the walls and runs the program inside.
 pub(crate) fn enter(args: JailArgs) -> std::process::ExitCode {

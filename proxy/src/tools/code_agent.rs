@@ -31,7 +31,7 @@ async fn work(gateway: Gateway, caller: Caller, wanted: Wanted) -> Result<Report
         progress,
         ..
     } = caller;
-    let job = wanted.admitted(&gateway.live().config, &principal)?;
+    let job = wanted.admitted(&gateway, &principal).await?;
     let total = f64::from(job.steps);
     let done = AtomicU32::new(0);
     let watch = move |event: &Event| {
@@ -89,8 +89,8 @@ mod tests {
             (json!({}), ErrorKind::Invalid, "needs `task`"),
             (
                 json!({ "task": "x", "test": "unit" }),
-                ErrorKind::Invalid,
-                "[agent.tests.unit]",
+                ErrorKind::NotFound,
+                "[tools.tests.unit]",
             ),
             (
                 json!({ "task": "x", "rot": "." }),
@@ -98,9 +98,9 @@ mod tests {
                 "did you mean `root`",
             ),
             (
-                json!({ "task": "x", "root": "/etc" }),
+                json!({ "task": "x", "root": "no-folder" }),
                 ErrorKind::NotFound,
-                "tools.roots",
+                "does not exist",
             ),
             (
                 json!({ "task": "x" }),

@@ -26,10 +26,11 @@ use serde_json::{Map, Value};
 pub(crate) use caller::{Caller, Progress, Said};
 pub(crate) use code_agent::WORDS as CODE_AGENT;
 pub(crate) use llm::visible_accounts;
+pub(crate) use run::{end_of, jail};
 pub(crate) use spec::{Effect, Origin, Spec, Words};
 pub(crate) use toolbox::Toolbox;
 pub(crate) use trail::{Consent, Doubt, Trail};
-pub(crate) use workshop::{Workshop, folders};
+pub(crate) use workshop::Workshop;
 
 use typed::Typed;
 

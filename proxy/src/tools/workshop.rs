@@ -21,10 +21,7 @@ const CALLERS: u64 = 64;
 ///
 /// # Errors
 /// [`ErrorKind::Forbidden`] if there is none for them, with the line of configuration that gives one.
-pub(crate) fn folders<'a>(
-    tools: &'a Tools,
-    principal: &'a Principal,
-) -> Result<&'a [PathBuf], Error> {
+fn folders<'a>(tools: &'a Tools, principal: &'a Principal) -> Result<&'a [PathBuf], Error> {
     match (&tools.roots, &principal.key) {
         (Some(roots), _) => Ok(roots),
         (None, None) => Ok(std::slice::from_ref(&principal.folder)),
@@ -75,7 +72,7 @@ impl Workshop {
     ///
     /// # Errors
     /// [`ErrorKind::Forbidden`] if there is none for them.
-    pub(super) fn roots(&self, principal: &Principal) -> Result<Roots, Error> {
+    pub(crate) fn roots(&self, principal: &Principal) -> Result<Roots, Error> {
         let paths = folders(&self.tools, principal)?;
         if let Some(roots) = self.roots.get(paths) {
             return Ok(roots);

@@ -17,6 +17,7 @@ use super::{
     path::RelPath,
     scan,
 };
+use crate::sandbox::OpenFolder;
 
 /// The largest file that models see and change, in bytes.
 const MAX_TEXT: usize = 512 << 10;
@@ -31,10 +32,12 @@ const MAX_EDITS: usize = 64;
 ///
 /// What models see, and what is written in the end, are texts kept here: whatever tests do to the copy changes neither.
 pub(super) struct Workspace {
-    root: PathBuf,
+    project: OpenFolder,
     /// Ends with the workspace.
     folder: TempDir,
     copy: Dir,
+    /// What is linked into the copy.
+    links: Vec<PathBuf>,
     /// The texts as they stand in the project, of files that models may see.
     texts: BTreeMap<RelPath, Arc<str>>,
     /// What files are to be, of those that change.
@@ -44,12 +47,9 @@ pub(super) struct Workspace {
 }
 
 impl Workspace {
-    /// Copies the project at `root`. `links` are folders that it ignores and tests need, such as `node_modules`: they are linked,
-    /// not copied. Blocks.
-    pub(super) fn open(root: &Path, links: &[String]) -> Result<Self, Error> {
-        let root = root.canonicalize().map_err(|error| {
-            Error::invalid(format!("there is no folder {}", root.display())).with_source(error)
-        })?;
+    /// Copies a project. `links` are folders that it ignores and tests need, such as `node_modules`: they are linked, not copied, and
+    /// left out where they lead out of the project. Blocks.
+    pub(super) fn open(project: OpenFolder, links: &[String]) -> Result<Self, Error> {
         let folder = tempfile::Builder::new()
             .prefix("rungs-agent-")
             .tempdir()
@@ -57,23 +57,27 @@ impl Workspace {
         let copy = Dir::open_ambient_dir(folder.path(), ambient_authority()).map_err(no_copy)?;
         let mut texts = BTreeMap::new();
         let mut bytes = 0;
-        scan::copy(&root, &copy, |path, content| {
+        scan::copy(&project, &copy, |path, content| {
             let fits = content.len() <= MAX_TEXT && bytes + content.len() <= MAX_TEXTS;
             if let (true, true, Ok(text)) = (fits, path.is_open(), String::from_utf8(content)) {
                 bytes += text.len();
                 texts.insert(path, text.into());
             }
         })?;
+        let mut linked = Vec::new();
         for link in links {
-            let there = root.join(link);
-            if there.is_dir() && !folder.path().join(link).exists() {
-                std::os::unix::fs::symlink(there, folder.path().join(link)).map_err(no_copy)?;
+            let there = project.folder(link).and_then(|there| there.path());
+            let here = folder.path().join(link);
+            if let (Ok(there), false) = (there, here.exists()) {
+                std::os::unix::fs::symlink(&there, here).map_err(no_copy)?;
+                linked.push(there);
             }
         }
         Ok(Self {
-            root,
+            project,
             folder,
             copy,
+            links: linked,
             texts,
             changes: BTreeMap::new(),
             kept: BTreeMap::new(),
@@ -83,6 +87,11 @@ impl Workspace {
     /// Where the copy is.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The folders of the project that are linked into the copy.
+    pub(super) fn links(&self) -> &[PathBuf] {
+        &self.links
     }
 
     /// The files that models may see, with their texts as they are to be.
@@ -219,7 +228,7 @@ impl Workspace {
             before: self.texts.get(path).map(|text| &**text),
             now,
         });
-        commit::write(&self.root, &changes.collect::<Vec<_>>())
+        commit::write(self.project.dir(), &changes.collect::<Vec<_>>())
     }
 }
 

@@ -14,7 +14,11 @@ fn project(files: &[(&str, &str)]) -> TempDir {
 }
 
 fn open(project: &TempDir) -> Workspace {
-    Workspace::open(project.path(), &[]).unwrap()
+    with_links(project, &[])
+}
+
+fn with_links(project: &TempDir, links: &[String]) -> Workspace {
+    Workspace::open(OpenFolder::named(project.path()).unwrap(), links).unwrap()
 }
 
 fn whole(path: &str, text: &str) -> Vec<Edit> {
@@ -96,6 +100,24 @@ fn changes_reach_the_project_at_the_end_and_together() {
         after.len(),
         before.len() + 1,
         "nothing else is left: {after:?}"
+    );
+}
+
+#[test]
+fn what_is_linked_into_the_copy_is_the_projects_own() {
+    let project = project(&[
+        ("node_modules/x.js", "x\n"),
+        (".gitignore", "node_modules\nout\n"),
+    ]);
+    std::os::unix::fs::symlink("/etc", project.path().join("out")).unwrap();
+    let links = ["node_modules", "out", "none"].map(String::from);
+    let workspace = with_links(&project, &links);
+    let there = project.path().canonicalize().unwrap().join("node_modules");
+    assert_eq!(workspace.links(), [there]);
+    let copied = |name: &str| workspace.folder().join(name).exists();
+    assert_eq!(
+        ["node_modules/x.js", "out", "none"].map(copied),
+        [true, false, false]
     );
 }
 

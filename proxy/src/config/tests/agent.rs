@@ -1,34 +1,5 @@
 use super::*;
 
-const TESTS: &str = "[agent.tests.unit]\nargv = [\"cargo\", \"test\"]\nenv = [\"HOME\"]\n";
-
-#[test]
-fn tests_are_found_by_name_and_one_alone_needs_none() {
-    assert!(load("").agent.tests(None).unwrap().is_none());
-    let one = load(TESTS).agent;
-    let unit = one.tests(None).unwrap().unwrap();
-    assert_eq!(
-        (&*unit.name, unit.argv, unit.env),
-        (
-            "unit",
-            vec!["cargo".into(), "test".into()],
-            vec!["HOME".into()]
-        )
-    );
-    assert_eq!(unit.timeout, std::time::Duration::from_secs(300));
-    let error = one.tests(Some("unti")).unwrap_err();
-    assert!(error.message().ends_with("did you mean `unit`?"), "{error}");
-    let two = load(&format!(
-        "{TESTS}[agent.tests.slow]\nargv = [\"make\", \"check\"]\n"
-    ))
-    .agent;
-    let error = two.tests(None).unwrap_err();
-    assert!(
-        error.message().contains("name one of slow, unit"),
-        "{error}"
-    );
-}
-
 #[test]
 fn a_wrong_setting_of_the_agent_is_named() {
     for (text, place, why) in [
@@ -42,14 +13,9 @@ fn a_wrong_setting_of_the_agent_is_named() {
             "no folder of the project",
         ),
         (
-            "[agent.tests.unit]\nargv = []\n",
-            "agent.tests.unit.argv",
-            "a program",
-        ),
-        (
-            "[agent.tests.unit]\nargv = \"cargo test\"\n",
-            "agent.tests.unit.argv",
-            "sequence",
+            "[agent.tests.unit]\nargv = [\"x\"]\n",
+            "agent.tests",
+            "unknown",
         ),
         (
             "[tools]\nallow = [\"exce\"]\n",

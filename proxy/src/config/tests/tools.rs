@@ -12,8 +12,10 @@ fn what_tools_work_with_has_its_defaults() {
     let trusting = load("[tools]\nuntrusted = \"allow\"").tools;
     assert_eq!(trusting.untrusted, Untrusted::Allow);
     assert!(!tools.changes_files());
-    let names: Vec<&str> = tools.tests.keys().map(String::as_str).collect();
-    assert_eq!(names, ["playwright", "vitest"]);
+    for (name, network) in [("vitest", Network::Off), ("playwright", Network::Loopback)] {
+        assert_eq!(tools.tests.get(name).unwrap().network, network);
+    }
+    assert_eq!(tools.tests.chosen(None).unwrap(), None);
     assert!(load("[tools]\nallow = [\"write\"]").tools.changes_files());
     assert!(
         !load("[tools]\nallow = [\"write\"]\nfs_write = false")
@@ -31,11 +33,32 @@ fn a_runner_is_read_whole() {
         tools.roots,
         Some(vec![PathBuf::from("a"), PathBuf::from("b")])
     );
-    let unit = &tools.tests["unit"];
+    let unit = tools.tests.get("unit").unwrap();
     assert_eq!(
         (unit.reporter, unit.network, unit.limits.seconds),
         (Reporter::Cargo, Network::Loopback, 9)
     );
+}
+
+#[test]
+fn the_only_runner_of_the_configuration_needs_no_name() {
+    const UNIT: &str = "[tools.tests.unit]\nargv = [\"make\", \"check\"]\n";
+    let one = load(UNIT).tools.tests;
+    assert_eq!(one.chosen(None).unwrap().unwrap().name, "unit");
+    assert_eq!(one.chosen(Some("vitest")).unwrap().unwrap().name, "vitest");
+    let error = one.chosen(Some("unti")).unwrap_err();
+    assert!(error.message().ends_with("did you mean `unit`?"), "{error}");
+    let two = load(&format!("{UNIT}[tools.tests.slow]\nargv = [\"make\"]\n"))
+        .tools
+        .tests;
+    let error = two.chosen(None).unwrap_err();
+    assert!(
+        error.message().contains("name one of slow, unit"),
+        "{error}"
+    );
+    // What is built in may be said anew.
+    let own = load("[tools.tests.vitest]\nargv = [\"x\"]\n").tools.tests;
+    assert_eq!(own.get("vitest").unwrap().argv, ["x"]);
 }
 
 #[test]

@@ -59,6 +59,13 @@ fn unshare(what: UnshareFlags) -> io::Result<()> {
 /// Kernels before 6.14 cannot. There the limit of a user (`RLIMIT_NPROC`) holds, which the kernel does not apply to root, and the
 /// supervisor, which a program may outrun for some seconds.
 pub(super) fn cap_tasks(most: u64) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    let mut number = || numbers.next()?.ok();
+    // There the number is the whole computer's, and root may write it.
+    if (number(), number()) < (Some(6), Some(14)) {
+        return;
+    }
     let _ = fs::write("/proc/sys/kernel/pid_max", most.max(301).to_string());
 }
 

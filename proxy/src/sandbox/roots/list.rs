@@ -100,7 +100,7 @@ impl Handles {
         Ok(listing)
     }
 
-    fn folder(&self, root: &Root, path: &Path) -> std::io::Result<Dir> {
+    pub(super) fn folder(&self, root: &Root, path: &Path) -> std::io::Result<Dir> {
         #[cfg(test)]
         if self.first_wall == super::FirstWall::Removed {
             return Dir::open_ambient_dir(root.path.join(path), cap_std::ambient_authority());

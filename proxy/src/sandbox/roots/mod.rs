@@ -2,6 +2,7 @@
 
 mod files;
 mod list;
+mod opened;
 mod place;
 mod protected;
 
@@ -17,6 +18,7 @@ use rungs::{Error, ErrorKind};
 
 pub(crate) use files::Text;
 pub(crate) use list::{Entry, Listing};
+pub(crate) use opened::OpenFolder;
 pub(crate) use place::Place;
 pub(crate) use protected::Protected;
 
@@ -217,6 +219,33 @@ impl Roots {
             handles.list(root, place, depth, most)
         })
         .await
+    }
+
+    /// The folder that `text` names, held open: a root, one below it as `root/folder`, or one below the first root as `folder`. The first
+    /// root if it is empty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] and others as for [`read`](Self::read), with `root` as what is wrong.
+    pub(crate) async fn folder(&self, text: &str) -> Result<OpenFolder, Error> {
+        let named = self.names().find_map(|name| {
+            let below = text.strip_prefix(name)?;
+            let is_whole = below.is_empty() || below.starts_with('/');
+            is_whole.then(|| (name.to_owned(), below.trim_start_matches('/')))
+        });
+        let (root, below) = match named {
+            Some((root, below)) => (Some(root), below),
+            None => (None, text),
+        };
+        let open = async {
+            let place = Place::parse(below)?;
+            let open = move |handles: &Handles, root: &Root| {
+                let opened = handles.folder(root, place.as_path());
+                opened.map_err(|error| refused(&place, error))
+            };
+            self.on(root.as_deref(), open).await
+        };
+        let opened = open.await.map_err(|error| error.param("root"))?;
+        Ok(opened.into())
     }
 
     async fn on<T: Send + 'static>(

@@ -325,6 +325,47 @@ async fn roots_that_are_read_are_not_written_by_either_wall() {
     );
 }
 
+#[tokio::test]
+async fn r21_a_folder_is_named_as_roots_are_and_none_leads_out() {
+    let world = World::new();
+    world.folder.write("other/folder/deep.txt", "inside");
+    let other = world.folder.path().join("other");
+    let open = |paths: &[std::path::PathBuf]| {
+        Roots::open(paths, Protected::default(), Reach::Read).unwrap()
+    };
+    let roots = open(&[world.root(), other.clone()]);
+    for (text, path) in [
+        ("", world.root()),
+        (".", world.root()),
+        ("root", world.root()),
+        ("folder", world.root().join("folder")),
+        ("root/folder/", world.root().join("folder")),
+        ("inner", world.root().join("folder")),
+        ("other", other.clone()),
+        ("other/folder", other.join("folder")),
+    ] {
+        let opened = roots.folder(text).await.unwrap();
+        assert_eq!(opened.path().unwrap(), path, "{text}");
+    }
+    let more = ["file.txt", "none", "others", "other/..", "root/../other"];
+    let escapes = world.escapes();
+    for text in escapes.iter().map(String::as_str).chain(more) {
+        let Ok(opened) = roots.folder(text).await else {
+            continue;
+        };
+        let path = opened.path().unwrap();
+        assert!(path.starts_with(world.root()), "{text:?} is {path:?}");
+    }
+    let error = roots.folder("no-folder").await.unwrap_err();
+    assert_eq!(error.get_param(), Some("root"));
+    // It stays the one that was found, whoever moves another into its place.
+    let opened = roots.folder("folder").await.unwrap();
+    fs::rename(world.root().join("folder"), world.root().join("away")).unwrap();
+    symlink("../outside", world.root().join("folder")).unwrap();
+    assert_eq!(opened.dir().read_to_string("deep.txt").unwrap(), "inside");
+    assert!(opened.dir().open("secret.txt").is_err());
+}
+
 /// Somebody swaps a folder for a link while it is read and written. `RUNGS_RACES` says how often; `cargo xtask escapes` makes 100,000
 /// rounds of it.
 #[tokio::test]

@@ -8,7 +8,7 @@ mod run_vitest;
 mod tests;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Caller, Typed, Workshop};
 use crate::{
-    config::{Runner, did_you_mean},
-    sandbox::{Ended, Jail, Place, Verdict},
+    config::Runner,
+    sandbox::{Ended, Jail, Place, Verdict, Walls},
 };
 use reports::{Failure, TestFile, Tests};
 
@@ -87,25 +87,20 @@ async fn run(
     chosen: Selection,
 ) -> Result<Output, Error> {
     let tools = workshop.tools();
-    let runner = tools.tests.get(name).ok_or_else(|| {
-        let hint = did_you_mean(name, tools.tests.keys().map(String::as_str));
-        let message = format!("there is no [tools.tests.{name}] in the configuration{hint}");
-        Error::new(ErrorKind::NotFound, message).param("runner")
-    })?;
+    let runner = tools.tests.get(name).map_err(|e| e.param("runner"))?;
     let roots = workshop.roots(&caller.principal)?;
     let root = roots.path(runner.root.as_deref())?;
-    let folder = root
-        .join(Place::parse(&runner.folder)?.as_path())
-        .components()
-        .collect::<std::path::PathBuf>();
-    if !folder.is_dir() {
-        let message = format!("the folder of [tools.tests.{name}] is not there");
-        return Err(Error::new(ErrorKind::NotFound, message));
-    }
+    let folder = folder(runner, root)?;
     let mut argv = runner.argv.clone();
     argv.extend(reports::arguments(runner.reporter));
     argv.extend(reports::selection(runner.reporter, &chosen)?);
-    let jail = jail(runner, root, &folder)?.walls(tools.sandbox);
+    let mut jail = jail(runner, root, tools.sandbox)?;
+    for (name, value) in reports::env(runner.reporter) {
+        jail = jail.env(*name, *value);
+    }
+    for path in writable(runner, root)? {
+        jail = jail.writable(path);
+    }
     let done = Mutex::new(0_u64);
     let said = |line: &str| {
         let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,27 +115,45 @@ async fn run(
     Ok(output(ended, tests))
 }
 
-fn jail(runner: &Runner, root: &Path, folder: &Path) -> Result<Jail, Error> {
-    let mut jail = Jail::new(folder)
+/// Where in a root, or in a copy of one, a runner runs.
+fn folder(runner: &Runner, root: &Path) -> Result<PathBuf, Error> {
+    let folder = root.join(Place::parse(&runner.folder)?.as_path());
+    if !folder.is_dir() {
+        let message = format!("the folder of [tools.tests.{}] is not there", runner.name);
+        return Err(Error::new(ErrorKind::NotFound, message));
+    }
+    // Without the `.` of a root's own path.
+    Ok(folder.components().collect())
+}
+
+/// The jail of a runner that reads `root` and runs in its folder there: it may do what the configuration says, and no more.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] if there is no such folder.
+pub(crate) fn jail(runner: &Runner, root: &Path, walls: Walls) -> Result<Jail, Error> {
+    let mut jail = Jail::new(folder(runner, root)?)
         .readable(root)
         .network(runner.network)
         .limits(runner.limits)
+        .walls(walls)
         .env("CI", "1")
         .env("NO_COLOR", "1");
-    for (name, value) in reports::env(runner.reporter) {
-        jail = jail.env(*name, *value);
-    }
     for (name, value) in &runner.env {
         jail = jail.env(name, value);
     }
     for path in &runner.readable {
         jail = jail.readable(path);
     }
-    for path in &runner.writable {
+    Ok(jail)
+}
+
+/// The folders of a root that a runner may change.
+fn writable(runner: &Runner, root: &Path) -> Result<Vec<PathBuf>, Error> {
+    let real = |path: &String| {
         let path = root.join(Place::parse(path)?.as_path());
         // What is not there cannot be opened to it, and a link would open what it leads to.
         let real = path.canonicalize().ok().filter(|real| *real == path);
-        let real = real.ok_or_else(|| {
+        real.ok_or_else(|| {
             Error::new(
                 ErrorKind::NotFound,
                 format!(
@@ -148,10 +161,9 @@ fn jail(runner: &Runner, root: &Path, folder: &Path) -> Result<Jail, Error> {
                     path.display()
                 ),
             )
-        })?;
-        jail = jail.writable(real);
-    }
-    Ok(jail)
+        })
+    };
+    runner.writable.iter().map(real).collect()
 }
 
 fn output(ended: Ended, tests: Tests) -> Output {
@@ -164,7 +176,7 @@ fn output(ended: Ended, tests: Tests) -> Output {
     let success = status == Some(0) && tests.failed == 0;
     let said = match success {
         true => String::new(),
-        false => end_of(&format!("{}{}", ended.stdout.text, ended.stderr.text)),
+        false => end_of(&format!("{}{}", ended.stdout.text, ended.stderr.text), SAID).to_owned(),
     };
     Output {
         success,
@@ -182,11 +194,7 @@ fn output(ended: Ended, tests: Tests) -> Output {
     }
 }
 
-/// The last part of a text, from the beginning of a character.
-fn end_of(text: &str) -> String {
-    let mut from = text.len().saturating_sub(SAID);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    text[from..].to_owned()
+/// The last `most` bytes of a text, or fewer: from the beginning of a character.
+pub(crate) fn end_of(text: &str, most: usize) -> &str {
+    &text[text.ceil_char_boundary(text.len().saturating_sub(most))..]
 }

@@ -32,11 +32,11 @@ async fn a_wrong_job_is_refused_before_anybody_is_asked() {
     for (job, status, param) in [
         (json!({ "root": "py-leap" }), 400, Value::Null),
         (json!({ "task": " ", "test": "python" }), 400, json!("task")),
-        (json!({ "task": "x", "test": "pyton" }), 400, json!("test")),
+        (json!({ "task": "x", "test": "pyton" }), 404, json!("test")),
         (json!({ "task": "x" }), 400, json!("test")),
         (
             json!({ "task": "x", "test": "python", "root": "../" }),
-            404,
+            400,
             json!("root"),
         ),
         (

@@ -107,7 +107,7 @@ async fn a_job_ends_at_its_deadline() {
 async fn tests_that_do_not_end_are_ended_with_all_that_they_started() {
     let world = World::new(
         ladder(),
-        "[agent.tests.stuck]\nargv = [\"/bin/sh\", \"-c\", \"sleep 345 & sleep 345\"]\ntimeout_seconds = 0.5\n",
+        "[tools.tests.stuck]\nargv = [\"/bin/sh\", \"-c\", \"sleep 345 & sleep 345\"]\nlimits = { seconds = 1 }\n",
     )
     .await;
     let mut job = repair("py-leap").job();

@@ -3,6 +3,7 @@
 //! The tests of those projects need Node.js, Python and the Rust compiler that this was built with.
 
 mod fronts;
+mod jail;
 mod limits;
 mod policy;
 mod repairs;

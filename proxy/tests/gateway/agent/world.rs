@@ -227,8 +227,8 @@ pub(super) fn config(upstream: &Upstream, projects: &Path, models: usize, more: 
         let price = format!("price = {{ input = \"{input}\", output = \"{output}\" }}\ncontext_window = 32000\nmax_output = 4096");
         model(&format!("m{n}"), "scripted", &format!("L{n}"), &price)
     });
-    let bin = Path::new(env!("CARGO")).parent().unwrap().display();
-    let path = format!("PATH={bin}:/usr/local/bin:/usr/bin:/bin");
+    let toolchain = Path::new(env!("CARGO")).ancestors().nth(2).unwrap();
+    let env = format!("{}/bin:/usr/local/bin:/usr/bin:/bin", toolchain.display());
     let types = store().join("types.mjs");
     let tests = [
         ("rust", "rustc --test lib.rs -o lib-test && ./lib-test -q".to_owned()),
@@ -236,7 +236,9 @@ pub(super) fn config(upstream: &Upstream, projects: &Path, models: usize, more: 
         ("python", "python3 -m unittest -q".to_owned()),
     ]
     .map(|(name, command)| {
-        format!("[agent.tests.{name}]\nargv = [\"/usr/bin/env\", \"{path}\", \"sh\", \"-c\", \"{command}\"]\n")
+        format!(
+            "[tools.tests.{name}]\nargv = [\"/bin/sh\", \"-c\", \"{command}\"]\nreadable = [{toolchain:?}, {types:?}]\nenv = {{ PATH = {env:?} }}\n"
+        )
     });
     let tools = match more.contains("[tools]") {
         true => String::new(),
