@@ -38,7 +38,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "store::postgres",
         &[
             "store",
+            "store::idempotency",
             "store::lease",
+            "store::memory",
             "store::sql",
             "model",
             "catalog",
@@ -47,13 +49,31 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     (
         "store::redis",
-        &["store", "store::memory", "model", "catalog", "error"],
+        &[
+            "store",
+            "store::idempotency",
+            "store::memory",
+            "model",
+            "catalog",
+            "error",
+        ],
     ),
     // What the databases that speak SQL have in common.
-    ("store::sql", &["store", "model", "catalog", "error"]),
+    (
+        "store::sql",
+        &["store", "store::idempotency", "model", "catalog", "error"],
+    ),
     (
         "store::sqlite",
-        &["store", "store::sql", "model", "catalog", "error"],
+        &[
+            "store",
+            "store::idempotency",
+            "store::memory",
+            "store::sql",
+            "model",
+            "catalog",
+            "error",
+        ],
     ),
     ("provider", &["model", "json", "sse", "catalog", "error"]),
     ("layers", &["model", "store", "json", "catalog", "error"]),

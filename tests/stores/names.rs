@@ -122,9 +122,16 @@ async fn while_the_database_is_away_a_name_holds_here_and_what_came_of_its_call_
     let mut database = Database::new();
     let dir = Dir::new("names_away");
     let (store, spool) = (database.store(), spool(&dir));
-    let names = store.names(near(), Some(spool.clone()));
-    answer(&names, 1, "before").await;
-    names.flush().await.expect("it is written");
+    // A process, as far as its tasks go.
+    let process = tokio::runtime::Runtime::new().expect("a runtime");
+    let kept = Arc::clone(&spool);
+    let names = process.spawn(async move {
+        let names = store.names(near(), Some(kept));
+        answer(&names, 1, "before").await;
+        names.flush().await.expect("it is written");
+        names
+    });
+    let names = names.await.expect("it is done");
     database.server.stop().expect("it stops");
     answer(&names, 2, "meanwhile").await;
     assert_eq!(text(&begin(&names, 2, 1, SOON).await), "meanwhile");
@@ -133,6 +140,7 @@ async fn while_the_database_is_away_a_name_holds_here_and_what_came_of_its_call_
         safe.await.expect("it is written");
     }
     // Killed: nobody closes anything.
+    process.shutdown_background();
     let copy = Dir::new("names_away_copy");
     let folder = copy.0.join("spool");
     std::fs::create_dir_all(&folder).expect("a folder");

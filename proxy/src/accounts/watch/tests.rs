@@ -62,6 +62,25 @@ impl Account {
 }
 
 #[test]
+fn a_mark_between_two_nano_dollars_is_the_upper_one() {
+    let account = Account::at(Some(50));
+    let look = Look {
+        default: None,
+        now: noon(),
+        again: None,
+    };
+    let told = |posted| {
+        let balance = || Balance {
+            budget: "0.000000003/day".parse().unwrap(),
+            posted: Money::from_nanos(posted),
+            reserved: Money::ZERO,
+        };
+        account.gauge.look(&look, || vec![balance()]).len()
+    };
+    assert_eq!([0, 1, 2].map(told), [0, 0, 1]);
+}
+
+#[test]
 fn a_mark_is_told_once_a_window() {
     let mut account = Account::at(Some(80));
     assert!(account.look(0, None).is_empty());

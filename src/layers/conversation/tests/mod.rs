@@ -168,7 +168,7 @@ fn in_memory() -> Conversations {
 
 /// A spool that outlives who uses it.
 #[derive(Default)]
-struct Shelf(Mutex<BTreeMap<u64, Vec<u8>>>, AtomicU32);
+struct Shelf(Mutex<BTreeMap<u64, Vec<u8>>>, AtomicU32, AtomicBool);
 
 impl Shelf {
     fn len(&self) -> usize {
@@ -195,8 +195,10 @@ impl Spool for Shelf {
         self.1.load(Ordering::Relaxed) < 1_000
     }
 
+    /// Never, where its disk hangs.
     fn survives(&self, _: Durability) -> Option<StoreFuture<'static, ()>> {
-        None
+        let hangs = self.2.load(Ordering::Relaxed);
+        hangs.then(|| -> StoreFuture<'static, ()> { Box::pin(std::future::pending()) })
     }
 
     fn left(&self, _: Topic) -> Vec<(u64, Vec<u8>)> {

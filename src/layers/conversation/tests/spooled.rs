@@ -138,3 +138,19 @@ async fn a_call_may_do_without_a_store_that_is_away_and_says_so() {
     assert!(!answering.unwrap().meta.forgetful);
     assert_eq!(last_seen(&provider).len(), 7, "nothing is lost");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_is_told_when_nothing_can_bring_its_turns_back() {
+    let provider = Scripted::new(Reply::text("yes"));
+    let (store, shelf) = (Arc::new(Moody::new(0)), Arc::<Shelf>::default());
+    let conversations = spooled(&store, &shelf);
+    let service = ConversationLayer::new(conversations.clone()).layer(provider);
+    ask(&service, saying("t", user("q"))).await.unwrap();
+    conversations.flush().await;
+    shelf.2.store(true, Ordering::Relaxed);
+    let key = key();
+    let deleting = conversations.delete(&key);
+    let told = tokio::time::timeout(Duration::from_secs(60), deleting).await;
+    assert!(told.is_err(), "the spool may have the turn still");
+    assert!(store.inner.load(&key).await.unwrap().is_none());
+}

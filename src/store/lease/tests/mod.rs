@@ -141,17 +141,7 @@ fn a_window_begins_with_nothing_and_the_one_before_is_given_back() {
     };
     let grant = |book: &mut Book, at, size| {
         for ask in ask(book, at) {
-            let answer = Answer {
-                standing: Standing {
-                    granted: size,
-                    ..Standing::new(1_000)
-                },
-                size,
-                shipped: 0,
-                arrived: false,
-                round: 1,
-            };
-            book.apply([(ask.id, answer)]);
+            book.apply([(ask.id, granted(size, 1))]);
         }
         book.renew(now + Duration::from_secs(60));
     };
@@ -171,6 +161,47 @@ fn a_window_begins_with_nothing_and_the_one_before_is_given_back() {
     book.settle(&accounts, late, Money::from_nanos(10), now, &mut page);
     assert_eq!(book.lease(&due[0].id).expect("it is there").tied(), 10);
     assert_eq!(book.lease(&due[1].id).expect("it is there").tied(), 0);
+    book.apply([(due[1].id.clone(), granted(500, 9))]);
+    let today = book.hold(&accounts, Money::from_nanos(400), tomorrow, now, &mut page);
+    assert!(
+        today.is_ok(),
+        "what yesterday's lease has left is no matter"
+    );
+}
+
+/// A lease of `size`, as the database tells it.
+fn granted(size: i64, round: u64) -> Answer {
+    Answer {
+        standing: Standing {
+            granted: size,
+            ..Standing::new(1_000)
+        },
+        size,
+        shipped: 0,
+        arrived: false,
+        round,
+    }
+}
+
+#[test]
+fn who_leaves_with_a_hold_on_its_way_gives_it_back() {
+    let (now, accounts): (_, [Arc<str>; 1]) = (Instant::now(), ["key:k".into()]);
+    let mut page = Page::default();
+    let mut book = Book::default();
+    let budget = "0.000001/day".parse().expect("a budget");
+    book.set(accounts[0].clone(), vec![budget], None);
+    let amount = Money::from_nanos(300);
+    let mut ticket = book.wait(&accounts, amount);
+    let idle = Duration::from_secs(10);
+    let (round, questions) = book.ask(Which::All { idle }, at(), now, 0);
+    let asks = questions.into_iter().flat_map(|questions| questions.asks);
+    book.apply(asks.map(|ask| (ask.id, granted(500, round))));
+    book.renew(now + Duration::from_secs(60));
+    book.serve(at(), now, &mut page);
+    assert!(book.hold(&accounts, amount, at(), now, &mut page).is_err());
+    book.leave(&mut ticket, &mut page);
+    let again = book.hold(&accounts, amount, at(), now, &mut page);
+    assert!(again.is_ok(), "nobody has it");
 }
 
 #[test]
