@@ -17,9 +17,8 @@ for (const [name, transport] of Object.entries(transports)) {
   await client.connect(transport());
   const { tools } = await client.listTools();
   for (const tool of tools) {
-    const result = await client.callTool({ name: tool.name, arguments: given[tool.name] ?? {} });
-    // Tools that need more than the gateway say what they lack.
-    if (tool.name in given && (result.isError || !result.structuredContent)) {
+    const result = await client.callTool({ name: tool.name, arguments: given[tool.name] });
+    if (result.isError || !result.structuredContent) {
       throw new Error(`${name} ${tool.name}: ${JSON.stringify(result)}`);
     }
   }

@@ -16,9 +16,9 @@ for (const [name, target] of Object.entries(targets)) {
     JSON.parse(execFileSync(process.execPath, [inspector, '--cli', ...target, '--method', ...asked], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }));
   const { tools } = ask('tools/list');
   for (const tool of tools) {
-    const named = Object.entries(given[tool.name] ?? {}).map(([argument, value]) => `${argument}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
+    const named = Object.entries(given[tool.name]).map(([argument, value]) => `${argument}=${typeof value === 'string' ? value : JSON.stringify(value)}`);
     const result = ask('tools/call', '--tool-name', tool.name, ...named.flatMap((argument) => ['--tool-arg', argument]));
-    if (tool.name in given && (result.isError || !result.structuredContent)) throw new Error(`${name} ${tool.name}: ${JSON.stringify(result)}`);
+    if (result.isError || !result.structuredContent) throw new Error(`${name} ${tool.name}: ${JSON.stringify(result)}`);
   }
   console.log(`inspector over ${name}: ${tools.length} tools listed and called`);
 }

@@ -23,8 +23,8 @@ async def use(name, transport):
     async with Client(transport) as client:
         tools = (await client.list_tools()).tools
         for tool in tools:
-            result = await client.call_tool(tool.name, given.get(tool.name, {}))
-            assert tool.name not in given or not result.is_error and result.structured_content, (name, tool.name, result)
+            result = await client.call_tool(tool.name, given[tool.name])
+            assert not result.is_error and result.structured_content, (name, tool.name, result)
         print(f"python over {name}: {len(tools)} tools listed and called")
 
 

@@ -108,10 +108,12 @@ impl Bench {
     }
 
     fn configure(&self, models: &str) -> Result<PathBuf> {
-        let project = self.folder.join("project");
-        fs::create_dir_all(&project).with_context(|| format!("make {}", project.display()))?;
+        let project = self.project()?;
+        // What runs here is not the point: `cargo xtask real-runners` has the real ones.
+        let runner = r#"{ argv = ["/bin/true"], reporter = "exit" }"#;
         let mut config = format!(
-            "tools = {{ roots = [{project:?}], allow = [\"write\"], untrusted = \"allow\" }}\nserver = {{ listen = \"127.0.0.1:0\" }}\nstore = {{ url = \"memory:\" }}\n\
+            "tools = {{ roots = [{project:?}], allow = [\"write\", \"exec\"], untrusted = \"allow\", \
+             tests = {{ unit = {runner}, vitest = {runner}, playwright = {runner} }} }}\nserver = {{ listen = \"127.0.0.1:0\" }}\nstore = {{ url = \"memory:\" }}\n\
              [routing]\nmax_tier = \"L3\"\n\
              [[key]]\nname = \"bench\"\nkey = \"{KEY}\"\nmax_tier = \"L3\"\n\
              [[provider]]\nname = \"models\"\nbase_url = \"{models}\"\nallow_private = true\n"
@@ -125,6 +127,29 @@ impl Bench {
         let path = self.folder.join("rungs.toml");
         fs::write(&path, config).with_context(|| format!("write {}", path.display()))?;
         Ok(path)
+    }
+
+    /// A repository for the tools to work in.
+    fn project(&self) -> Result<PathBuf> {
+        let project = self.folder.join("project");
+        if project.join(".git").exists() {
+            return Ok(project);
+        }
+        fs::create_dir_all(&project).with_context(|| format!("make {}", project.display()))?;
+        fs::write(project.join("README.txt"), "A project.\n").context("write a file")?;
+        let git = |arguments: &[&str]| {
+            let by = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"];
+            must_succeed(
+                Command::new("git")
+                    .args(by)
+                    .args(arguments)
+                    .current_dir(&project),
+            )
+        };
+        git(&["init", "--quiet"])?;
+        git(&["add", "README.txt"])?;
+        git(&["commit", "--quiet", "--message", "A project"])?;
+        Ok(project)
     }
 
     fn log(&self, name: &str) -> Result<Stdio> {

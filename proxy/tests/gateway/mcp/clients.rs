@@ -1,6 +1,6 @@
 //! rmcp's client lists and calls everything, over both transports.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
 use rmcp::{
     RoleClient, ServiceExt,
@@ -11,61 +11,43 @@ use rmcp::{
         streamable_http_client::StreamableHttpClientTransportConfig,
     },
 };
+use rungs::testing::Upstream;
 use serde_json::{Value, json};
 
 use super::talk::{config, models};
 use crate::support::*;
 
-/// Arguments of those tools that work everywhere. The others are called too, and say what they lack.
-fn arguments() -> BTreeMap<&'static str, Value> {
-    let question = "What is the capital of France?";
-    BTreeMap::from([
-        (
-            "chat",
-            json!({ "messages": [{ "role": "user", "content": question }], "model": "small", "max_tokens": 50 }),
-        ),
-        ("route", json!({ "message": question })),
-        (
-            "estimate_cost",
-            json!({ "prompt": question, "max_tokens": 50 }),
-        ),
-        (
-            "explain_route",
-            json!({ "message": question, "max_tier": "L1" }),
-        ),
-        (
-            "second_opinion",
-            json!({ "question": question, "answer": "Paris", "reviewers": 2 }),
-        ),
-        (
-            "escalate",
-            json!({ "task": question, "attempts": [{ "tier": "L0", "text": "London", "issues": ["wrong"] }] }),
-        ),
-        ("remaining_budget", json!({})),
-    ])
+/// A folder with a repository, and the configuration of a gateway whose tools may do everything in it.
+fn world(models: &Upstream, more: &str) -> (PathBuf, String) {
+    let project = folder();
+    std::fs::write(project.join("README.txt"), "A project.\n").unwrap();
+    for arguments in [
+        "init --quiet",
+        "add README.txt",
+        "-c user.name=t -c user.email=t@localhost commit --quiet --message first",
+    ] {
+        let mut git = Command::new("git");
+        let git = git.args(arguments.split(' ')).current_dir(&project);
+        assert!(git.status().unwrap().success());
+    }
+    let runner = r#"{ argv = ["/bin/true"], reporter = "exit" }"#;
+    let tools = format!(
+        "tools = {{ roots = [{project:?}], allow = [\"write\", \"exec\"], untrusted = \"allow\", \
+         tests = {{ unit = {runner}, vitest = {runner}, playwright = {runner} }} }}\n{more}"
+    );
+    (project, config(&models.base_url(), &tools))
 }
 
+/// Lists and calls every tool there is, with arguments that the other clients use too.
 async fn uses_everything(client: RunningService<RoleClient, ()>) {
+    let arguments = include_str!("../../../../xtask/mcp-arguments.json");
+    let arguments: BTreeMap<String, Value> = serde_json::from_str(arguments).unwrap();
     let tools = client.list_all_tools().await.unwrap();
-    let arguments = arguments();
-    let names: Vec<&str> = tools.iter().map(|tool| &*tool.name).collect();
-    for name in arguments.keys() {
-        assert!(names.contains(name), "{name}: {names:?}");
-    }
+    assert_eq!(tools.len(), arguments.len());
     for tool in &tools {
-        let given = arguments.get(&*tool.name).cloned();
-        let asked = CallToolRequestParams::new(tool.name.clone()).with_arguments(
-            given
-                .clone()
-                .unwrap_or_else(|| json!({}))
-                .as_object()
-                .unwrap()
-                .clone(),
-        );
+        let given = arguments[&*tool.name].as_object().unwrap().clone();
+        let asked = CallToolRequestParams::new(tool.name.clone()).with_arguments(given);
         let result = client.call_tool(asked).await.unwrap();
-        if given.is_none() {
-            continue;
-        }
         assert_ne!(result.is_error, Some(true), "{}: {result:?}", tool.name);
         let told = result.structured_content.unwrap();
         let schema = tool.output_schema.as_ref().unwrap();
@@ -95,18 +77,19 @@ async fn uses_everything(client: RunningService<RoleClient, ()>) {
 #[tokio::test]
 async fn every_tool_is_called_over_http() {
     let models = models().await;
-    let more = key("k", KEY, "");
-    let gateway = Gateway::serve(&config(&models.base_url(), &more));
+    let (project, config) = world(&models, &key("k", KEY, ""));
+    let gateway = Gateway::serve(&config);
     let to = StreamableHttpClientTransportConfig::with_uri(format!("{}/mcp", gateway.url));
     let transport = StreamableHttpClientTransport::from_config(to.auth_header(KEY));
     uses_everything(().serve(transport).await.unwrap()).await;
+    std::fs::remove_dir_all(project).unwrap();
 }
 
 #[tokio::test]
 async fn every_tool_is_called_over_stdio() {
     let models = models().await;
-    let folder = folder();
-    std::fs::write(folder.join("rungs.toml"), config(&models.base_url(), "")).unwrap();
+    let (folder, config) = world(&models, "");
+    std::fs::write(folder.join("rungs.toml"), config).unwrap();
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_rungs"));
     command.arg("mcp").current_dir(&folder).env_clear();
     let transport = TokioChildProcess::new(command).unwrap();
