@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use rungs::Error;
+use rungs::{Error, ErrorKind};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -28,7 +28,7 @@ pub(super) struct TestRun {
 /// Runs the tests of a project in a jail, at most until `deadline`: they may change the copy at `copy`, and read what is linked into it.
 ///
 /// # Errors
-/// [`ErrorKind::Unavailable`](rungs::ErrorKind::Unavailable) if they cannot be started, or a wall is missing.
+/// [`ErrorKind::Unavailable`] if they cannot be started, or a wall is missing.
 pub(super) async fn run(
     tests: &Runner,
     walls: Walls,
@@ -46,9 +46,12 @@ pub(super) async fn run(
             missing_walls: Vec::new(),
         });
     };
-    let ended = ended.map_err(|error| {
-        let what = format!("the tests `{}`: {}", tests.name, error.message());
-        Error::new(error.kind(), what).with_source(error)
+    let ended = ended.map_err(|error| match error.kind() {
+        ErrorKind::Unavailable => {
+            let what = format!("the tests `{}`: {}", tests.name, error.message());
+            Error::new(ErrorKind::Unavailable, what)
+        }
+        _ => error,
     })?;
     let ending = match &ended.verdict {
         Verdict::Exited(0) => "passed".to_owned(),

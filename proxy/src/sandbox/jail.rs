@@ -85,6 +85,7 @@ impl Jail {
                 network: Network::default(),
                 limits: Limits::default(),
                 walls: Walls::default(),
+                without: None,
             },
             env: BTreeMap::new(),
         }
@@ -129,6 +130,13 @@ impl Jail {
     #[must_use]
     pub(crate) fn walls(mut self, walls: Walls) -> Self {
         self.policy.walls = walls;
+        self
+    }
+
+    /// Takes a wall away, to see that the other holds alone.
+    #[cfg(all(test, feature = "one-wall"))]
+    pub(super) fn without(mut self, wall: super::policy::Wall) -> Self {
+        self.policy.without = Some(wall);
         self
     }
 

@@ -20,13 +20,35 @@ pub(super) struct Policy {
     pub(super) network: Network,
     pub(super) limits: Limits,
     pub(super) walls: Walls,
+    /// The wall that a test has taken away. A gateway for use neither says nor reads it.
+    #[cfg_attr(not(feature = "one-wall"), serde(skip))]
+    pub(super) without: Option<Wall>,
+}
+
+/// What stands around a program; each holds alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Wall {
+    /// A root, processes and a network of its own.
+    Namespaces,
+    /// What the kernel refuses it: Landlock and seccomp.
+    Kernel,
 }
 
 impl Policy {
-    /// All paths that somebody has named.
-    pub(super) fn named(&self) -> impl Iterator<Item = &PathBuf> {
-        let given = self.readable.iter().chain(&self.writable);
+    /// Whether a wall is built.
+    pub(super) fn has(&self, wall: Wall) -> bool {
+        self.without != Some(wall)
+    }
+
+    /// What it may read.
+    pub(super) fn named_to_read(&self) -> impl Iterator<Item = &PathBuf> {
+        let given = self.readable.iter().chain(&self.programs);
         [&self.folder].into_iter().chain(given)
+    }
+
+    /// What it may change, its own folder for temporary files among it.
+    pub(super) fn named_to_change(&self) -> impl Iterator<Item = &PathBuf> {
+        self.writable.iter().chain([&self.scratch])
     }
 }
 

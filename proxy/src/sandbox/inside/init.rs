@@ -15,58 +15,15 @@ use rustix::{
     thread::{CapabilitySet, remove_capability_from_bounding_set},
 };
 
-use super::{Refusal, Role, mounts, namespaces, syscalls, tell};
+use super::{
+    Refusal, Role, mounts, namespaces, syscalls,
+    system::{DEVICES, FACTS, KERNEL, LOADERS, SYSTEM},
+    tell,
+};
 use crate::sandbox::{
     landlock::{Fence, Fenced},
-    policy::{Limits, Network, Policy, Report, Walls},
+    policy::{Limits, Network, Policy, Report, Wall, Walls},
 };
-
-/// What every program needs of the system to start at all.
-const SYSTEM: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt"];
-
-/// What programs read to know where they are. Not all of `/etc`: there are secrets in it.
-const FACTS: [&str; 24] = [
-    "/etc/alternatives",
-    "/etc/ca-certificates",
-    "/etc/fonts",
-    "/etc/group",
-    "/etc/gai.conf",
-    "/etc/host.conf",
-    "/etc/hosts",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/localtime",
-    "/etc/mime.types",
-    "/etc/nsswitch.conf",
-    "/etc/os-release",
-    "/etc/passwd",
-    "/etc/pki/tls/certs",
-    "/etc/protocols",
-    "/etc/resolv.conf",
-    "/etc/services",
-    "/etc/ssl/certs",
-    "/etc/ssl/openssl.cnf",
-    "/etc/timezone",
-    "/proc",
-    "/sys",
-];
-
-/// What starts every other program. Where only some may be started, it must be said.
-const LOADERS: [&str; 4] = [
-    "/lib64/ld-linux-x86-64.so.2",
-    "/lib/ld-linux-aarch64.so.1",
-    "/lib/ld-musl-x86_64.so.1",
-    "/lib/ld-musl-aarch64.so.1",
-];
-
-const DEVICES: [&str; 5] = [
-    "/dev/null",
-    "/dev/zero",
-    "/dev/full",
-    "/dev/random",
-    "/dev/urandom",
-];
 
 /// Runs the program to its end and says how it ended.
 pub(super) fn run(policy: &Policy, role: Role, argv: &[String]) -> Result<(), Refusal> {
@@ -86,8 +43,15 @@ pub(super) fn run(policy: &Policy, role: Role, argv: &[String]) -> Result<(), Re
         // Nobody who is not root has any, and may not take away what they do not have.
         let _ = remove_capability_from_bounding_set(capability);
     }
-    fence(policy, role)?;
-    syscalls::filter(policy.network).map_err(Refusal)?;
+    if policy.has(Wall::Kernel) {
+        fence(policy, role)?;
+        // Where there is no network of its own, its loopback address would be everybody's.
+        let network = match role {
+            Role::Isolated => policy.network,
+            _ => Network::Off,
+        };
+        syscalls::filter(network).map_err(Refusal)?;
+    }
     let (program, arguments) = argv
         .split_first()
         .ok_or_else(|| Refusal("there is no program".into()))?;
@@ -123,11 +87,9 @@ pub(super) fn run(policy: &Policy, role: Role, argv: &[String]) -> Result<(), Re
 
 fn isolate(policy: &Policy) -> Result<(), Refusal> {
     namespaces::own_mounts().map_err(Refusal::of("no mounts of its own"))?;
-    mounts::hide_shared(policy).map_err(Refusal::of("shared folders could not be hidden"))?;
-    // Where it is not allowed, other processes can be seen by number, and no more: Landlock does not let their files be read.
-    if mounts::own_proc().is_ok() {
-        namespaces::cap_tasks(policy.limits.tasks());
-    }
+    mounts::own_root(policy).map_err(Refusal::of("no root of its own"))?;
+    namespaces::cap_tasks(policy.limits.tasks());
+    mounts::seal(Path::new("/proc")).map_err(Refusal::of("/proc could not be sealed"))?;
     match policy.network {
         Network::Off => Ok(()),
         Network::Loopback => namespaces::loopback_up().map_err(Refusal::of("no loopback address")),
@@ -183,20 +145,21 @@ fn fence(policy: &Policy, role: Role) -> Result<(), Refusal> {
     for path in policy.programs.iter().map(|path| &**path).chain(loaders) {
         fence.run(path);
     }
-    for path in FACTS {
+    for path in FACTS.into_iter().chain(KERNEL) {
         fence.read(Path::new(path));
     }
     for path in DEVICES {
         fence.keep(Path::new(path));
     }
     // Emptied for it, unless what it may only read is there again.
-    let is_empty = |shared: &str| !policy.named().any(|path| path.starts_with(shared));
+    let named = || policy.named_to_read().chain(&policy.writable);
+    let is_empty = |shared: &str| !named().any(|path| path.starts_with(shared));
     for path in ["/tmp", "/dev/shm"] {
         if role == Role::Isolated && is_empty(path) {
             fence.keep(Path::new(path));
         }
     }
-    for path in policy.writable.iter().chain([&policy.scratch]) {
+    for path in policy.named_to_change() {
         match run_any {
             true => fence.change(path),
             false => fence.keep(path),

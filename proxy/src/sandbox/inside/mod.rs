@@ -10,6 +10,7 @@ mod mounts;
 mod namespaces;
 mod supervisor;
 mod syscalls;
+mod system;
 mod usage;
 
 use std::{

@@ -13,17 +13,19 @@ use rustix::{
 };
 
 use super::{JailArgs, Refusal, Role, namespaces, tell, usage};
-use crate::sandbox::policy::{Policy, Report, Walls};
+use crate::sandbox::policy::{Policy, Report, Wall, Walls};
 
 /// How often it looks at what the program takes. Processes can multiply by thousands in a second.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs the program to its end, or until the leash is let go.
 pub(super) fn run(policy: &Policy, args: &JailArgs) -> Result<(), Refusal> {
-    let role = match namespaces::enter() {
-        Ok(()) => Role::Isolated,
-        Err(why) if policy.walls == Walls::Required => return Err(Refusal(why)),
-        Err(why) => {
+    let entered = policy.has(Wall::Namespaces).then(namespaces::enter);
+    let role = match entered {
+        None => Role::Exposed,
+        Some(Ok(())) => Role::Isolated,
+        Some(Err(why)) if policy.walls == Walls::Required => return Err(Refusal(why)),
+        Some(Err(why)) => {
             tell(&Report::Missing(why));
             Role::Exposed
         }

@@ -2,7 +2,9 @@
 
 mod files;
 mod git;
+#[cfg(feature = "one-wall")]
 mod programs;
+mod world;
 
 use std::{
     path::{Path, PathBuf},

@@ -3,11 +3,12 @@
 use std::{
     fs,
     net::TcpListener,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use super::Folder;
-use crate::sandbox::{Ended, Jail, Limits, Network, Verdict};
+use crate::sandbox::{Ended, Jail, Limits, Network, Verdict, policy::Wall};
 
 async fn sh(jail: &Jail, script: &str) -> Ended {
     let ended = jail.run(&["/bin/sh", "-c", script], |_| {}).await.unwrap();
@@ -20,6 +21,18 @@ async fn sh(jail: &Jail, script: &str) -> Ended {
 
 fn jail(folder: &Folder) -> Jail {
     Jail::new(folder.path()).limits(limits())
+}
+
+/// The jail with both walls, and with each alone: which one was taken away.
+fn jails(folder: &Folder) -> [(Option<Wall>, Jail); 3] {
+    [None, Some(Wall::Namespaces), Some(Wall::Kernel)].map(|without| {
+        let jail = jail(folder);
+        let jail = match without {
+            None => jail,
+            Some(wall) => jail.without(wall),
+        };
+        (without, jail)
+    })
 }
 
 fn limits() -> Limits {
@@ -67,47 +80,66 @@ async fn it_reads_its_folder_and_the_system_and_writes_only_where_it_may() {
     folder.write("own.txt", "mine");
     let secret = other.write("secret.txt", "theirs");
     let secret = secret.display();
-    let ended = sh(
-        &jail(&folder),
-        "cat own.txt && cat /etc/passwd >/dev/null && echo x > \"$TMPDIR/x\" && cat \"$TMPDIR/x\"",
-    )
-    .await;
-    assert_eq!(ended.stdout.text, "minex\n", "{}", ended.stderr.text);
-    for script in [
-        format!("cat {secret}"),
-        "cat /etc/shadow".into(),
-        "cat /proc/1/environ".into(),
-        "cat /root/.bashrc /root/.profile".into(),
-        "ls /root /home/*".into(),
-        "echo x > own.txt".into(),
-        "echo x > new.txt".into(),
-        "rm own.txt".into(),
-        "ln own.txt /tmp/own.txt".into(),
-        "chmod 777 own.txt && test -w own.txt && echo x >> own.txt".into(),
-        "echo x > /usr/lib/x".into(),
-        "echo x > /proc/sys/kernel/core_pattern".into(),
-        "mount -t tmpfs tmpfs /mnt".into(),
-        "unshare -r true".into(),
-        "chroot / true".into(),
-    ] {
-        let ended = sh(&jail(&folder), &script).await;
-        assert!(
-            !ended.verdict.is_success(),
-            "{script}: {}",
-            ended.stdout.text
+    for (without, jail) in jails(&folder) {
+        let ended = sh(
+            &jail,
+            "cat own.txt && cat /etc/passwd >/dev/null && echo x > \"$TMPDIR/x\" && cat \"$TMPDIR/x\"",
+        )
+        .await;
+        assert_eq!(ended.stdout.text, "minex\n", "{}", ended.stderr.text);
+        for script in [
+            format!("cat {secret}"),
+            format!("cat /proc/self/root{secret}"),
+            format!("echo x > {secret}"),
+            format!("rm -f {secret}; test ! -e {secret} && exit 1"),
+            "cat /etc/shadow".into(),
+            format!("cat /proc/{}/environ", std::process::id()),
+            "cat /root/.bashrc /root/.profile".into(),
+            "ls /root /home/*".into(),
+            "echo x > own.txt".into(),
+            "echo x > new.txt".into(),
+            "rm own.txt".into(),
+            "ln own.txt /tmp/own.txt".into(),
+            "chmod 777 own.txt && test -w own.txt && echo x >> own.txt".into(),
+            "echo x > /usr/lib/x".into(),
+            "echo x > /proc/sys/kernel/core_pattern".into(),
+            "echo x > /sys/kernel/uevent_helper".into(),
+            "mount -t tmpfs tmpfs /mnt".into(),
+            "mount -o remount,rw,bind / && echo x > /x".into(),
+            "chroot / true".into(),
+        ] {
+            let ended = sh(&jail, &script).await;
+            assert!(
+                !ended.verdict.is_success(),
+                "without {without:?}: {script}: {}",
+                ended.stdout.text
+            );
+            assert!(!ended.stdout.text.contains("theirs"), "{script}");
+        }
+        // In a namespace of users it would have all rights, and within the first wall they are good for nothing.
+        let nested = format!(
+            "unshare -rm sh -c 'mount -o remount,rw,bind {0} {0}; echo x > {0}/new.txt'",
+            folder.path().display()
         );
-        assert!(!ended.stdout.text.contains("theirs"), "{script}");
+        assert!(
+            !sh(&jail, &nested).await.verdict.is_success(),
+            "without {without:?}"
+        );
+        let ended = sh(
+            &jail.writable(folder.path()),
+            "echo x > new.txt && cat new.txt && rm new.txt",
+        )
+        .await;
+        assert_eq!(ended.stdout.text, "x\n", "{}", ended.stderr.text);
     }
     assert_eq!(
         fs::read_to_string(folder.path().join("own.txt")).unwrap(),
         "mine"
     );
-    let ended = sh(
-        &jail(&folder).writable(folder.path()),
-        "echo x > new.txt && cat new.txt",
-    )
-    .await;
-    assert_eq!(ended.stdout.text, "x\n", "{}", ended.stderr.text);
+    assert_eq!(
+        fs::read_to_string(other.path().join("secret.txt")).unwrap(),
+        "theirs"
+    );
 }
 
 #[tokio::test]
@@ -126,25 +158,36 @@ async fn its_environment_is_its_own() {
         .collect();
     assert_eq!(names, ["ASKED", "HOME", "LANG", "PATH", "PWD", "TMPDIR"]);
     // Nor can it read that of the gateway, or of anybody.
-    let ended = sh(
-        &jail(&folder),
-        "cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep -c CARGO",
-    )
-    .await;
-    assert_eq!(ended.stdout.text, "0\n");
+    let all = "cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep -c CARGO";
+    for (without, jail) in jails(&folder) {
+        assert_eq!(
+            sh(&jail, all).await.stdout.text,
+            "0\n",
+            "without {without:?}"
+        );
+    }
 }
 
 #[tokio::test]
 async fn it_sees_no_other_process_and_cannot_end_one() {
     let folder = Folder::new();
-    let pid = std::process::id();
-    let ended = sh(
-        &jail(&folder),
-        &format!("kill -9 {pid} $PPID; kill -9 -1; ls -d /proc/[0-9]* | wc -l"),
-    )
-    .await;
-    let seen: u32 = ended.stdout.text.trim().parse().unwrap_or(0);
+    let ended = sh(&jail(&folder), "ls -d /proc/[0-9]* | wc -l").await;
+    let seen: u32 = ended.stdout.text.trim().parse().unwrap();
     assert!(seen < 6, "{ended:?}");
+    let mut bystander = Command::new("cat");
+    let mut bystander = bystander.stdin(Stdio::piped()).spawn().unwrap();
+    let (pid, own) = (bystander.id(), std::process::id());
+    for (without, jail) in jails(&folder) {
+        let script = format!("kill -9 {pid}; kill -9 {own}; kill -9 -1; kill -9 $PPID");
+        // It may have ended those that watch it; then nobody knows how it went.
+        let _ = jail.run(&["/bin/sh", "-c", &script], |_| {}).await;
+        assert_eq!(bystander.try_wait().unwrap(), None, "without {without:?}");
+    }
+}
+
+fn with_networks(folder: &Folder) -> impl Iterator<Item = (Jail, Network)> {
+    let networks = |(_, jail): (_, Jail)| [(jail.clone(), Network::Off), (jail, Network::Loopback)];
+    jails(folder).into_iter().flat_map(networks)
 }
 
 #[tokio::test]
@@ -156,8 +199,8 @@ async fn it_has_no_network() {
     let call = format!(
         "import socket; socket.create_connection(('127.0.0.1', {port}), 3).send(b'hello'); print('out')"
     );
-    for network in [Network::Off, Network::Loopback] {
-        let jail = jail(&folder).network(network);
+    for (jail, network) in with_networks(&folder) {
+        let jail = jail.network(network);
         let ended = jail.run(&["python3", "-c", &call], |_| {}).await.unwrap();
         assert!(
             !ended.verdict.is_success() && ended.stdout.text.is_empty(),
@@ -173,8 +216,8 @@ async fn it_has_no_network() {
         "import socket; s = socket.socket(socket.AF_UNIX); s.connect('{}'); print('out')",
         service.path().join("socket").display()
     );
-    for network in [Network::Off, Network::Loopback] {
-        let jail = jail(&folder).network(network);
+    for (jail, network) in with_networks(&folder) {
+        let jail = jail.network(network);
         let ended = jail.run(&["python3", "-c", &call], |_| {}).await.unwrap();
         assert!(
             !ended.verdict.is_success() && ended.stdout.text.is_empty(),
@@ -201,31 +244,32 @@ print(socket.create_connection(server.getsockname(), 3).recv(5).decode())
 #[tokio::test]
 async fn who_is_not_done_in_time_is_ended_with_all_children() {
     let (folder, mark) = (Folder::new(), mark());
-    let jail = jail(&folder).limits(Limits {
-        seconds: 1,
-        ..limits()
-    });
-    let began = Instant::now();
     let script = format!(
         "(setsid sleep {mark} &) ; (trap '' TERM; sleep {mark}) & echo begun; sleep {mark}"
     );
-    let ended = sh(&jail, &script).await;
-    assert_eq!(ended.verdict, Verdict::TimedOut);
-    assert_eq!(ended.stdout.text, "begun\n");
-    assert!(began.elapsed() < Duration::from_secs(10));
-    assert!(!alive(&mark), "a child is left");
+    for (without, jail) in jails(&folder) {
+        let jail = jail.limits(Limits {
+            seconds: 1,
+            ..limits()
+        });
+        let began = Instant::now();
+        let ended = sh(&jail, &script).await;
+        assert_eq!(ended.verdict, Verdict::TimedOut, "without {without:?}");
+        assert_eq!(ended.stdout.text, "begun\n");
+        assert!(began.elapsed() < Duration::from_secs(10));
+        assert!(!alive(&mark), "without {without:?} a child is left");
+    }
 }
 
 #[tokio::test]
 async fn nobody_outlives_a_program_that_ends() {
     let (folder, mark) = (Folder::new(), mark());
-    let ended = sh(
-        &jail(&folder),
-        &format!("(setsid sleep {mark} >/dev/null 2>&1 &) ; echo done"),
-    )
-    .await;
-    assert_eq!(ended.verdict, Verdict::Exited(0));
-    assert!(!alive(&mark), "a child is left");
+    let script = format!("(setsid sleep {mark} >/dev/null 2>&1 &) ; echo done");
+    for (without, jail) in jails(&folder) {
+        let ended = sh(&jail, &script).await;
+        assert_eq!(ended.verdict, Verdict::Exited(0), "without {without:?}");
+        assert!(!alive(&mark), "without {without:?} a child is left");
+    }
 }
 
 #[tokio::test]
