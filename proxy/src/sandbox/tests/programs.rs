@@ -375,6 +375,27 @@ async fn only_the_named_program_starts() {
 }
 
 #[tokio::test]
+async fn what_is_named_may_be_a_link_or_lie_in_another() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    folder.write("sub/deep.txt", "deep");
+    other.write("there.txt", "there");
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(other.path(), &link).unwrap();
+    for (without, jail) in jails(&folder) {
+        // Two that every root has, by names that are links on most systems.
+        let jail = ["/bin", "/sbin"].into_iter().fold(jail, Jail::readable);
+        let jail = jail
+            .readable(&link)
+            .readable(folder.path().join("sub"))
+            .writable(folder.path());
+        let script = "cat link/there.txt sub/deep.txt && echo x > sub/new && ! echo x > link/new";
+        let ended = sh(&jail, script).await;
+        assert!(ended.verdict.is_success(), "without {without:?}: {ended:?}");
+        assert_eq!(ended.stdout.text, "theredeep");
+    }
+}
+
+#[tokio::test]
 async fn what_a_program_leaves_is_read_with_care() {
     let folder = Folder::new();
     let ended = sh(&jail(&folder), "echo {} > $TMPDIR/file; ln -s /etc/passwd $TMPDIR/link; mkfifo $TMPDIR/pipe; mkdir $TMPDIR/dir").await;
