@@ -87,6 +87,7 @@ mod tests {
         assert_eq!(tool(&base), tool(same));
         for (old, new) in [
             (r#""name":"t""#, r#""name":"u""#),
+            (r#""name":"t""#, r#""name":"t","title":"d""#),
             (r#""description":"d""#, r#""description":"D""#),
             (r#""description":"d""#, r#""title":"d""#),
             (r#""maxLength":3"#, r#""maxLength":4"#),
