@@ -38,7 +38,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 }
 
 /// All but what the MCP conformance suite wants to find in a server: `cargo xtask mcp-conformance` tests that.
-const TESTED: &str = "rungs/full,rungs/failpoints,rungs-proxy/failpoints";
+const TESTED: &str = "rungs/full,rungs/failpoints,rungs-proxy/failpoints,rungs-proxy/one-wall";
 
 fn steps() -> Result<Vec<Command>> {
     #[rustfmt::skip]
