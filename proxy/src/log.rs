@@ -6,7 +6,10 @@ use anyhow::Context;
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Log, LogFormat};
+use crate::{
+    config::{Log, LogFormat},
+    tools::AUDIT,
+};
 
 /// Starts the log. The guard writes what is left when it is dropped.
 pub(crate) fn start(config: &Log) -> anyhow::Result<WorkerGuard> {
@@ -15,6 +18,10 @@ pub(crate) fn start(config: &Log) -> anyhow::Result<WorkerGuard> {
     if !config.level.contains("rmcp") {
         // It tells of every message, with what clients say of themselves.
         filter = filter.add_directive("rmcp=warn".parse().context("a directive")?);
+    }
+    if !config.level.contains(AUDIT) {
+        // What was done to the world stays on record, however little else is told.
+        filter = filter.add_directive(format!("{AUDIT}=info").parse().context("a directive")?);
     }
     let (writer, guard) = writer(config)?;
     let builder = tracing_subscriber::fmt()

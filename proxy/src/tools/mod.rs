@@ -3,6 +3,7 @@
 //! A tool says in its [`Spec`] what it does to the world. The [`Toolbox`] lists every tool there is and calls those that the
 //! configuration allows; who serves tools (the MCP server, the code agent) goes through it and through nothing else.
 
+mod audit;
 mod caller;
 mod code_agent;
 mod db;
@@ -23,6 +24,7 @@ use futures_util::future::BoxFuture;
 use rungs::Error;
 use serde_json::{Map, Value};
 
+pub(crate) use audit::TARGET as AUDIT;
 pub(crate) use caller::{Caller, Progress, Said};
 pub(crate) use code_agent::WORDS as CODE_AGENT;
 pub(crate) use llm::visible_accounts;

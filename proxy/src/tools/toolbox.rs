@@ -4,7 +4,7 @@ use rungs::{Error, ErrorKind};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
-use super::{Caller, Consent, Doubt, Spec, Tool};
+use super::{Caller, Consent, Doubt, Spec, Tool, audit::Audit};
 use crate::{
     auth::Principal,
     config::{Untrusted, did_you_mean},
@@ -58,6 +58,20 @@ impl Toolbox {
     ) -> Result<Value, Error> {
         let tool = self.get(name, &caller.principal).await;
         let tool = tool.ok_or_else(|| self.unknown(name))?;
+        let audit = Audit::begin(tool.spec(), &caller, &arguments);
+        let result = self.let_in(&*tool, caller, arguments).await;
+        if let Some(audit) = audit {
+            audit.end(&result);
+        }
+        result
+    }
+
+    async fn let_in(
+        &self,
+        tool: &dyn Tool,
+        caller: Caller,
+        arguments: Map<String, Value>,
+    ) -> Result<Value, Error> {
         let spec = tool.spec();
         match self.checked(spec, &caller, &arguments)? {
             Some(doubt) if caller.consent != Consent::Given => {

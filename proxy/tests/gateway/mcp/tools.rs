@@ -115,3 +115,42 @@ async fn wrong_arguments_are_named_and_cost_nothing() {
     assert_eq!(unknown.json()["error"]["code"], -32602, "{unknown:?}");
     assert_eq!(gateway.rows().await, []);
 }
+
+#[tokio::test]
+async fn t23_what_is_more_than_reading_leaves_a_line_without_its_words() {
+    let more = format!(
+        "tools = {{ redis_set = true }}\nlog = {{ level = \"error\" }}\n{}",
+        key("k", KEY, "")
+    );
+    let gateway = Gateway::serve(&config(NOBODY, &more)).with_key(KEY);
+    let set = |value: &str| json!({ "key": "k", "value": value });
+    for (name, arguments, outcome) in [
+        ("redis_set", set("canary-of-the-audit"), "ok"),
+        ("redis_set", json!({ "key": "k" }), "invalid_request_error"),
+        ("redis_del", json!({ "key": "k" }), "permission_denied"),
+        ("redis_get", json!({ "key": "k" }), "nothing"),
+    ] {
+        tool(&gateway, name, arguments).await;
+        if outcome != "nothing" {
+            gateway.logs(&format!("outcome=\"{outcome}\"")).await;
+        }
+    }
+    let log = gateway.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("rungs::audit"))
+        .collect();
+    assert_eq!(lines.len(), 3, "{log}");
+    for line in &lines {
+        assert!(
+            line.contains("tenant=\"default\"") && line.contains("key=\""),
+            "{line}"
+        );
+        let (_, digest) = line.split_once("arguments=\"").unwrap();
+        assert!(
+            digest[..32].bytes().all(|b| b.is_ascii_hexdigit()),
+            "{line}"
+        );
+    }
+    assert!(!log.contains("canary-of-the-audit"), "{log}");
+}
