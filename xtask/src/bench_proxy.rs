@@ -8,44 +8,11 @@ use anyhow::{Context, Result};
 use crate::workspace::{cargo, must_succeed, root, target_dir};
 use crate::{Record, doc_block};
 
-/// Which build of both programs is compared.
-#[derive(Clone, Copy)]
-pub(crate) enum Profile {
-    Release,
-    /// With link-time optimisation.
-    Dist,
-}
-
-impl Profile {
-    /// Its name, which is also that of its folder.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Release => "release",
-            Self::Dist => "dist",
-        }
-    }
-
-    /// Where the page has its tables.
-    fn block(self) -> &'static str {
-        match self {
-            Self::Release => "bench-proxy",
-            Self::Dist => "bench-proxy-dist",
-        }
-    }
-
-    fn command(self) -> &'static str {
-        match self {
-            Self::Release => "cargo xtask bench-proxy",
-            Self::Dist => "cargo xtask bench-proxy --dist",
-        }
-    }
-}
-
 /// Build both programs, compare them, print the result and, when asked, record it.
-pub(crate) fn run(profile: Profile, record: Record) -> Result<ExitCode> {
+pub(crate) fn run(record: Record) -> Result<ExitCode> {
     let packages = ["-p", "rungs-proxy", "-p", "rungs-load"];
-    must_succeed(cargo(&["build", "--profile", profile.name()])?.args(packages))?;
-    let release = target_dir()?.join(profile.name());
+    must_succeed(cargo(&["build", "--release"])?.args(packages))?;
+    let release = target_dir()?.join("release");
     let output = Command::new(release.join("rungs-load"))
         .args(["compare", "--rungs"])
         .arg(release.join("rungs"))
@@ -61,21 +28,20 @@ pub(crate) fn run(profile: Profile, record: Record) -> Result<ExitCode> {
     );
     if record == Record::Yes {
         let page = root()?.join("docs/PERFORMANCE.md");
-        doc_block::replace(&page, profile.block(), &recorded(profile, &report))?;
+        doc_block::replace(&page, "bench-proxy", &recorded(&report))?;
         println!("recorded in {}", page.display());
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The tables with the command and the machine they came from; the JSON line stays out.
-fn recorded(profile: Profile, report: &str) -> String {
+fn recorded(report: &str) -> String {
     let tables: Vec<&str> = report
         .lines()
         .filter(|line| !line.starts_with('{'))
         .collect();
     format!(
-        "`{}` on {}:\n\n{}",
-        profile.command(),
+        "`cargo xtask bench-proxy` on {}:\n\n{}",
         processor(),
         tables.join("\n").trim()
     )

@@ -15,8 +15,6 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use bench_proxy::Profile;
-
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
@@ -28,7 +26,6 @@ commands:
   budget --runs <n>       processes that share a budget, so many random runs against what their provider really bills
   writers --seconds <n>   64 writers on one SQLite file for so long, while old rows go: it is never locked
   bench-proxy [--record]  gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
-  bench-proxy --dist [--record]  the same with link-time optimisation
   real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md
   escapes                 everything that tries to get out of the sandbox, with 100,000 rounds of the race
   real-runners [--record] the real Vitest and Playwright behind the tools; --record writes docs/TOOLS.md
@@ -61,10 +58,8 @@ fn main() -> ExitCode {
         ["mcp-client", url] => mcp::act(url),
         ["mcp-conformance"] => mcp::conformance(Record::No),
         ["mcp-conformance", "--record"] => mcp::conformance(Record::Yes),
-        ["bench-proxy"] => bench_proxy::run(Profile::Release, Record::No),
-        ["bench-proxy", "--record"] => bench_proxy::run(Profile::Release, Record::Yes),
-        ["bench-proxy", "--dist"] => bench_proxy::run(Profile::Dist, Record::No),
-        ["bench-proxy", "--dist", "--record"] => bench_proxy::run(Profile::Dist, Record::Yes),
+        ["bench-proxy"] => bench_proxy::run(Record::No),
+        ["bench-proxy", "--record"] => bench_proxy::run(Record::Yes),
         ["real-mcp"] => real_mcp::run(Record::No),
         ["real-mcp", "--record"] => real_mcp::run(Record::Yes),
         ["real-model"] => real_model::run(Record::No),
