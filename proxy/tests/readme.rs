@@ -28,26 +28,43 @@ fn is_short() {
     assert!(README.lines().count() < 150);
 }
 
+/// The names by which links find the headings of a page.
+fn headings(page: &Path) -> impl Iterator<Item = String> {
+    let text = fs::read_to_string(page).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with('#'));
+    let slug = |line: &str| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = title
+            .chars()
+            .filter(|c| c.is_alphanumeric() || "- _".contains(*c));
+        kept.collect::<String>().replace(' ', "-")
+    };
+    lines.map(slug).collect::<Vec<_>>().into_iter()
+}
+
 #[test]
 fn links_of_the_documentation_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs = fs::read_dir(root.join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|kind| kind == "md"));
+    let top = ["README.md", "CONTRIBUTING.md"].map(|page| root.join(page));
     let mut links = 0;
-    for page in [
-        "README.md",
-        "CONTRIBUTING.md",
-        "docs/DESIGN.md",
-        "docs/MCP-UPSTREAM.md",
-        "docs/PERFORMANCE.md",
-    ] {
-        let page = root.join(page);
+    for page in pages.chain(top) {
         let text = fs::read_to_string(&page).unwrap();
         let targets = text
             .split("](")
             .skip(1)
             .map(|rest| rest.split(')').next().unwrap());
         for target in targets.filter(|target| !target.starts_with("http")) {
-            let path = page.parent().unwrap().join(target);
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            let path = match path {
+                "" => page.clone(),
+                path => page.parent().unwrap().join(path),
+            };
             assert!(path.exists(), "{} links to {target}", page.display());
+            let is_there = heading.is_empty() || headings(&path).any(|slug| slug == heading);
+            assert!(is_there, "{} links to {target}", page.display());
             links += 1;
         }
     }
