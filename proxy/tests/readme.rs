@@ -30,7 +30,7 @@ fn is_short() {
 
 /// The names by which links find the headings of a page.
 fn headings(page: &Path) -> impl Iterator<Item = String> {
-    let text = fs::read_to_string(page).unwrap();
+    let text = fs::read_to_string(page).expect("a page");
     let lines = text.lines().filter(|line| line.starts_with('#'));
     let slug = |line: &str| {
         let title = line.trim_start_matches('#').trim().to_lowercase();
