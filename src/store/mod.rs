@@ -35,6 +35,8 @@ mod ledger;
 mod lock;
 mod log;
 pub mod memory;
+#[cfg(feature = "journal")]
+mod numbered;
 mod plain;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -8,7 +8,12 @@ use std::{
 };
 
 use super::segment::{HEAD, Head, SIZE};
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    store::numbered,
+};
+
+const KIND: &str = "segment";
 
 /// So many segments stay as they are when their rows are shipped.
 const KEPT: usize = 1;
@@ -110,19 +115,12 @@ impl Files {
 }
 
 pub(super) fn path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:012}.segment"))
+    numbered::path(folder, number, KIND)
 }
 
 /// The numbers of the segments in a folder, in order.
 pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|n| n.strip_suffix(".segment"));
-        numbers.extend(number.and_then(|n| n.parse::<u64>().ok()));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
+    numbered::numbers(folder, KIND)
 }
 
 /// Makes a segment of zeros, so that later writes change no more than their own bytes.
@@ -135,9 +133,7 @@ fn fill(path: &Path) -> io::Result<()> {
     }
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
-    // The name must last as well.
-    path.parent()
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    numbered::keep_name(path)
 }
 
 fn open_at(path: &Path, at: usize) -> io::Result<File> {

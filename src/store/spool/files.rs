@@ -8,7 +8,12 @@ use std::{
 };
 
 use super::layout::{DONE, Record};
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    store::numbered,
+};
+
+const KIND: &str = "spool";
 
 /// A file that is longer is left, and another begun.
 const LONG: u64 = 4 << 20;
@@ -39,7 +44,7 @@ impl Files {
     pub(super) fn open(folder: &Path) -> Result<Found, Error> {
         let mut left = BTreeMap::new();
         let (mut all, mut next, mut at) = (VecDeque::new(), 1, 0);
-        let numbers = numbers(folder).map_err(|e| failed(folder, e))?;
+        let numbers = numbered::numbers(folder, KIND).map_err(|e| failed(folder, e))?;
         for number in &numbers {
             let path = path(folder, *number);
             let bytes = fs::read(&path).map_err(|e| failed(&path, e))?;
@@ -176,18 +181,7 @@ fn begin(path: &Path, at: u64) -> io::Result<File> {
 }
 
 fn path(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:012}.spool"))
-}
-
-fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".spool"));
-        numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
+    numbered::path(folder, number, KIND)
 }
 
 fn damaged(path: &Path) -> Error {
