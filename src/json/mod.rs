@@ -13,9 +13,11 @@
 //! # Ok::<(), rungs::Error>(())
 //! ```
 
+mod members;
 mod raw_object;
 mod scan;
 
+pub(crate) use members::Members;
 pub use raw_object::RawObject;
 pub(crate) use scan::{Fault, Scan, members};
 

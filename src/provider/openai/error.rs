@@ -1,5 +1,5 @@
 use http::StatusCode;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
 use crate::error::{Error, ErrorKind};
 
@@ -25,9 +25,9 @@ pub(super) fn in_stream(data: &[u8]) -> Error {
 }
 
 /// Reads the `error` member of an answer that came with a success status.
-pub(super) fn in_answer(error: &RawValue) -> Error {
+pub(super) fn in_answer(error: &str) -> Error {
     let mut complaint = Complaint::default();
-    if let Ok(error) = serde_json::from_str(error.get()) {
+    if let Ok(error) = serde_json::from_str(error) {
         complaint.read_error(error);
     }
     let status = complaint.status();

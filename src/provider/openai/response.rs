@@ -1,5 +1,4 @@
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::error;
 use crate::{
@@ -28,7 +27,7 @@ pub(super) fn read(op: Operation, body: Bytes) -> Result<(Bytes, End), Error> {
     let answer = Answer::read(text).map_err(|_| no_object())?;
     // Some servers report errors under status 200.
     if let Some(error) = answer.error {
-        return Err(error::in_answer(raw(error)?));
+        return Err(error::in_answer(error));
     }
     match op {
         Operation::Chat if answer.has_choices => {}
@@ -43,13 +42,10 @@ pub(super) fn read(op: Operation, body: Bytes) -> Result<(Bytes, End), Error> {
         _ => None,
     };
     let told = match answer.usage.or(answer.usage_metadata) {
-        Some(usage) => usage::read(op, raw(usage)?),
+        Some(usage) => usage::read(op, usage),
         None => Told::default(),
     };
-    let class = match answer.service_tier {
-        Some(tier) => usage::class(raw(tier)?),
-        None => None,
-    };
+    let class = answer.service_tier.and_then(usage::class);
     let end = End {
         usage: told.usage,
         reported_cost: told.cost,
@@ -92,10 +88,6 @@ impl<'a> Answer<'a> {
             Ok(())
         })
     }
-}
-
-fn raw(json: &str) -> Result<&RawValue, Error> {
-    serde_json::from_str(json).map_err(|_| no_object())
 }
 
 fn no_object() -> Error {

@@ -99,7 +99,7 @@ impl Chunks {
         }
         let choices = chunk.choices.unwrap_or_default();
         self.note(&choices);
-        if let Some(class) = chunk.service_tier.and_then(usage::class) {
+        if let Some(class) = chunk.service_tier.and_then(|tier| usage::class(tier.get())) {
             self.told.class = Some(class);
         }
         let Some(raw) = chunk.usage.or(chunk.usage_metadata) else {
@@ -115,7 +115,7 @@ impl Chunks {
 
     /// Providers that send running totals repeat themselves; the last figures are the true ones.
     fn hear(&mut self, usage: &RawValue) {
-        let told = usage::read(Operation::Chat, usage);
+        let told = usage::read(Operation::Chat, usage.get());
         self.told = Told {
             usage: told.usage.or(self.told.usage),
             cost: told.cost.or(self.told.cost),

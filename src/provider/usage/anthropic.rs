@@ -1,52 +1,29 @@
 //! Anthropic's Messages: disjoint figures, cached and written input beside the rest.
 
-use serde::Deserialize;
+use super::count::tokens;
+use crate::{json::Members, model::Usage};
 
-use super::count::{Count, tokens};
-use crate::model::Usage;
-
-#[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(borrow)]
-    input_tokens: Count<'a>,
-    #[serde(borrow)]
-    output_tokens: Count<'a>,
-    #[serde(borrow)]
-    cache_read_input_tokens: Count<'a>,
-    #[serde(borrow)]
-    cache_creation_input_tokens: Count<'a>,
-    #[serde(borrow)]
-    cache_creation: Option<CacheCreation<'a>>,
-}
-
-/// Written input by how long it is kept.
-#[derive(Deserialize)]
-pub(super) struct CacheCreation<'a> {
-    #[serde(borrow)]
-    ephemeral_5m_input_tokens: Count<'a>,
-    #[serde(borrow)]
-    ephemeral_1h_input_tokens: Count<'a>,
-}
-
-pub(super) fn read(usage: &str) -> Option<Usage> {
-    let wire: Wire<'_> = serde_json::from_str(usage).ok()?;
-    let written = tokens(wire.cache_creation_input_tokens);
-    let (cache_write_5m, cache_write_1h) = split(wire.cache_creation.as_ref(), written);
+pub(super) fn read(usage: &Members<'_>) -> Option<Usage> {
+    let (cache_write_5m, cache_write_1h) = written(usage, None);
     Some(Usage {
-        input: tokens(wire.input_tokens)?,
-        cache_read: tokens(wire.cache_read_input_tokens).unwrap_or_default(),
+        input: tokens(usage, "input_tokens")?,
+        cache_read: tokens(usage, "cache_read_input_tokens").unwrap_or_default(),
         cache_write_5m,
         cache_write_1h,
-        output: tokens(wire.output_tokens)?,
+        output: tokens(usage, "output_tokens")?,
         reasoning: 0,
     })
 }
 
-/// Input written for five minutes, and for an hour; `all` if only their sum is told, which is for five minutes by default.
-pub(super) fn split(parts: Option<&CacheCreation<'_>>, all: Option<u64>) -> (u64, u64) {
+/// Input written for five minutes, and for an hour. If only their sum is told, in these words or as `all`, it is for five minutes
+/// by default.
+pub(super) fn written(usage: &Members<'_>, all: Option<u64>) -> (u64, u64) {
+    let all = all.or(tokens(usage, "cache_creation_input_tokens"));
     let all = all.unwrap_or_default();
-    let Some(parts) = parts else { return (all, 0) };
-    let hour = tokens(parts.ephemeral_1h_input_tokens).unwrap_or_default();
-    let minutes = tokens(parts.ephemeral_5m_input_tokens);
+    let Some(parts) = usage.object("cache_creation") else {
+        return (all, 0);
+    };
+    let hour = tokens(&parts, "ephemeral_1h_input_tokens").unwrap_or_default();
+    let minutes = tokens(&parts, "ephemeral_5m_input_tokens");
     (minutes.unwrap_or(all.saturating_sub(hour)), hour)
 }

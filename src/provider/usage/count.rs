@@ -1,14 +1,9 @@
-use serde_json::value::RawValue;
+use crate::{json::Members, model::Usage};
 
-use crate::model::Usage;
-
-/// A figure of any spelling.
-pub(super) type Count<'a> = Option<&'a RawValue>;
-
-/// The figure; `None` if it is missing or no whole number. One that is negative or larger is read as [`Usage::ABSURD`]: the charge of the
-/// attempt then finds that it cannot be.
-pub(super) fn tokens(count: Count<'_>) -> Option<u64> {
-    let text = count?.get();
+/// A figure of any spelling; `None` if it is missing or no whole number. One that is negative or larger is read as
+/// [`Usage::ABSURD`]: the charge of the attempt then finds that it cannot be.
+pub(super) fn tokens(usage: &Members<'_>, name: &str) -> Option<u64> {
+    let text = usage.get(name)?;
     let whole = text.strip_suffix(".0").unwrap_or(text);
     let digits = whole.strip_prefix('-').unwrap_or(whole);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -14,14 +14,12 @@ mod tests;
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::{
     catalog::{Money, ServiceClass},
+    json::Members,
     model::{Operation, Usage},
 };
-use count::{Count, tokens};
+use count::tokens;
 
 /// What a `usage` object tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,48 +32,32 @@ pub(super) struct Told {
     pub(super) class: Option<ServiceClass>,
 }
 
-/// The members that all shapes are told apart by, and those that stand in more than one.
-#[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(borrow)]
-    prompt_tokens: Count<'a>,
-    #[serde(borrow)]
-    input_tokens: Count<'a>,
-    #[serde(borrow, rename = "promptTokenCount")]
-    prompt_token_count: Count<'a>,
-    #[serde(borrow)]
-    total_tokens: Count<'a>,
-    #[serde(borrow)]
-    input_tokens_details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    service_tier: Option<&'a RawValue>,
-}
-
 /// Reads a `usage` object; what it does not tell is `None`.
-pub(super) fn read(op: Operation, usage: &RawValue) -> Told {
-    let Ok(wire) = serde_json::from_str::<Wire<'_>>(usage.get()) else {
+pub(super) fn read(op: Operation, usage: &str) -> Told {
+    let Ok(usage) = Members::of(usage) else {
         return Told::default();
     };
     Told {
-        usage: buckets(op, &wire, usage.get()),
-        cost: cost::read(usage.get()),
-        class: wire.service_tier.and_then(class),
+        usage: buckets(op, &usage),
+        cost: cost::read(&usage),
+        class: usage.get("service_tier").and_then(class),
     }
 }
 
-fn buckets(op: Operation, wire: &Wire<'_>, usage: &str) -> Option<Usage> {
+fn buckets(op: Operation, usage: &Members<'_>) -> Option<Usage> {
+    let told = |name| tokens(usage, name);
     if op == Operation::Embeddings {
-        let input = tokens(wire.prompt_tokens)
-            .or(tokens(wire.input_tokens))
-            .or(tokens(wire.prompt_token_count))
-            .or(tokens(wire.total_tokens))?;
+        let input = told("prompt_tokens")
+            .or_else(|| told("input_tokens"))
+            .or_else(|| told("promptTokenCount"))
+            .or_else(|| told("total_tokens"))?;
         return Some(Usage::new(input, 0));
     }
-    if tokens(wire.prompt_tokens).is_some() {
+    if told("prompt_tokens").is_some() {
         openai::chat(usage)
-    } else if tokens(wire.prompt_token_count).is_some() {
+    } else if told("promptTokenCount").is_some() {
         gemini::read(usage)
-    } else if wire.input_tokens_details.is_some() {
+    } else if usage.get("input_tokens_details").is_some() {
         openai::responses(usage)
     } else {
         anthropic::read(usage)
@@ -83,7 +65,7 @@ fn buckets(op: Operation, wire: &Wire<'_>, usage: &str) -> Option<Usage> {
 }
 
 /// Reads a `service_tier` member; `None` if it is no text.
-pub(super) fn class(raw: &RawValue) -> Option<ServiceClass> {
-    let name: Cow<'_, str> = serde_json::from_str(raw.get()).ok()?;
+pub(super) fn class(json: &str) -> Option<ServiceClass> {
+    let name: Cow<'_, str> = serde_json::from_str(json).ok()?;
     Some(ServiceClass::from_service_tier(&name))
 }

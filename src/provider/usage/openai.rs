@@ -1,103 +1,56 @@
 //! OpenAI's two shapes, of chat and of responses, and what others add to the former: the input holds what was cached and
 //! written, the output holds the reasoning.
 
-use serde::Deserialize;
-
 use super::{
-    anthropic::{CacheCreation, split},
-    count::{Count, part, tokens},
+    anthropic,
+    count::{part, tokens},
 };
-use crate::model::Usage;
+use crate::{json::Members, model::Usage};
 
-#[derive(Deserialize)]
-struct Chat<'a> {
-    #[serde(borrow)]
-    prompt_tokens: Count<'a>,
-    #[serde(borrow)]
-    completion_tokens: Count<'a>,
-    #[serde(borrow)]
-    total_tokens: Count<'a>,
-    #[serde(borrow)]
-    prompt_tokens_details: Option<InputDetails<'a>>,
-    #[serde(borrow)]
-    completion_tokens_details: Option<OutputDetails<'a>>,
-    // Others' words for the same.
-    #[serde(borrow)]
-    prompt_cache_hit_tokens: Count<'a>,
-    #[serde(borrow)]
-    cached_tokens: Count<'a>,
-    #[serde(borrow)]
-    cache_read_input_tokens: Count<'a>,
-    #[serde(borrow)]
-    cache_creation_input_tokens: Count<'a>,
-    #[serde(borrow)]
-    cache_creation: Option<CacheCreation<'a>>,
-    #[serde(borrow)]
-    reasoning_tokens: Count<'a>,
+/// The first figure there is among several words for the same.
+fn first(usage: &Members<'_>, names: &[&str]) -> Option<u64> {
+    names.iter().find_map(|name| tokens(usage, name))
 }
 
-#[derive(Deserialize)]
-struct Responses<'a> {
-    #[serde(borrow)]
-    input_tokens: Count<'a>,
-    #[serde(borrow)]
-    output_tokens: Count<'a>,
-    #[serde(borrow)]
-    total_tokens: Count<'a>,
-    #[serde(borrow)]
-    input_tokens_details: Option<InputDetails<'a>>,
-    #[serde(borrow)]
-    output_tokens_details: Option<OutputDetails<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-struct InputDetails<'a> {
-    #[serde(borrow)]
-    cached_tokens: Count<'a>,
-    #[serde(borrow)]
-    cache_write_tokens: Count<'a>,
-    #[serde(borrow)]
-    cache_creation_tokens: Count<'a>,
-}
-
-#[derive(Deserialize, Default)]
-struct OutputDetails<'a> {
-    #[serde(borrow)]
-    reasoning_tokens: Count<'a>,
-}
-
-pub(super) fn chat(usage: &str) -> Option<Usage> {
-    let wire: Chat<'_> = serde_json::from_str(usage).ok()?;
-    let details = wire.prompt_tokens_details.unwrap_or_default();
-    let written = tokens(details.cache_write_tokens)
-        .or(tokens(details.cache_creation_tokens))
-        .or(tokens(wire.cache_creation_input_tokens));
-    let reasoning = wire.completion_tokens_details.unwrap_or_default();
+pub(super) fn chat(usage: &Members<'_>) -> Option<Usage> {
+    let input = usage.object("prompt_tokens_details");
+    let input = |names| first(input.as_ref()?, names);
+    let output = usage.object("completion_tokens_details");
     let figures = Figures {
-        input: tokens(wire.prompt_tokens)?,
-        output: tokens(wire.completion_tokens)?,
-        total: tokens(wire.total_tokens),
-        cached: tokens(details.cached_tokens)
-            .or(tokens(wire.prompt_cache_hit_tokens))
-            .or(tokens(wire.cached_tokens))
-            .or(tokens(wire.cache_read_input_tokens)),
-        written: split(wire.cache_creation.as_ref(), written),
-        reasoning: tokens(reasoning.reasoning_tokens).or(tokens(wire.reasoning_tokens)),
+        input: tokens(usage, "prompt_tokens")?,
+        output: tokens(usage, "completion_tokens")?,
+        total: tokens(usage, "total_tokens"),
+        // Others' words for the same come second.
+        cached: input(&["cached_tokens"]).or_else(|| {
+            let words = [
+                "prompt_cache_hit_tokens",
+                "cached_tokens",
+                "cache_read_input_tokens",
+            ];
+            first(usage, &words)
+        }),
+        written: anthropic::written(
+            usage,
+            input(&["cache_write_tokens", "cache_creation_tokens"]),
+        ),
+        reasoning: output
+            .and_then(|output| tokens(&output, "reasoning_tokens"))
+            .or_else(|| tokens(usage, "reasoning_tokens")),
     };
     Some(figures.apart())
 }
 
-pub(super) fn responses(usage: &str) -> Option<Usage> {
-    let wire: Responses<'_> = serde_json::from_str(usage).ok()?;
-    let details = wire.input_tokens_details.unwrap_or_default();
-    let reasoning = wire.output_tokens_details.unwrap_or_default();
+pub(super) fn responses(usage: &Members<'_>) -> Option<Usage> {
+    let input = usage.object("input_tokens_details");
+    let input = |name| tokens(input.as_ref()?, name);
+    let output = usage.object("output_tokens_details");
     let figures = Figures {
-        input: tokens(wire.input_tokens)?,
-        output: tokens(wire.output_tokens)?,
-        total: tokens(wire.total_tokens),
-        cached: tokens(details.cached_tokens),
-        written: split(None, tokens(details.cache_write_tokens)),
-        reasoning: tokens(reasoning.reasoning_tokens),
+        input: tokens(usage, "input_tokens")?,
+        output: tokens(usage, "output_tokens")?,
+        total: tokens(usage, "total_tokens"),
+        cached: input("cached_tokens"),
+        written: (input("cache_write_tokens").unwrap_or_default(), 0),
+        reasoning: output.and_then(|output| tokens(&output, "reasoning_tokens")),
     };
     Some(figures.apart())
 }

@@ -51,10 +51,9 @@ fn r2_usage_is_taken_apart_into_disjoint_buckets() {
         (r#"[]"#, None),
     ];
     for (raw, wanted) in rows {
-        let raw: &RawValue = serde_json::from_str(raw).unwrap();
         assert_eq!(read(Operation::Chat, raw).usage, wanted, "{raw}");
     }
-    let raw: &RawValue = serde_json::from_str(r#"{"prompt_tokens":8,"total_tokens":8}"#).unwrap();
+    let raw = r#"{"prompt_tokens":8,"total_tokens":8}"#;
     assert_eq!(
         read(Operation::Embeddings, raw).usage,
         Some(Usage::new(8, 0))
@@ -62,8 +61,7 @@ fn r2_usage_is_taken_apart_into_disjoint_buckets() {
 }
 
 fn cost(usage: &str) -> Option<i64> {
-    let raw: &RawValue = serde_json::from_str(usage).unwrap();
-    read(Operation::Chat, raw).cost.map(Money::nanos)
+    read(Operation::Chat, usage).cost.map(Money::nanos)
 }
 
 #[test]
@@ -100,7 +98,7 @@ fn r2_a_reported_cost_is_read_to_the_last_digit_and_rounded_up() {
 
 #[test]
 fn a_class_is_read_where_it_stands_in_the_usage() {
-    let class = |usage| read(Operation::Chat, serde_json::from_str(usage).unwrap()).class;
+    let class = |usage| read(Operation::Chat, usage).class;
     assert_eq!(
         class(r#"{"service_tier":"batch"}"#),
         Some(ServiceClass::Batch)
@@ -163,8 +161,7 @@ proptest! {
     /// No figure makes a sum overflow, and none is lost: what is told twice is counted at least once.
     #[test]
     fn r2_any_usage_is_read_and_adds_up(usage in usages()) {
-        let raw: &RawValue = serde_json::from_str(&usage).unwrap();
-        let Told { usage: Some(read), .. } = read(Operation::Chat, raw) else { return Ok(()) };
+        let Told { usage: Some(read), .. } = read(Operation::Chat, &usage) else { return Ok(()) };
         let buckets = [read.input, read.cache_read, read.cache_write_5m, read.cache_write_1h, read.output, read.reasoning];
         prop_assert!(buckets.iter().all(|tokens| *tokens <= 4 * ABSURD), "{read:?}");
         prop_assert_eq!(buckets.iter().sum::<u64>(), read.total_input() + read.total_output());
