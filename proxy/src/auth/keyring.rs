@@ -1,9 +1,9 @@
 use std::{
-    collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
 };
 
+use foldhash::HashMap;
 use rungs::{
     Error, ErrorKind,
     catalog::Tier,

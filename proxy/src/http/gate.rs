@@ -3,7 +3,6 @@
 //! A layer of its own kind and not axum's `from_fn`, because the usual case needs neither waiting nor a box.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     pin::Pin,
     sync::Arc,
@@ -14,6 +13,7 @@ use axum::{
     extract::{MatchedPath, Request},
     response::Response,
 };
+use foldhash::HashMap;
 use futures_util::future::BoxFuture;
 use pin_project::pin_project;
 use tower::{Layer, Service, ServiceExt};

@@ -1,4 +1,6 @@
-use std::{collections::HashMap, time::SystemTime};
+use std::time::SystemTime;
+
+use foldhash::HashMap;
 
 use crate::{
     catalog::Money,

@@ -1,9 +1,10 @@
 use std::{
-    collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
+
+use foldhash::HashMap;
 
 use super::account::Account;
 use crate::{
@@ -38,7 +39,7 @@ impl MemoryBudgets {
     pub fn with_clock(clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         Self {
             book: Mutex::new(Book {
-                accounts: HashMap::new(),
+                accounts: HashMap::default(),
                 holds: 0,
                 latest: SystemTime::UNIX_EPOCH,
             }),
@@ -136,7 +137,10 @@ impl Budgets for MemoryBudgets {
     }
 
     fn balance(&self, account: &str) -> Option<Balance> {
-        self.balances(account).into_iter().min_by_key(Balance::room)
+        let (mut book, now) = self.open();
+        let account = book.accounts.get_mut(account)?;
+        account.roll(now);
+        account.balances().min_by_key(Balance::room)
     }
 }
 

@@ -8,12 +8,12 @@ mod gauge;
 mod warning;
 
 use std::{
-    collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwap;
+use foldhash::HashMap;
 use rungs::{
     Error,
     catalog::Money,
