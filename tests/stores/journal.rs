@@ -83,6 +83,45 @@ async fn the_ledger_keeps_its_contract() {
 }
 
 #[tokio::test]
+async fn who_waits_on_another_runtime_or_on_none_is_told_as_well() {
+    let dir = Dir::new("runtimes");
+    let (journal, _store) = open(&dir).await;
+    let journal = Arc::new(journal);
+    let write = |name: String| {
+        let journal = Arc::clone(&journal);
+        async move {
+            for n in 0..25 {
+                journal.record(cheap(&format!("req_{name}_{n}")));
+                safe(&journal).await;
+            }
+        }
+    };
+    let threads = (0..4).map(|thread| {
+        let rows = write(thread.to_string());
+        std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.expect("a runtime starts").block_on(rows);
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    write("here".to_owned()).await;
+    for thread in threads {
+        thread.join().expect("no thread panics");
+    }
+    let journal = Arc::clone(&journal);
+    let outside = std::thread::spawn(move || {
+        journal.record(cheap("req_outside"));
+        let safe = journal.survives(Durability::PowerLoss);
+        journal.record(cheap("req_later"));
+        safe
+    });
+    let safe = outside.join().expect("no thread panics");
+    safe.expect("it is not written yet")
+        .await
+        .expect("it is safe");
+}
+
+#[tokio::test]
 async fn fifty_thousand_rows_are_written_once_each_and_found_again() {
     const THREADS: u32 = 8;
     const ROWS: u32 = 6_250;

@@ -40,6 +40,8 @@ mod recover;
 mod segment;
 mod shared;
 mod shipper;
+mod tellers;
+mod unshipped;
 mod writer;
 
 use std::{

@@ -3,13 +3,18 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
 use tokio::sync::{Notify, oneshot, watch};
+
+use super::{
+    tellers::{Tellers, Waiter},
+    unshipped::Unshipped,
+};
 
 use crate::{
     catalog::Money,
@@ -30,11 +35,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// The writer waits here.
     work: Condvar,
-    unshipped: Mutex<VecDeque<Entry>>,
-    /// Who is to be told that their rows are safe. A task tells them, and not the writer: from a thread of its own each would have
-    /// to be woken across threads.
-    told: Mutex<Vec<Waiter>>,
-    news: Notify,
+    unshipped: Mutex<Unshipped>,
+    tellers: Tellers,
     /// The shipper waits here.
     pub(super) cargo: Notify,
     pub(super) hurry: Notify,
@@ -70,12 +72,6 @@ pub(super) struct Taken {
     pub(super) slot: Option<u32>,
 }
 
-/// Somebody who waits until rows up to a number are safe.
-struct Waiter {
-    seq: u64,
-    told: oneshot::Sender<Result<(), Error>>,
-}
-
 /// What others wait for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Stage {
@@ -105,8 +101,7 @@ impl Shared {
                 idle: false,
             }),
             work: Condvar::new(),
-            told: Mutex::default(),
-            news: Notify::new(),
+            tellers: Tellers::default(),
             unshipped: Mutex::default(),
             cargo: Notify::new(),
             hurry: Notify::new(),
@@ -159,8 +154,12 @@ impl Shared {
             return Some(Box::pin(std::future::ready(Err(failure))));
         }
         let (told, safe) = oneshot::channel();
-        let seq = state.last;
-        state.waiting[what as usize].push_back(Waiter { seq, told });
+        let waiter = Waiter {
+            seq: state.last,
+            told,
+            teller: self.tellers.here(),
+        };
+        state.waiting[what as usize].push_back(waiter);
         Some(Box::pin(async move { safe.await.unwrap_or(Err(gone())) }))
     }
 
@@ -253,39 +252,20 @@ impl Shared {
             state.failure = None;
             self.failing.store(false, Ordering::Relaxed);
         }
-        let mut told = self.told();
+        let mut told = Vec::new();
         for waiting in &mut state.waiting[..=what as usize] {
             let near = waiting.partition_point(|waiter| waiter.seq <= seq);
             told.extend(waiting.drain(..near));
         }
-        let somebody = !told.is_empty();
-        drop((state, told));
-        if somebody {
-            self.news.notify_one();
-        }
-    }
-
-    /// Tells who waits, until the writer has ended.
-    pub(super) async fn tell(&self) {
-        loop {
-            // A waiter that comes later has its own notice.
-            let last = self.stage.borrow().written;
-            let told = std::mem::take(&mut *self.told());
-            for waiter in told {
-                let _ = waiter.told.send(Ok(()));
-            }
-            if last {
-                return;
-            }
-            self.news.notified().await;
-        }
+        drop(state);
+        self.tellers.tell(told);
     }
 
     /// The writer has ended, and freed the folder.
     pub(super) fn ended(&self) {
         self.stage.send_modify(|s| s.written = true);
         self.cargo.notify_one();
-        self.news.notify_one();
+        self.tellers.end();
     }
 
     /// Nothing can be written just now: nobody is kept waiting for it, and nothing that costs money begins.
@@ -320,9 +300,9 @@ impl Shared {
 
     // For the shipper.
 
-    /// The oldest rows that are not shipped, at most `most`.
-    pub(super) fn load(&self, most: usize) -> Vec<Entry> {
-        self.unshipped().iter().take(most).cloned().collect()
+    /// The oldest rows that are not shipped, at most `most`; the same ones until [`unload`](Self::unload).
+    pub(super) fn load(&self, most: usize) -> Arc<[Entry]> {
+        self.unshipped().load(most)
     }
 
     /// What `account` paid, row by row, for attempts that began at `since` or later and are not known to be shipped.
@@ -336,25 +316,21 @@ impl Shared {
         paid.map(|entry| (entry.seq, entry.row.cost)).collect()
     }
 
-    pub(super) fn unload(&self, entries: usize) {
-        let mut unshipped = self.unshipped();
-        let last = unshipped.drain(..entries).next_back();
-        drop(unshipped);
+    /// The rows have arrived. Tells how many are left.
+    pub(super) fn unload(&self) -> usize {
+        let (last, left) = self.unshipped().unload();
         if let Some(last) = last {
-            self.shipped.store(last.seq, Ordering::Relaxed);
-            self.stage.send_modify(|s| s.shipped = last.seq);
+            self.shipped.store(last, Ordering::Relaxed);
+            self.stage.send_modify(|s| s.shipped = last);
         }
-    }
-
-    fn told(&self) -> MutexGuard<'_, Vec<Waiter>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        left
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn unshipped(&self) -> MutexGuard<'_, VecDeque<Entry>> {
+    fn unshipped(&self) -> MutexGuard<'_, Unshipped> {
         self.unshipped
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -19,18 +19,15 @@ const TRIES_AT_CLOSE: u32 = 6;
 
 pub(super) fn start(shared: Arc<Shared>, sink: Arc<dyn LedgerSink>) {
     let task = Shipper {
-        shared: Arc::clone(&shared),
+        shared,
         sink,
         failing: false,
     };
     #[expect(
         clippy::disallowed_methods,
-        reason = "the two tasks of the journal; close() waits for their end, and dropping the journal ends them"
+        reason = "close() waits for its end, and dropping the journal ends it"
     )]
-    {
-        drop(tokio::spawn(task.run()));
-        drop(tokio::spawn(async move { shared.tell().await }));
-    }
+    drop(tokio::spawn(task.run()));
 }
 
 struct Shipper {
@@ -61,13 +58,17 @@ impl Shipper {
     async fn ship_all(&mut self) -> bool {
         loop {
             let batch = self.shared.load(BATCH);
-            if !batch.is_empty() {
-                if !self.ship(&batch).await {
-                    return false;
-                }
-                self.shared.unload(batch.len());
+            if batch.is_empty() {
+                return true;
             }
-            if batch.len() < BATCH {
+            if !self.ship(&batch).await {
+                return false;
+            }
+            let left = self.shared.unload();
+            if left < BATCH && !self.shared.is_closing() {
+                if left > 0 {
+                    self.shared.cargo.notify_one();
+                }
                 return true;
             }
         }
