@@ -15,13 +15,17 @@ use crate::{
 pub(crate) fn start(config: &Log) -> anyhow::Result<WorkerGuard> {
     let mut filter = EnvFilter::try_new(&config.level)
         .with_context(|| format!("`log.level` is no filter: `{}`", config.level))?;
-    if !config.level.contains("rmcp") {
+    let own = [
         // It tells of every message, with what clients say of themselves.
-        filter = filter.add_directive("rmcp=warn".parse().context("a directive")?);
-    }
-    if !config.level.contains(AUDIT) {
+        ("rmcp", "warn"),
         // What was done to the world stays on record, however little else is told.
-        filter = filter.add_directive(format!("{AUDIT}=info").parse().context("a directive")?);
+        (AUDIT, "info"),
+    ];
+    for (target, level) in own {
+        if !config.level.contains(target) {
+            let directive = format!("{target}={level}");
+            filter = filter.add_directive(directive.parse().context("a directive")?);
+        }
     }
     let (writer, guard) = writer(config)?;
     let builder = tracing_subscriber::fmt()

@@ -76,11 +76,7 @@ struct Talk {
 fn talk(gateway: &Gateway, mut talk: Talk) -> tokio::task::JoinHandle<Talk> {
     let whole = talk.conversation.len().is_multiple_of(2);
     let url = format!("{}/v1/chat/completions", gateway.url);
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .timeout(Duration::from_millis(300))
-        .build()
-        .unwrap();
+    let http = client(Duration::from_millis(300));
     tokio::spawn(async move {
         loop {
             let said = format!("{} {}", talk.conversation, fastrand::u64(..));

@@ -49,7 +49,10 @@ impl<S: ModelService> Service<ModelRequest> for Commit<S> {
         let record = Record {
             ledger: Arc::clone(&self.ledger),
             // What leaves nothing there does not wait for others.
-            spool: self.spool.clone().filter(|_| leaves_more(&request.ctx)),
+            spool: match leaves_more(&request.ctx) {
+                true => self.spool.clone(),
+                false => None,
+            },
             ctx: request.ctx.clone(),
         };
         let answering = self.inner.call(request);

@@ -133,11 +133,7 @@ impl Gateway {
             let _ = child.wait();
             panic!("it does not listen: {line:?}\n{}", log.lock().unwrap());
         };
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(PATIENCE)
-            .build()
-            .unwrap();
+        let client = client(PATIENCE);
         Self {
             child,
             url: url.to_owned(),
@@ -364,4 +360,10 @@ fn read_into(mut from: impl BufRead, into: &Mutex<String>) {
         into.lock().unwrap().push_str(&line);
         line.clear();
     }
+}
+
+/// A client that gives up after `patience`.
+pub(crate) fn client(patience: Duration) -> reqwest::Client {
+    let client = reqwest::Client::builder().no_proxy().timeout(patience);
+    client.build().expect("a client needs nothing")
 }

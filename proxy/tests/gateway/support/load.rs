@@ -11,7 +11,7 @@ use rungs::{
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use super::{Gateway, chat, chat_stream, model, provider};
+use super::{Gateway, chat, chat_stream, client, model, provider};
 
 const CLIENTS: usize = 8;
 
@@ -70,11 +70,7 @@ impl Load {
     fn client(&self, gateway: &Gateway, run: usize, number: usize) -> JoinHandle<()> {
         let (told, whole) = (Arc::clone(&self.told), number.is_multiple_of(2));
         let url = format!("{}/v1/chat/completions", gateway.url);
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_millis(300))
-            .build()
-            .unwrap();
+        let http = client(Duration::from_millis(300));
         tokio::spawn(async move {
             for question in 0.. {
                 let question = format!("{run} {number} {question}");

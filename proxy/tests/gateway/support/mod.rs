@@ -15,7 +15,7 @@ use rungs::{
 use serde_json::{Value, json};
 
 pub(crate) use answer::Answer;
-pub(crate) use gateway::{Gateway, Refused, folder, run};
+pub(crate) use gateway::{Gateway, Refused, client, folder, run};
 pub(crate) use load::{Load, Record};
 pub(crate) use secrets::read_all;
 pub(crate) use wire::{Heard, Wire, sse};
