@@ -20,6 +20,7 @@ mod server;
 mod stack;
 mod state;
 mod stores;
+mod threads;
 mod tools;
 mod webhook;
 

@@ -5,11 +5,15 @@ use std::{sync::Arc, time::Duration};
 use axum::Router;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
@@ -21,6 +25,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     config: &Server,
+    threads: Vec<Handle>,
     stop: impl Future<Output = ()>,
 ) {
     let room = Arc::new(Semaphore::new(config.max_connections));
@@ -28,6 +33,7 @@ pub(crate) async fn serve(
     let graceful = GracefulShutdown::new();
     let protocol = protocol(config.header_timeout);
     let mut stop = std::pin::pin!(stop);
+    let mut threads = threads.iter().cycle();
     loop {
         let accepted = async {
             // More connections than we may have wait in the listener's backlog.
@@ -38,7 +44,9 @@ pub(crate) async fn serve(
             (permit, accepted) = accepted => match (permit, accepted) {
                 (Ok(permit), Ok((socket, _))) => {
                     while connections.try_join_next().is_some() {}
-                    connections.spawn(connection(socket, permit, &router, &protocol, &graceful));
+                    let Some(thread) = threads.next() else { break };
+                    let connection = connection(socket, permit, router.clone(), protocol.clone(), graceful.watcher());
+                    connections.spawn_on(connection, thread);
                 }
                 (_, Err(error)) => {
                     // Out of file descriptors, most likely: a pause, not a spin.
@@ -82,24 +90,28 @@ fn protocol(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-fn connection(
+/// Serves a connection on the runtime that polls this first, whichever accepted it.
+async fn connection(
     socket: TcpStream,
     permit: OwnedSemaphorePermit,
-    router: &Router,
-    protocol: &auto::Builder<TokioExecutor>,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + use<> {
+    router: Router,
+    protocol: auto::Builder<TokioExecutor>,
+    graceful: Watcher,
+) {
+    let socket = socket.into_std().and_then(TcpStream::from_std);
+    let socket = match socket {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::warn!(%error, "a connection is lost");
+            return;
+        }
+    };
     // A chunk of a stream goes out when it is there; some peers wait 40 ms for a full packet otherwise.
     let _ = socket.set_nodelay(true);
-    let service = TowerToHyperService::new(router.clone());
-    let connection = protocol
-        .serve_connection(TokioIo::new(socket), service)
-        .into_owned();
-    let connection = graceful.watch(connection);
-    async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(error = %error, "connection ended");
-        }
-        drop(permit);
+    let service = TowerToHyperService::new(router);
+    let connection = protocol.serve_connection(TokioIo::new(socket), service);
+    if let Err(error) = graceful.watch(connection.into_owned()).await {
+        tracing::debug!(error = %error, "connection ended");
     }
+    drop(permit);
 }

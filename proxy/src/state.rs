@@ -97,7 +97,7 @@ impl State {
         let retention = durable
             .as_ref()
             .map(|durable| Retention::start(durable.log(), *pepper.seal()));
-        let transport = TransportConfig::default();
+        let transport = TransportConfig::default().pool_per_thread();
         let clients = Clients {
             public: HyperTransport::new(&transport)?,
             private: HyperTransport::new(&transport.allow_private())?,

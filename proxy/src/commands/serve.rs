@@ -20,7 +20,9 @@ use crate::{
         self, Who,
         beside::{self, Door},
     },
-    server, tools,
+    server,
+    threads::Threads,
+    tools,
 };
 
 /// Serves until a signal comes.
@@ -36,12 +38,13 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    runtime()?.block_on(async {
+    let threads = threads()?;
+    threads.block_on(async {
         let reloads = Reloads {
             args: &args.config,
             listen: config.server.listen,
         };
-        serve(config, Some(reloads), |_, _| {}).await
+        serve(config, &threads, Some(reloads), |_, _| {}).await
     })
 }
 
@@ -49,6 +52,10 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 pub(super) struct Reloads<'a> {
     args: &'a ConfigArgs,
     listen: std::net::SocketAddr,
+}
+
+pub(super) fn threads() -> anyhow::Result<Threads> {
+    Threads::start().context("cannot start the threads")
 }
 
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -61,6 +68,7 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// Serves `config`; `ready` is told the gateway and its base URL once it listens.
 pub(super) async fn serve(
     config: Config,
+    threads: &Threads,
     reloads: Option<Reloads<'_>>,
     ready: impl FnOnce(&Gateway, &str),
 ) -> anyhow::Result<ExitCode> {
@@ -102,7 +110,13 @@ pub(super) async fn serve(
         let _ = stops.await;
         gateway.state().end_streams(settings.drain).await;
     };
-    let serving = Box::pin(server::serve(listener, router, &settings, stop));
+    let serving = Box::pin(server::serve(
+        listener,
+        router,
+        &settings,
+        threads.handles(),
+        stop,
+    ));
     tokio::join!(serving, streams);
     gateway.state().close().await;
     Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ pub struct TransportConfig {
     pub(super) connect_timeout: Duration,
     pub(super) max_idle: usize,
     pub(super) private: Private,
+    pub(super) pool_per_thread: bool,
 }
 
 impl Default for TransportConfig {
@@ -17,6 +18,7 @@ impl Default for TransportConfig {
             connect_timeout: Duration::from_secs(2),
             max_idle: 128,
             private: Private::Refused,
+            pool_per_thread: false,
         }
     }
 }
@@ -40,6 +42,14 @@ impl TransportConfig {
     #[must_use]
     pub fn allow_private(mut self) -> Self {
         self.private = Private::Allowed;
+        self
+    }
+
+    /// Keeps connections apart by thread, so that an answer is read on the thread that asked: for servers whose threads each have a
+    /// runtime of their own. [`max_idle`](Self::max_idle) then holds for each thread.
+    #[must_use]
+    pub fn pool_per_thread(mut self) -> Self {
+        self.pool_per_thread = true;
         self
     }
 }

@@ -24,6 +24,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
+use thread_local::ThreadLocal;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
@@ -41,8 +42,8 @@ use crate::{
 /// URL before the connection.
 #[derive(Clone)]
 pub struct HyperTransport {
-    /// Behind a pointer: stacks are cloned for each call, and the client is large.
-    client: Arc<Client<Connector, Full<Bytes>>>,
+    /// Behind a pointer: stacks are cloned for each call, and clients are large.
+    pools: Arc<Pools>,
     private: Private,
 }
 
@@ -67,16 +68,20 @@ impl HyperTransport {
             private: config.private,
             timeout: config.connect_timeout,
         };
-        let client = Client::builder(TokioExecutor::new())
+        let mut client = Client::builder(TokioExecutor::new());
+        client
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(90))
             .pool_max_idle_per_host(config.max_idle)
             .http2_adaptive_window(true)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .build(connector);
+            .http2_keep_alive_interval(Duration::from_secs(20));
+        let pools = match config.pool_per_thread {
+            true => Pools::EachThread(Box::new((client, connector)), ThreadLocal::new()),
+            false => Pools::One(client.build(connector)),
+        };
         Ok(Self {
-            client: Arc::new(client),
+            pools: Arc::new(pools),
             private: config.private,
         })
     }
@@ -88,6 +93,27 @@ impl HyperTransport {
     pub fn check(&self, endpoint: &Endpoint) -> Result<(), Error> {
         self.private
             .admit(endpoint.uri("/")?.host().unwrap_or_default())
+    }
+}
+
+type HttpClient = Client<Connector, Full<Bytes>>;
+
+/// Connections that wait for their next request.
+enum Pools {
+    One(HttpClient),
+    /// What a thread that has none yet makes its own from.
+    EachThread(Box<(legacy::Builder, Connector)>, ThreadLocal<HttpClient>),
+}
+
+impl Pools {
+    fn client(&self) -> &HttpClient {
+        match self {
+            Self::One(client) => client,
+            Self::EachThread(parts, clients) => {
+                let (builder, connector) = &**parts;
+                clients.get_or(|| builder.build(connector.clone()))
+            }
+        }
     }
 }
 
@@ -105,7 +131,10 @@ impl Service<Request<Bytes>> for HyperTransport {
     }
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        self.client.request(request.map(Full::new)).map(answer)
+        self.pools
+            .client()
+            .request(request.map(Full::new))
+            .map(answer)
     }
 }
 

@@ -1,7 +1,11 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, TcpListener, TcpStream},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -119,6 +123,53 @@ async fn a_broken_connection_is_cut_and_a_refused_one_unavailable() {
         .unwrap();
     let error = call(&local(), &format!("http://{free}")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+/// Answers as often as it is asked over each connection, and counts the connections.
+fn serve_all() -> (String, Arc<AtomicUsize>) {
+    const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n{\"choices\":[]}";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}/v1", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            count.fetch_add(1, Ordering::Relaxed);
+            let mut connection = connection.unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(1..) = connection.read(&mut buffer) {
+                    connection.write_all(WHOLE.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    (base, connections)
+}
+
+#[test]
+fn connections_are_reused_by_the_thread_that_made_them_or_by_all() {
+    for (config, wanted) in [(local(), 1), (local().pool_per_thread(), 2)] {
+        let (base, connections) = serve_all();
+        let provider = provider(&config, &base);
+        let runtime = || {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap()
+        };
+        let runtimes = [runtime(), runtime()];
+        for _ in 0..3 {
+            for runtime in &runtimes {
+                let provider = provider.clone();
+                // On the runtime's own thread, and not on this one.
+                let call = runtime.spawn(provider.oneshot(ask("how is it?")));
+                runtime.block_on(call).unwrap().unwrap();
+            }
+        }
+        assert_eq!(connections.load(Ordering::Relaxed), wanted);
+    }
 }
 
 #[tokio::test]

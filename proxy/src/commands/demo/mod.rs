@@ -25,13 +25,14 @@ const SPENT: (&str, &str) = ("demo-spent", "sk-demo-spent-4f1d9c2a");
 
 /// Serves until a signal comes.
 pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    serve::runtime()?.block_on(async {
+    let threads = serve::threads()?;
+    threads.block_on(async {
         let upstream = Upstream::serve(script::models()).await?;
         let text = CONFIG.replace(PLACEHOLDER, &upstream.base_url());
         let mut config = world::alone(&Source::new("demo.toml", text))?;
         config.server.listen = args.listen;
         let _log = log::start(&config.log)?;
-        serve::serve(config, None, introduce).await
+        serve::serve(config, &threads, None, introduce).await
     })
 }
 
