@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::{
         conn::auto,
         graceful::{GracefulShutdown, Watcher},
@@ -13,27 +13,28 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
 
-use crate::config::Server;
+use crate::{
+    config::Server,
+    threads::{Cores, Seat},
+};
 
 /// Serves `router` until `stop` resolves, then lets what runs finish within the drain time.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     config: &Server,
-    threads: Vec<Handle>,
+    cores: &Cores,
     stop: impl Future<Output = ()>,
 ) {
     let room = Arc::new(Semaphore::new(config.max_connections));
     let mut connections = JoinSet::new();
     let graceful = GracefulShutdown::new();
-    let protocol = protocol(config.header_timeout);
+    let protocol = protocol(config.header_timeout, cores.clone());
     let mut stop = std::pin::pin!(stop);
-    let mut threads = threads.iter().cycle();
     loop {
         let accepted = async {
             // More connections than we may have wait in the listener's backlog.
@@ -44,9 +45,16 @@ pub(crate) async fn serve(
             (permit, accepted) = accepted => match (permit, accepted) {
                 (Ok(permit), Ok((socket, _))) => {
                     while connections.try_join_next().is_some() {}
-                    let Some(thread) = threads.next() else { break };
-                    let connection = connection(socket, permit, router.clone(), protocol.clone(), graceful.watcher());
-                    connections.spawn_on(connection, thread);
+                    let Some(seat) = cores.seat() else { break };
+                    let core = seat.runtime().clone();
+                    let connection = connection(
+                        socket,
+                        (permit, seat),
+                        router.clone(),
+                        protocol.clone(),
+                        graceful.watcher(),
+                    );
+                    connections.spawn_on(connection, &core);
                 }
                 (_, Err(error)) => {
                     // Out of file descriptors, most likely: a pause, not a spin.
@@ -73,8 +81,8 @@ pub(crate) async fn serve(
     connections.shutdown().await;
 }
 
-fn protocol(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn protocol(header_timeout: Duration, cores: Cores) -> auto::Builder<Cores> {
+    let mut builder = auto::Builder::new(cores);
     builder
         .http1()
         // Without a timer hyper does not enforce its limits.
@@ -93,9 +101,9 @@ fn protocol(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
 /// Serves a connection on the runtime that polls this first, whichever accepted it.
 async fn connection(
     socket: TcpStream,
-    permit: OwnedSemaphorePermit,
+    places: (OwnedSemaphorePermit, Seat),
     router: Router,
-    protocol: auto::Builder<TokioExecutor>,
+    protocol: auto::Builder<Cores>,
     graceful: Watcher,
 ) {
     let socket = socket.into_std().and_then(TcpStream::from_std);
@@ -113,5 +121,5 @@ async fn connection(
     if let Err(error) = graceful.watch(connection.into_owned()).await {
         tracing::debug!(error = %error, "connection ended");
     }
-    drop(permit);
+    drop(places);
 }

@@ -110,13 +110,8 @@ pub(super) async fn serve(
         let _ = stops.await;
         gateway.state().end_streams(settings.drain).await;
     };
-    let serving = Box::pin(server::serve(
-        listener,
-        router,
-        &settings,
-        threads.handles(),
-        stop,
-    ));
+    let cores = threads.cores();
+    let serving = Box::pin(server::serve(listener, router, &settings, &cores, stop));
     tokio::join!(serving, streams);
     gateway.state().close().await;
     Ok(ExitCode::SUCCESS)
