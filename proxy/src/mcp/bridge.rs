@@ -220,7 +220,12 @@ fn error(id: Option<&str>, code: i32, message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncBufReadExt, BufReader, DuplexStream, duplex};
+    use std::time::Duration;
+
+    use tokio::{
+        io::{AsyncBufReadExt, BufReader, DuplexStream, duplex},
+        time::timeout,
+    };
 
     use super::*;
 
@@ -233,7 +238,8 @@ mod tests {
 
         async fn hears(&mut self) -> String {
             let mut line = String::new();
-            self.0.read_line(&mut line).await.unwrap();
+            let heard = timeout(Duration::from_secs(60), self.0.read_line(&mut line)).await;
+            heard.expect("something is said").unwrap();
             line.trim_end().to_owned()
         }
     }
