@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, HeaderName, header, request::Parts};
 use rungs::{
     Error, ErrorKind,
     catalog::{Targets, Tier},
@@ -195,13 +195,21 @@ fn hint(
     }
 }
 
+static QUALITY: HeaderName = HeaderName::from_static("x-rungs-quality");
+static MIN_TIER: HeaderName = HeaderName::from_static("x-rungs-min-tier");
+static MAX_TIER: HeaderName = HeaderName::from_static("x-rungs-max-tier");
+static FALLBACK: HeaderName = HeaderName::from_static("x-rungs-fallback");
+static CACHE: HeaderName = HeaderName::from_static("x-rungs-cache");
+static CONVERSATION: HeaderName = HeaderName::from_static("x-rungs-conversation");
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
 impl Wishes {
     /// Reads the `x-rungs-*` request headers.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Error> {
-        let get = |name: &'static str| {
+        let get = |name: &'static HeaderName| {
             let value = headers.get(name)?;
             let text = value.to_str().map_err(|_| {
-                Error::invalid(format!("the header `{name}` is not text")).param(name)
+                Error::invalid(format!("the header `{name}` is not text")).param(name.as_str())
             });
             Some(text.map(|text| (name, text)))
         };
@@ -211,15 +219,17 @@ impl Wishes {
                 .map(|(_, text)| text.parse::<Tier>())
                 .transpose()
         };
-        let word = |name: &'static str,
+        let word = |name: &'static HeaderName,
                     words: &'static [&'static str]|
          -> Result<Option<&'static str>, Error> {
             let Some((name, text)) = get(name).transpose()? else {
                 return Ok(None);
             };
             let found = words.iter().find(|word| word.eq_ignore_ascii_case(text));
-            let wrong =
-                || Error::invalid(format!("`{name}` is one of {}", words.join(", "))).param(name);
+            let wrong = || {
+                Error::invalid(format!("`{name}` is one of {}", words.join(", ")))
+                    .param(name.as_str())
+            };
             found.copied().map(Some).ok_or_else(wrong)
         };
         let no_store = headers.get(header::CACHE_CONTROL).is_some_and(|v| {
@@ -228,18 +238,18 @@ impl Wishes {
                 .any(|w| w.eq_ignore_ascii_case(b"no-store"))
         });
         Ok(Self {
-            quality: match word("x-rungs-quality", &["normal", "high", "critical"])? {
+            quality: match word(&QUALITY, &["normal", "high", "critical"])? {
                 Some("critical") => Quality::Critical,
                 Some("high") => Quality::High,
                 _ => Quality::Normal,
             },
-            min_tier: tier("x-rungs-min-tier")?,
-            max_tier: tier("x-rungs-max-tier")?,
-            fallback: match word("x-rungs-fallback", &["on", "off"])? {
+            min_tier: tier(&MIN_TIER)?,
+            max_tier: tier(&MAX_TIER)?,
+            fallback: match word(&FALLBACK, &["on", "off"])? {
                 Some("off") => Fallback::Off,
                 _ => Fallback::Allowed,
             },
-            cache: match word("x-rungs-cache", &["use", "refresh", "bypass"])? {
+            cache: match word(&CACHE, &["use", "refresh", "bypass"])? {
                 Some("refresh") => CacheUse::Refresh,
                 Some("bypass") => CacheUse::Bypass,
                 _ if no_store => CacheUse::Bypass,
@@ -255,19 +265,18 @@ impl Wishes {
 
 /// The conversation that a call goes on.
 fn conversation(headers: &HeaderMap) -> Result<Option<String>, Error> {
-    const NAME: &str = "x-rungs-conversation";
-    let mut values = headers.get_all(NAME).iter();
+    let mut values = headers.get_all(&CONVERSATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
     let id = match value.to_str() {
         Ok(id) if values.next().is_none() => id,
         _ => {
-            let wrong = format!("`{NAME}` is one header of visible ASCII characters");
-            return Err(Error::invalid(wrong).param(NAME));
+            let wrong = format!("`{CONVERSATION}` is one header of visible ASCII characters");
+            return Err(Error::invalid(wrong).param(CONVERSATION.as_str()));
         }
     };
-    conversation_id(id).map_err(|error| error.param(NAME))?;
+    conversation_id(id).map_err(|error| error.param(CONVERSATION.as_str()))?;
     Ok(Some(id.to_owned()))
 }
 
@@ -278,9 +287,8 @@ pub(super) fn conversation_id(id: &str) -> Result<(), Error> {
 
 /// The client's name for the call.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, Error> {
-    const NAME: &str = "idempotency-key";
     const LONGEST: usize = 255;
-    let mut values = headers.get_all(NAME).iter();
+    let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else {
         return Ok(None);
     };
@@ -291,6 +299,6 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>, E
         _ => Err(Error::invalid(format!(
             "`Idempotency-Key` is one header of 1 to {LONGEST} visible ASCII characters"
         ))
-        .param(NAME)),
+        .param(IDEMPOTENCY_KEY.as_str())),
     }
 }
