@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// Requests at a time.
     #[arg(long, default_value_t = 16)]
     concurrency: usize,
+    /// Whole answers at a time where there are many.
+    #[arg(long, default_value_t = 64)]
+    crowd: usize,
 }
 
 pub(crate) async fn run(options: Options) -> Result<()> {
@@ -51,11 +54,13 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let bare_idle = setup.bare.resident_kib()?;
 
     let whole = series(&setup, &options, Kind::Whole).await?;
+    let crowd = series(&setup, &options, Kind::Crowd).await?;
     let stream = series(&setup, &options, Kind::Stream).await?;
     let paced = paced(&setup, &options).await?;
 
     let report = Report {
         whole,
+        crowd: (options.crowd, crowd),
         stream,
         paced,
         bare: Footprint {
@@ -77,24 +82,26 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Whole,
+    Crowd,
     Stream,
 }
 
 /// Alternate rounds, after one short uncounted round each.
 async fn series(setup: &Setup, options: &Options, kind: Kind) -> Result<Series> {
-    let requests = match kind {
-        Kind::Whole => options.requests,
-        Kind::Stream => options.streams,
+    let (requests, concurrency) = match kind {
+        Kind::Whole => (options.requests, options.concurrency),
+        Kind::Crowd => (options.requests, options.crowd),
+        Kind::Stream => (options.streams, options.concurrency),
     };
     let load = |process: &Process, requests| load::Options {
         requests,
-        concurrency: options.concurrency,
+        concurrency,
         stream: kind == Kind::Stream,
         ..setup.load(process)
     };
     let mut processes = vec![&setup.bare, &setup.rungs];
     // Money is counted by the answer, not by the chunk.
-    if kind == Kind::Whole {
+    if kind != Kind::Stream {
         processes.push(&setup.waived);
     }
     for process in &processes {

@@ -38,6 +38,8 @@ pub(crate) struct Footprint {
 /// Everything measured.
 pub(crate) struct Report {
     pub(crate) whole: Series,
+    /// The same with so many at a time.
+    pub(crate) crowd: (usize, Series),
     pub(crate) stream: Series,
     pub(crate) paced: Paced,
     pub(crate) bare: Footprint,
@@ -81,6 +83,10 @@ impl Series {
         ]
     }
 
+    fn waived(&self) -> [f64; 3] {
+        self.against_bare(&self.waived, Round::cpu_seconds_per_thousand)
+    }
+
     /// By how much budgets and the durable ledger raise the ratio: the median within each three of rounds.
     fn money(&self, figure: fn(&Round) -> f64) -> f64 {
         let threes = self.bare.iter().zip(self.rungs.iter().zip(&self.waived));
@@ -110,13 +116,13 @@ impl Report {
         };
         let per_thousand = self.whole.figures(Round::cpu_seconds_per_thousand);
         row("processor time, 1,000 whole answers", " s", 3, per_thousand);
-        let waived = self.waived();
-        row(
-            "the same, no budgets and no ledger on the disk",
-            " s",
-            3,
-            waived,
-        );
+        let waived = "the same, no budgets and no ledger on the disk";
+        row(waived, " s", 3, self.whole.waived());
+        let (crowd, series) = &self.crowd;
+        let per_thousand = series.figures(Round::cpu_seconds_per_thousand);
+        let title = format!("processor time, 1,000 whole answers, {crowd} at a time");
+        row(&title, " s", 3, per_thousand);
+        row(waived, " s", 3, series.waived());
         let per_chunk = self.stream.figures(Round::cpu_us_per_chunk);
         row("processor time, one streamed chunk", " µs", 2, per_chunk);
         let rate = self.whole.figures(Round::requests_per_second);
@@ -138,18 +144,14 @@ impl Report {
 
         let [direct, bare, rungs] = self.paced.figures();
         format!(
-            "{rows}\nBudgets and the durable ledger add {:.2} of the bare proxy's time to a whole answer.\n\n\
+            "{rows}\nBudgets and the durable ledger add {:.2} of the bare proxy's time to a whole answer, {:.2} with {crowd} at a time.\n\n\
              | stream with 5 ms between chunks | direct | bare proxy | rungs | rungs over bare |\n\
              | :-- | --: | --: | --: | --: |\n\
              | first chunk, p50 | {direct:.3} ms | {bare:.3} ms | {rungs:.3} ms | {:+.3} ms |\n",
             self.whole.money(Round::cpu_seconds_per_thousand),
+            series.money(Round::cpu_seconds_per_thousand),
             rungs - bare
         )
-    }
-
-    fn waived(&self) -> [f64; 3] {
-        let whole = &self.whole;
-        whole.against_bare(&whole.waived, Round::cpu_seconds_per_thousand)
     }
 
     /// The same figures under stable names.
@@ -159,11 +161,17 @@ impl Report {
             "whole": {
                 "rounds": self.whole.bare.len(),
                 "cpu_seconds_per_1000": sides(self.whole.figures(Round::cpu_seconds_per_thousand)),
-                "without_money": sides(self.waived()),
+                "without_money": sides(self.whole.waived()),
                 "money_adds": self.whole.money(Round::cpu_seconds_per_thousand),
                 "requests_per_second": sides(self.whole.figures(Round::requests_per_second)),
                 "p50_ms": sides(self.whole.figures(Round::p50_ms)),
                 "p99_ms": sides(self.whole.figures(Round::p99_ms)),
+            },
+            "crowd": {
+                "at_a_time": self.crowd.0,
+                "cpu_seconds_per_1000": sides(self.crowd.1.figures(Round::cpu_seconds_per_thousand)),
+                "without_money": sides(self.crowd.1.waived()),
+                "money_adds": self.crowd.1.money(Round::cpu_seconds_per_thousand),
             },
             "stream": {
                 "rounds": self.stream.bare.len(),
