@@ -110,13 +110,13 @@ mod tests {
     fn the_requests_of_one_connection_are_spread() {
         let threads = Threads::start().unwrap();
         let (cores, count) = (threads.cores(), threads.cores.len());
-        let (tell, mut told) = mpsc::unbounded_channel();
+        let (tell, mut told) = mpsc::channel(count);
         let all_begun = Arc::new(Barrier::new(count));
         for _ in 0..count {
             let (tell, all_begun) = (tell.clone(), Arc::clone(&all_begun));
             cores.execute(async move {
                 all_begun.wait().await;
-                tell.send(thread::current().id()).unwrap();
+                tell.send(thread::current().id()).await.unwrap();
             });
         }
         drop(tell);
