@@ -9,7 +9,10 @@ use sqlx::{
 };
 
 use super::columns::Columns;
-use crate::{error::Error, store::StoreFuture};
+use crate::{
+    error::Error,
+    store::{ConversationKey, StoreFuture},
+};
 
 /// A database that any number of stores share.
 pub(in crate::store) trait Database: Clone + Send + Sync + 'static {
@@ -95,6 +98,14 @@ pub(in crate::store) fn statement<'a>(text: &'static str) -> Statement<'a> {
         text,
         values: SmallVec::new(),
     }
+}
+
+/// A statement about one conversation, whose tenant and id are `$1` and `$2`.
+pub(in crate::store) fn of_conversation<'a>(
+    text: &'static str,
+    key: &'a ConversationKey,
+) -> Statement<'a> {
+    statement(text).bind(key.tenant()).bind(key.id())
 }
 
 impl<'a> Statement<'a> {
