@@ -42,10 +42,10 @@ use database::NAMES;
 use pool::Pool;
 
 use super::{
-    ConversationStore, IdempotencyStore, Spool, TodoStore,
+    AuditLog, ConversationStore, IdempotencyStore, Spool, TodoStore,
     idempotency::shared::SharedNames,
     memory::MemoryIdempotency,
-    sql::{conversations::SqlConversations, names::SqlNames, todos::SqlTodos},
+    sql::{audit::SqlAudit, conversations::SqlConversations, names::SqlNames, todos::SqlTodos},
 };
 use crate::error::{Error, ErrorKind};
 
@@ -119,6 +119,12 @@ impl PostgresStore {
     #[must_use]
     pub fn todos(&self) -> impl TodoStore + use<> {
         SqlTodos(self.pool.clone())
+    }
+
+    /// Its audit, chained with `key`, which must be the same each time.
+    #[must_use]
+    pub fn audit(&self, key: &[u8; 32]) -> impl AuditLog + use<> {
+        SqlAudit::new(self.pool.clone(), *key)
     }
 
     /// Closes all connections.
