@@ -3,7 +3,8 @@
 use std::time::UNIX_EPOCH;
 
 use rungs::{
-    store::{AuditLog, memory::MemoryAudit},
+    catalog::Money,
+    store::{AuditEvent, AuditLog, AuditRow, RowStatus, memory::MemoryAudit},
     testing::store_contract::{audit_findings, audit_log, audit_row},
 };
 use sqlx::{AssertSqlSafe, Connection};
@@ -12,40 +13,82 @@ use crate::{dir::Dir, postgres::Database};
 
 const KEY: [u8; 32] = [7; 32];
 
-/// What somebody does to an audit of five rows, one after the other, and what is found then.
-const TAMPERING: [(&str, &[&str]); 8] = [
+/// What somebody sets in a row, one at a time: in the third, which has ended, and in the fourth, which was refused.
+const ALTERED: [(u64, &str); 17] = [
+    (3, "at_ms = at_ms - 1"),
+    (3, "session_id = NULL"),
+    (3, "tenant = 'rival'"),
+    (3, "key_id = 'k_2'"),
+    (3, "user_id = NULL"),
+    // The same characters, in other columns.
     (
-        "UPDATE audit SET tool = 'fs_read' WHERE seq = 2",
-        &["audit row 2 was altered, or the one before it was"],
+        3,
+        "key_id = key_id || substr(user_id, 4, 1) || 'ann', user_id = 'b'",
     ),
-    (
-        "UPDATE audit SET user_id = NULL WHERE seq = 2",
-        &["audit row 2 was altered, or the one before it was"],
-    ),
-    (
-        "UPDATE audit SET key_id = 'k_1ann', user_id = '' WHERE seq = 2",
-        &["audit row 2 was altered, or the one before it was"],
-    ),
-    (
-        "UPDATE audit SET at_ms = at_ms + 1, key_id = 'k_1', user_id = 'ann', tool = 'tool_2' WHERE seq = 2",
-        &["audit row 2 was altered, or the one before it was"],
-    ),
-    ("UPDATE audit SET at_ms = at_ms - 1 WHERE seq = 2", &[]),
-    (
-        "DELETE FROM audit WHERE seq = 3",
-        &["audit row 3 is missing"],
-    ),
-    (
-        "DELETE FROM audit WHERE seq = 5",
-        &["audit row 3 is missing", "audit row 5 is missing"],
-    ),
-    ("DELETE FROM audit", &["audit rows 1 to 5 are missing"]),
+    (3, "tool = 'fs_read'"),
+    (3, "effect = 'read'"),
+    (3, "arguments = (SELECT arguments FROM audit WHERE seq = 2)"),
+    (3, "allowed_seq = 2"),
+    (3, "outcome = 'cancelled'"),
+    (3, "cost_nanos = 41"),
+    (3, "cost_nanos = NULL"),
+    (3, "chain = (SELECT chain FROM audit WHERE seq = 2)"),
+    (4, "why = 'arguments'"),
+    (4, "event = 'allowed', why = NULL"),
+    // The last one, behind which nothing is chained.
+    (5, "tool = 'fs_read'"),
+];
+
+/// What somebody takes out, and what is missed then.
+const TAKEN_OUT: [(&str, &[&str]); 5] = [
+    ("seq = 1", &["audit row 1 is missing"]),
+    ("seq = 3", &["audit row 3 is missing"]),
+    ("seq IN (2, 3)", &["audit rows 2 to 3 are missing"]),
+    ("seq = 5", &["audit row 5 is missing"]),
+    ("seq > 0", &["audit rows 1 to 5 are missing"]),
 ];
 
 async fn filled(log: &dyn AuditLog) {
+    let event = |n| match n {
+        3 => AuditEvent::Ended {
+            allowed: 1,
+            outcome: RowStatus::Ok,
+            cost: Some(Money::ZERO),
+        },
+        4 => AuditEvent::Refused("off".into()),
+        _ => AuditEvent::Allowed,
+    };
     for n in 1..=5 {
-        let row = audit_row(&format!("tool_{n}"));
+        let row = AuditRow {
+            user: Some("ann\u{1}b".into()),
+            arguments: [n; 32],
+            event: event(n),
+            ..audit_row(&format!("tool_{n}"))
+        };
         log.append(&row).await.expect("it is written");
+    }
+}
+
+/// Does one thing after the other to rows of `log`, through `run` as any other program could, and sees what is found.
+async fn tampered(log: &dyn AuditLog, run: impl AsyncFn(&str)) {
+    filled(log).await;
+    run("CREATE TABLE kept AS SELECT * FROM audit").await;
+    let put_back = async || {
+        run("DELETE FROM audit").await;
+        run("INSERT INTO audit SELECT * FROM kept").await;
+        assert_eq!(audit_findings(log, &KEY).await, [""; 0]);
+    };
+    for (seq, change) in ALTERED {
+        run(&format!("UPDATE audit SET {change} WHERE seq = {seq}")).await;
+        let found = audit_findings(log, &KEY).await;
+        let named = format!("audit row {seq} was altered, or the one before it was");
+        assert_eq!(found.first(), Some(&named), "{change}");
+        put_back().await;
+    }
+    for (rows, found) in TAKEN_OUT {
+        run(&format!("DELETE FROM audit WHERE {rows}")).await;
+        assert_eq!(audit_findings(log, &KEY).await, found, "{rows}");
+        put_back().await;
     }
 }
 
@@ -106,23 +149,14 @@ async fn two_processes_write_one_chain() {
 async fn t34_what_was_altered_or_taken_out_of_a_file_is_named() {
     let dir = Dir::new("audit_tampered");
     let store = dir.open().await;
-    let log = store.audit(&KEY);
-    filled(&log).await;
-    for (sql, found) in TAMPERING {
-        run(&dir, sql).await;
-        assert_eq!(audit_findings(&log, &KEY).await, found, "{sql}");
-    }
+    tampered(&store.audit(&KEY), async |sql| run(&dir, sql).await).await;
 }
 
 #[tokio::test]
 async fn t34_what_was_altered_or_taken_out_of_a_database_is_named() {
     let database = Database::new();
     let log = database.store().audit(&KEY);
-    filled(&log).await;
-    for (sql, found) in TAMPERING {
-        database.run(sql).await;
-        assert_eq!(audit_findings(&log, &KEY).await, found, "{sql}");
-    }
+    tampered(&log, async |sql| database.run(sql).await).await;
 }
 
 #[tokio::test]
@@ -131,10 +165,10 @@ async fn what_is_no_row_of_ours_is_named_and_nothing_goes_on_without_an_end() {
     let store = dir.open().await;
     let log = store.audit(&KEY);
     filled(&log).await;
-    run(&dir, "UPDATE audit SET why = 'said so' WHERE seq = 4").await;
+    run(&dir, "UPDATE audit SET why = 'said so' WHERE seq = 2").await;
     let error = log.read(0, UNIX_EPOCH, 10).await.expect_err("no such row");
     assert!(
-        error.message().contains("audit row 4 cannot be read"),
+        error.message().contains("audit row 2 cannot be read"),
         "{error}"
     );
 
