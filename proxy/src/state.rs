@@ -18,8 +18,8 @@ use rungs::{
     },
     provider::{HyperTransport, TransportConfig},
     store::{
-        CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, TodoStore, redis::Redis,
-        spool::FileSpool,
+        AuditLog, CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, TodoStore,
+        redis::Redis, spool::FileSpool,
     },
 };
 
@@ -49,6 +49,8 @@ const TURNS: usize = 4096;
 /// Everything that outlives a configuration.
 pub(crate) struct State {
     pub(crate) ledger: Arc<dyn Ledger>,
+    /// What tools were called for that do more than read.
+    pub(crate) audit: Arc<dyn AuditLog>,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) users: Arc<Users>,
@@ -86,6 +88,7 @@ impl State {
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
         let Stores {
             ledger,
+            audit,
             keys,
             pepper,
             book,
@@ -120,6 +123,7 @@ impl State {
             todos: memory.todos,
             accounts: Arc::new(Accounts::new(book, Arc::clone(&ledger))),
             ledger,
+            audit,
             keys,
             users: Arc::default(),
             rates,

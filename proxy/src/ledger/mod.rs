@@ -1,5 +1,7 @@
-//! The rows of the ledger behind the gateway: read, checked, and forgotten when they are old.
+//! The rows behind the gateway: those of the ledger are read, checked, and forgotten when they are old; those of the audit are read and
+//! checked.
 
+pub(crate) mod audit;
 mod retention;
 
 use std::{
