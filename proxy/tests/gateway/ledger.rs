@@ -31,7 +31,8 @@ fn whole(text: &str) -> String {
     )
 }
 
-async fn change(gateway: &Gateway, sql: &str) {
+/// What another program does to the gateway's database.
+pub(crate) async fn change(gateway: &Gateway, sql: &str) {
     let url = format!("sqlite:{}", gateway.folder.join("rungs.db").display());
     let mut database = SqliteConnection::connect(&url).await.unwrap();
     sqlx::query(AssertSqlSafe(sql))
