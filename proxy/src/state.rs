@@ -18,8 +18,8 @@ use rungs::{
     },
     provider::{HyperTransport, TransportConfig},
     store::{
-        AuditLog, CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, TodoStore,
-        redis::Redis, spool::FileSpool,
+        CacheStore, IdempotencyStore, KeyStore, Ledger, RateStore, TodoStore, redis::Redis,
+        spool::FileSpool,
     },
 };
 
@@ -30,7 +30,7 @@ use crate::{
     auth::Pepper,
     config::Config,
     hot::Hot,
-    ledger::Retention,
+    ledger::{AuditWriter, Retention},
     mcp::upstream::{Pins, Upstreams},
     stores::{Durable, Stores},
     tools::Workshop,
@@ -50,7 +50,7 @@ const TURNS: usize = 4096;
 pub(crate) struct State {
     pub(crate) ledger: Arc<dyn Ledger>,
     /// What tools were called for that do more than read.
-    pub(crate) audit: Arc<dyn AuditLog>,
+    pub(crate) audit: AuditWriter,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) users: Arc<Users>,
@@ -123,7 +123,7 @@ impl State {
             todos: memory.todos,
             accounts: Arc::new(Accounts::new(book, Arc::clone(&ledger))),
             ledger,
-            audit,
+            audit: AuditWriter::new(audit),
             keys,
             users: Arc::default(),
             rates,
@@ -264,6 +264,7 @@ impl State {
                 spool.close().await;
             }
             self.outbox.close().await;
+            self.audit.close().await;
             if let Some(retention) = &self.retention {
                 retention.stop().await;
             }

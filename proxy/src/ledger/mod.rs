@@ -1,8 +1,9 @@
-//! The rows behind the gateway: those of the ledger are read, checked, and forgotten when they are old; those of the audit are read and
-//! checked.
+//! The rows behind the gateway: those of the ledger are read, checked, and forgotten when they are old; those of the audit are written,
+//! read and checked.
 
 pub(crate) mod audit;
 mod retention;
+mod writer;
 
 use std::{
     ops::ControlFlow,
@@ -18,6 +19,7 @@ use rungs::{
 };
 
 pub(crate) use retention::Retention;
+pub(crate) use writer::AuditWriter;
 
 /// Rows that are read at once.
 const PAGE: u32 = 2_000;

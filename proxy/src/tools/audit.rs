@@ -5,12 +5,12 @@ use std::{
 
 use rungs::{
     Error, ErrorKind,
-    store::{AuditEvent, AuditLog, AuditRow, RowStatus},
+    store::{AuditEvent, AuditRow, RowStatus},
 };
 use serde_json::{Map, Value};
 
 use super::{Bill, Caller, Effect};
-use crate::gateway::Gateway;
+use crate::{gateway::Gateway, ledger::AuditWriter};
 
 /// The target of the lines, which are written whatever the log's level is.
 pub(crate) const TARGET: &str = "rungs::audit";
@@ -42,8 +42,10 @@ impl From<Refusal> for Error {
 pub(crate) struct Audit(Option<Record>);
 
 struct Record {
-    rows: Arc<dyn AuditLog>,
+    to: AuditWriter,
     row: AuditRow,
+    /// The row that let the call in, and what is still to be said of its end.
+    owed: Option<(u64, RowStatus)>,
     bill: Bill,
     line: Line,
 }
@@ -71,9 +73,10 @@ impl Audit {
                 event: AuditEvent::Allowed,
             };
             Record {
-                rows: Arc::clone(&gateway.state().audit),
-                line: Line::of(&row),
+                to: gateway.state().audit.clone(),
+                owed: None,
                 bill: caller.bill.clone(),
+                line: Line::of(&row),
                 row,
             }
         }))
@@ -99,8 +102,10 @@ impl Audit {
             Err(refusal) => return Err(record.refused(refusal).await),
         };
         let allowed = record.allowed().await?;
+        record.owe(allowed, RowStatus::Cancelled);
         let result = call(admitted).await;
-        record.ended(allowed, result.as_ref().err()).await;
+        record.owe(allowed, outcome(result.as_ref().err()));
+        record.pay().await;
         result
     }
 }
@@ -122,32 +127,47 @@ impl Record {
         })
     }
 
-    async fn ended(mut self, allowed: u64, failed: Option<&Error>) {
-        let outcome = outcome(failed);
+    /// What is to be said of the call if it ends now.
+    fn owe(&mut self, allowed: u64, outcome: RowStatus) {
         self.line.outcome = outcome.as_str();
-        let cost = self.bill.sum();
-        let ended = AuditEvent::Ended {
-            allowed,
-            outcome,
-            cost,
-        };
-        // It is done: an error in place of its result would have it done again.
-        let _ = self.write(ended).await;
+        self.owed = Some((allowed, outcome));
     }
 
-    /// Writes a row; its number.
+    /// Says it.
+    async fn pay(&mut self) {
+        if let Some(ended) = self.end() {
+            // It is done: an error in place of its result would have it done again.
+            let _ = self.write(ended).await;
+            self.owed = None;
+        }
+    }
+
+    /// What is still to be said, with what the call has cost.
+    fn end(&self) -> Option<AuditEvent> {
+        let (allowed, outcome) = self.owed?;
+        Some(AuditEvent::Ended {
+            allowed,
+            outcome,
+            cost: self.bill.sum(),
+        })
+    }
+
     async fn write(&mut self, event: AuditEvent) -> Result<u64, Error> {
         (self.row.at, self.row.event) = (SystemTime::now(), event);
-        let written = self.rows.append(&self.row).await;
-        match &written {
-            Ok(number) => self.line.row = Some(*number),
-            Err(error) => {
-                let cause = std::error::Error::source(error).map(ToString::to_string);
-                let (tool, event) = (&*self.row.tool, self.row.event.as_str());
-                tracing::error!(%error, cause, tool, event, "an audit row is missing");
-            }
+        let number = self.to.write(&self.row).await?;
+        self.line.row = Some(number);
+        Ok(number)
+    }
+}
+
+impl Drop for Record {
+    /// The caller has left in the middle.
+    fn drop(&mut self) {
+        if let Some(event) = self.end() {
+            let mut row = self.row.clone();
+            (row.at, row.event) = (SystemTime::now(), event);
+            self.to.write_behind(row);
         }
-        written
     }
 }
 
@@ -192,8 +212,7 @@ impl Line {
             tenant: Arc::clone(&row.tenant),
             key: row.key.clone(),
             arguments: blake3::Hash::from(row.arguments).to_hex().to_string(),
-            // Of a caller who leaves nothing more is heard.
-            outcome: "cut",
+            outcome: RowStatus::Cancelled.as_str(),
             began: Instant::now(),
         }
     }

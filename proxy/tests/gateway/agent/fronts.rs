@@ -148,6 +148,14 @@ async fn a_job_ends_with_its_client() {
     until("the question", || world.models[0].open() == 1).await;
     drop(response);
     until("the end of the question", || world.models[0].open() == 0).await;
+    // Also of what was cut the audit says how it ended.
+    let cancelled = || {
+        world
+            .gateway
+            .rungs(&["audit", "export"])
+            .contains("\"outcome\":\"cancelled\"")
+    };
+    until("the end in the audit", cancelled).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
