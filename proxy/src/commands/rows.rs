@@ -24,7 +24,7 @@ impl Rows {
     pub(super) fn open(config: &Config) -> anyhow::Result<Self> {
         Ok(match &config.store.url {
             StoreUrl::Memory => bail!(
-                "a ledger in memory ends with its process; set `store.url` to a database such as sqlite:rungs.db"
+                "rows in memory end with their process; set `store.url` to a database such as sqlite:rungs.db"
             ),
             StoreUrl::Sqlite(path) => {
                 let log = SqliteLog::open(&format!("sqlite:{}", path.display()))?;

@@ -264,6 +264,27 @@ async fn the_rows_of_all_processes_are_exported_and_checked_in_one_database() {
 }
 
 #[tokio::test]
+async fn t34_what_the_audit_cannot_hold_is_not_done_while_the_database_is_away() {
+    let mut shared = Shared::start(Reply::text("ok")).await;
+    let config = shared.config("", "[tools]\nallow = [\"write\"]\n");
+    let gateway = Gateway::serve(&config);
+    let job = async || {
+        let request = gateway.post("/v1/code-agent", r#"{"task":"x","root":"no/folder"}"#);
+        Answer::read(request.send().await.unwrap()).await
+    };
+    assert_eq!(job().await.status, 404, "it is begun, and fails");
+    shared.server.stop().unwrap();
+    let refused = job().await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    let why = refused.error()["message"].to_string();
+    assert!(why.contains("nothing was done"), "{why}");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 0);
+    shared.server.restart().unwrap();
+    let rows = shared.number("SELECT count(*) FROM audit");
+    assert_eq!(rows, 2, "those of the first alone");
+}
+
+#[tokio::test]
 async fn r17_a_key_chooses_what_becomes_of_its_calls_while_the_database_is_away() {
     let mut shared = Shared::start(Reply::text("ok").usage(Usage::new(5, 5))).await;
     const OPEN: &str = "Lp0-w2Vd-c9Rt-41Xm";

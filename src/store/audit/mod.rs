@@ -1,3 +1,5 @@
+//! What was called that does more than read: rows that are appended and never changed, and the chain that shows it.
+
 mod chain;
 mod walk;
 

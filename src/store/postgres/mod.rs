@@ -1,4 +1,4 @@
-//! Ledger, keys, budgets, conversations and todo lists in PostgreSQL, for any number of processes at once.
+//! Ledger, audit, keys, budgets, conversations and todo lists in PostgreSQL, for any number of processes at once.
 //!
 //! # What is on the path of a call
 //! Nothing but the conversation that a call goes on, where no hot copy of it is at hand: the ledger is written behind it, and budgets are held from leases in memory. A call waits for the database only when a

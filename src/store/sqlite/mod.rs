@@ -1,4 +1,4 @@
-//! A ledger's rows, keys, conversations and todo lists that last, in one SQLite file: nothing to install, owned by one process.
+//! A ledger's rows, an audit, keys, conversations and todo lists that last, in one SQLite file: nothing to install, owned by one process.
 //!
 //! # What is safe when
 //! [`SqliteStore`] is a [`LedgerSink`](super::LedgerSink): a [`Journal`](super::journal) in front of it makes a ledger that answers
