@@ -48,7 +48,7 @@ impl Toolbox {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none of this name, [`ErrorKind::Forbidden`] if the configuration does not allow it, or
-    /// it wants a person's consent and has none, what the audit says where the call cannot be written down,
+    /// it wants a person's consent and has none, [`ErrorKind::Unavailable`] or [`ErrorKind::Internal`] if it cannot be written down,
     /// [`ErrorKind::Invalid`] if the arguments do not fit, and the tool's own.
     pub(crate) async fn call(
         &self,
@@ -65,6 +65,7 @@ impl Toolbox {
         audit.over(admitted, call).await
     }
 
+    /// Whether a call may be made. One that may counts as made in its conversation from here on.
     fn admitted(
         &self,
         spec: &Spec,
@@ -75,7 +76,10 @@ impl Toolbox {
             Some(doubt) if caller.consent != Consent::Given => Err(Refusal::because("no_consent")(
                 doubt.without(caller.consent),
             )),
-            _ => Ok(()),
+            _ => {
+                caller.trail.follow(spec);
+                Ok(())
+            }
         }
     }
 
@@ -138,7 +142,6 @@ async fn run(
     caller: Caller,
     arguments: Map<String, Value>,
 ) -> Result<Value, Error> {
-    caller.trail.follow(tool.spec());
     let cancelled = caller.cancelled.clone();
     tokio::select! {
         biased;
