@@ -4,7 +4,9 @@ use std::time::UNIX_EPOCH;
 
 use rungs::{
     catalog::Money,
-    store::{AuditEvent, AuditLog, AuditRow, RowStatus, memory::MemoryAudit},
+    store::{
+        AuditEvent, AuditFinding, AuditLog, AuditRow, AuditWalk, RowStatus, memory::MemoryAudit,
+    },
     testing::store_contract::{audit_findings, audit_log, audit_row},
 };
 use sqlx::{AssertSqlSafe, Connection};
@@ -157,6 +159,23 @@ async fn t34_what_was_altered_or_taken_out_of_a_database_is_named() {
     let database = Database::new();
     let log = database.store().audit(&KEY);
     tampered(&log, async |sql| database.run(sql).await).await;
+}
+
+#[tokio::test]
+async fn t34_a_row_of_another_past_is_named() {
+    let past = async |tools: [&str; 3]| {
+        let log = MemoryAudit::new(&KEY, 10);
+        for tool in tools {
+            log.append(&audit_row(tool)).await.expect("it is written");
+        }
+        log.read(0, UNIX_EPOCH, 10).await.expect("rows")
+    };
+    let ours = past(["a", "b", "c"]).await;
+    let other = past(["a", "x", "c"]).await;
+    let mut walk = AuditWalk::new(&KEY);
+    let spliced = [&ours[0], &ours[1], &other[2]];
+    let found: Vec<_> = spliced.into_iter().map(|row| walk.check(row)).collect();
+    assert_eq!(found, [None, None, Some(AuditFinding::Altered(3))]);
 }
 
 #[tokio::test]
