@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Keys(KeysArgs),
     /// Export the ledger, check that nobody has changed it, or forget its old rows.
     Ledger(LedgerArgs),
+    /// Show who called which tool that does more than read, and what came of it.
+    Audit(AuditArgs),
     /// Look after the leases that processes hold on shared budgets.
     Leases(LeasesArgs),
     /// Run a program behind walls; the gateway starts itself so.
@@ -217,13 +219,34 @@ pub(crate) enum LedgerVerb {
         #[arg(long, value_enum, default_value_t)]
         format: ExportFormat,
     },
-    /// Walk the chain of all rows, and name each that was altered or taken out.
+    /// Walk the chains of all rows, those of the audit too, and name each that was altered or taken out.
     Verify,
     /// Forget old rows; what was spent stays. In PostgreSQL they go by whole months.
     Prune {
         /// Those that began longer ago than this, like 400d.
         #[arg(long, value_name = "AGE")]
         before: Age,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(subcommand)]
+    pub(crate) verb: AuditVerb,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Print each row, oldest first.
+    Export {
+        /// Only those of this time until now, like 1d or 12h.
+        #[arg(long)]
+        since: Option<Age>,
+        /// How they are printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: ExportFormat,
     },
 }
 

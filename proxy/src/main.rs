@@ -60,6 +60,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Code(args) => commands::code::run(&args),
         Command::Keys(args) => commands::keys::run(&args),
         Command::Ledger(args) => commands::ledger::run(&args),
+        Command::Audit(args) => commands::audit::run(&args),
         Command::Leases(args) => commands::leases::run(&args),
         Command::Jail(args) => Ok(sandbox::enter(args)),
     }

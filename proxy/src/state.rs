@@ -30,7 +30,7 @@ use crate::{
     auth::Pepper,
     config::Config,
     hot::Hot,
-    ledger::Retention,
+    ledger::{AuditWriter, Retention},
     mcp::upstream::{Pins, Upstreams},
     stores::{Durable, Stores},
     tools::Workshop,
@@ -49,6 +49,8 @@ const TURNS: usize = 4096;
 /// Everything that outlives a configuration.
 pub(crate) struct State {
     pub(crate) ledger: Arc<dyn Ledger>,
+    /// What tools were called for that do more than read.
+    pub(crate) audit: AuditWriter,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) users: Arc<Users>,
@@ -86,6 +88,7 @@ impl State {
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
         let Stores {
             ledger,
+            audit,
             keys,
             pepper,
             book,
@@ -120,6 +123,7 @@ impl State {
             todos: memory.todos,
             accounts: Arc::new(Accounts::new(book, Arc::clone(&ledger))),
             ledger,
+            audit: AuditWriter::new(audit),
             keys,
             users: Arc::default(),
             rates,
@@ -260,6 +264,7 @@ impl State {
                 spool.close().await;
             }
             self.outbox.close().await;
+            self.audit.close().await;
             if let Some(retention) = &self.retention {
                 retention.stop().await;
             }

@@ -1,4 +1,4 @@
-//! The cold stores: ledger, keys, conversations, and the budgets that begin with them.
+//! The cold stores: ledger, audit, keys, conversations, and the budgets that begin with them.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -6,9 +6,9 @@ use anyhow::Context;
 use rungs::{
     Error,
     store::{
-        IdempotencyStore, KeyStore, Ledger, LedgerLog,
+        AuditLog, IdempotencyStore, KeyStore, Ledger, LedgerLog,
         journal::Journal,
-        memory::{MemoryIdempotency, MemoryKeys, MemoryLedger},
+        memory::{MemoryAudit, MemoryIdempotency, MemoryKeys, MemoryLedger},
         postgres::{LeaseTerms, LeasedBudgets, PostgresStore},
         spool::FileSpool,
         sqlite::SqliteStore,
@@ -26,9 +26,13 @@ use crate::{
 /// Rows that a ledger in memory keeps for looking at.
 const ROWS_IN_MEMORY: usize = 10_000;
 
+/// And an audit in memory.
+const AUDIT_IN_MEMORY: usize = 10_000;
+
 /// What a configuration's `store.url` leads to.
 pub(crate) struct Stores {
     pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) audit: Arc<dyn AuditLog>,
     pub(crate) keys: Arc<dyn KeyStore>,
     pub(crate) pepper: Pepper,
     pub(crate) book: Book,
@@ -54,16 +58,20 @@ enum Database {
 impl Stores {
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
         match &config.store.url {
-            StoreUrl::Memory => Ok(Self {
-                ledger: Arc::new(MemoryLedger::new(ROWS_IN_MEMORY)),
-                keys: Arc::new(MemoryKeys::new()),
-                pepper: Pepper::random()?,
-                book: Book::Own(Arc::default()),
-                memory: Memory::of_process(),
-                names: None,
-                spool: None,
-                durable: None,
-            }),
+            StoreUrl::Memory => {
+                let pepper = Pepper::random()?;
+                Ok(Self {
+                    ledger: Arc::new(MemoryLedger::new(ROWS_IN_MEMORY)),
+                    audit: Arc::new(MemoryAudit::new(pepper.seal(), AUDIT_IN_MEMORY)),
+                    keys: Arc::new(MemoryKeys::new()),
+                    pepper,
+                    book: Book::Own(Arc::default()),
+                    memory: Memory::of_process(),
+                    names: None,
+                    spool: None,
+                    durable: None,
+                })
+            }
             StoreUrl::Sqlite(path) => {
                 let store = SqliteStore::open(&format!("sqlite:{}", path.display())).await?;
                 let store = Arc::new(store);
@@ -76,6 +84,7 @@ impl Stores {
                 let names = store.names(names_here(config), Some(spool.clone()));
                 Ok(Self {
                     ledger: journal.clone(),
+                    audit: Arc::new(store.audit(pepper.seal())),
                     keys: Arc::new(store.keys()),
                     pepper,
                     book: Book::Own(Arc::default()),
@@ -119,6 +128,7 @@ impl Stores {
         replay(journal.clone(), leased.clone());
         Ok(Self {
             ledger: journal.clone(),
+            audit: Arc::new(store.audit(pepper.seal())),
             keys: Arc::new(store.keys()),
             pepper,
             book: Book::Shared(leased.clone()),

@@ -16,8 +16,10 @@
 //! | [`KeyStore`] | API keys | [`memory::MemoryKeys`], `sqlite::SqliteKeys`, `postgres::PostgresKeys` |
 //! | [`ConversationStore`] | what was said, and summaries of it | [`memory::MemoryConversations`], and of `sqlite::SqliteStore` and `postgres::PostgresStore`; [`Hot`] in front of each |
 //! | [`TodoStore`] | todo lists | [`memory::MemoryTodos`], and of the same two; [`Hot`] in front of each |
+//! | [`AuditLog`] | who called which tool that does more than read | [`memory::MemoryAudit`], and of `sqlite::SqliteStore` and `postgres::PostgresStore` |
 //! | [`HotStore`] | copies of those two, for a time | [`memory::MemoryHot`], `redis::RedisHot` |
 
+mod audit;
 mod budgets;
 mod cache;
 mod conversations;
@@ -53,6 +55,7 @@ pub mod sqlite;
 mod todos;
 mod window;
 
+pub use audit::{AuditEntry, AuditEvent, AuditFinding, AuditLog, AuditRow, AuditWalk};
 pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
 pub use conversations::{

@@ -19,7 +19,6 @@ pub(crate) fn time(millis: i64) -> SystemTime {
 }
 
 /// PostgreSQL's text holds every character but one; a client that sends it must not stop the ledger.
-#[cfg(any(feature = "journal", feature = "postgres", feature = "sqlite"))]
 pub(crate) fn text(text: &str) -> std::borrow::Cow<'_, str> {
     match text.contains('\0') {
         true => text.replace('\0', "\u{fffd}").into(),

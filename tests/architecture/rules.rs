@@ -15,6 +15,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     (
         "store",
         &[
+            "store::audit",
             "store::hot",
             "store::window",
             "store::spool",
@@ -24,9 +25,13 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "error",
         ],
     ),
+    ("store::audit", &["store", "catalog"]),
     ("store::hot", &["store", "model", "catalog", "error"]),
     ("store::window", &["error"]),
-    ("store::memory", &["store", "model", "catalog", "error"]),
+    (
+        "store::memory",
+        &["store", "store::audit", "model", "catalog", "error"],
+    ),
     ("store::journal", &["store", "model", "catalog", "error"]),
     ("store::lease", &["store", "catalog", "error"]),
     ("store::spool", &["store", "error"]),
@@ -61,7 +66,14 @@ const IMPORTS: &[(&str, &[&str])] = &[
     // What the databases that speak SQL have in common.
     (
         "store::sql",
-        &["store", "store::idempotency", "model", "catalog", "error"],
+        &[
+            "store",
+            "store::audit",
+            "store::idempotency",
+            "model",
+            "catalog",
+            "error",
+        ],
     ),
     (
         "store::sqlite",

@@ -1,6 +1,8 @@
 //! Every store keeps its contract, and what is particular to each.
 #![cfg(feature = "testing")]
 
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod audit;
 mod budgets;
 mod conversations;
 #[cfg(feature = "sqlite")]

@@ -27,7 +27,7 @@ mod tests_run;
 mod work;
 mod workspace;
 
-pub(crate) use event::Event;
+pub(crate) use event::{Event, Watch};
 pub(crate) use job::{Job, Wanted};
 pub(crate) use report::{Outcome, Report};
 pub(crate) use run::run;

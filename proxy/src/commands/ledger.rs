@@ -4,50 +4,34 @@ use std::{
     io::{self, Write},
     ops::ControlFlow,
     process::ExitCode,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::UNIX_EPOCH,
 };
 
 use anyhow::bail;
-use rungs::store::{
-    Entry, LedgerLog, LedgerRow, Pruned, postgres::PostgresStore, sqlite::SqliteLog,
-};
+use rungs::store::{Entry, LedgerLog, LedgerRow, Pruned};
 use serde_json::{Value, json};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{serve::runtime, world};
+use super::{
+    rows::{Rows, ago, moment},
+    serve::runtime,
+    world,
+};
 use crate::{
     auth::Pepper,
     cli::{LedgerArgs, LedgerVerb},
-    config::{Config, StoreUrl},
     keys::Age,
-    ledger, stores,
+    ledger,
 };
 
 /// Works on the configured store, also while gateways run on it; rows come into it a moment after their answers.
 pub(crate) fn run(args: &LedgerArgs) -> anyhow::Result<ExitCode> {
     let config = world::load(&args.config)?;
     runtime()?.block_on(async {
-        let (log, pepper) = open(&config)?;
+        let rows = Rows::open(&config)?;
         match &args.verb {
-            LedgerVerb::Export { since, format: _ } => export(&*log, *since).await,
-            LedgerVerb::Verify => verify(&*log, &pepper).await,
-            LedgerVerb::Prune { before } => prune(&*log, *before, &pepper).await,
-        }
-    })
-}
-
-fn open(config: &Config) -> anyhow::Result<(Box<dyn LedgerLog>, Pepper)> {
-    Ok(match &config.store.url {
-        StoreUrl::Memory => bail!(
-            "a ledger in memory ends with its process; set `store.url` to a database such as sqlite:rungs.db"
-        ),
-        StoreUrl::Sqlite(path) => {
-            let log = SqliteLog::open(&format!("sqlite:{}", path.display()))?;
-            (Box::new(log), Pepper::beside(path)?)
-        }
-        StoreUrl::Postgres(url) => {
-            let store = PostgresStore::new(url.expose(), 1)?;
-            (Box::new(store.log()), stores::pepper(config)?)
+            LedgerVerb::Export { since, format: _ } => export(&*rows.ledger, *since).await,
+            LedgerVerb::Verify => verify(&rows).await,
+            LedgerVerb::Prune { before } => prune(&*rows.ledger, *before, &rows.pepper).await,
         }
     })
 }
@@ -80,15 +64,23 @@ fn write(out: &mut impl Write, journal: &str, entry: &Entry) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-async fn verify(log: &dyn LedgerLog, pepper: &Pepper) -> anyhow::Result<ExitCode> {
-    let (findings, rows) = ledger::verify(log, pepper.seal()).await?;
+/// The ledger, and the audit of tool calls beside it.
+async fn verify(rows: &Rows) -> anyhow::Result<ExitCode> {
+    let seal = rows.pepper.seal();
+    let (mut findings, calls) = ledger::verify(&*rows.ledger, seal).await?;
+    let (found, audited) = ledger::audit::verify(&*rows.audit, seal).await?;
+    findings.extend(found);
     for finding in &findings {
         println!("{finding}");
     }
     if !findings.is_empty() {
-        bail!("{} findings in {rows} rows", findings.len());
+        bail!(
+            "{} findings in {calls} rows and {audited} audit rows",
+            findings.len()
+        );
     }
-    println!("{rows} rows, none altered, none missing");
+    println!("{calls} rows, none altered, none missing");
+    println!("{audited} audit rows, none altered, none missing");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -105,10 +97,6 @@ async fn prune(log: &dyn LedgerLog, before: Age, pepper: &Pepper) -> anyhow::Res
         bail!("{} findings in what is gone", outcome.findings.len());
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn ago(age: Age) -> SystemTime {
-    SystemTime::now().checked_sub(age.0).unwrap_or(UNIX_EPOCH)
 }
 
 fn row_value(entry: &Entry) -> Value {
@@ -136,10 +124,4 @@ fn row_value(entry: &Entry) -> Value {
         "first_frame_ms": row.first_frame_ms,
         "total_ms": row.total_ms,
     })
-}
-
-fn moment(time: SystemTime) -> Option<String> {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let moment = OffsetDateTime::UNIX_EPOCH + since;
-    moment.format(&Rfc3339).ok()
 }

@@ -16,37 +16,45 @@ use futures_util::{
     stream::{self, BoxStream, StreamExt},
 };
 use rungs::{Error, http::error_value, json::RawObject, model::Call};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{body::read_object, error::respond};
 use crate::{
-    agent::{self, Event, Job, Report, Wanted},
+    agent::{Event, Report, Wanted, Watch},
     auth::Principal,
     gateway::Gateway,
-    tools,
+    tools::{self, Audit, Caller, Refusal},
 };
 
 /// How many events wait for a client that is slow; more are left out, the result never is.
 const BACKLOG: usize = 64;
+
+/// What somebody wants of the agent.
+struct Asked {
+    caller: Caller,
+    wanted: Result<Wanted, Refusal>,
+    audit: Audit,
+    streams: bool,
+}
 
 pub(super) async fn run(
     State(gateway): State<Gateway>,
     Extension(principal): Extension<Arc<Principal>>,
     request: http::Request<Body>,
 ) -> Response {
-    let (job, streams) = match read(&gateway, &principal, request).await {
-        Ok(read) => read,
+    let asked = match read(&gateway, principal, request).await {
+        Ok(asked) => asked,
         Err(error) => return respond(&error),
     };
-    if !streams {
-        return match agent::run(&gateway, &principal, &job, &|_| {}).await {
+    if !asked.streams {
+        return match asked.carry_out(&gateway, &|_| {}).await {
             Ok(report) => Json(report).into_response(),
             Err(error) => respond(&error),
         };
     }
     let ping = gateway.live().config.server.ping;
-    let mut told = told(gateway, principal, job);
+    let mut told = told(gateway, asked);
     // What fails at once fails with its true status.
     match told.next().await {
         Some(Told::Ended(Err(error))) => respond(&error),
@@ -57,18 +65,42 @@ pub(super) async fn run(
 
 async fn read(
     gateway: &Gateway,
-    principal: &Principal,
+    principal: Arc<Principal>,
     request: http::Request<Body>,
-) -> Result<(Job, bool), Error> {
+) -> Result<Asked, Error> {
     let live = gateway.live();
     let tool = tools::CODE_AGENT;
-    live.config.tools.allows(tool.name, tool.effect)?;
     let (_, mut body) = read_object(&live, request).await?;
     let streams = body.get_as("stream")?.unwrap_or(false);
     body.remove("stream");
     // The original's clients name a project for the bill; here the key says who pays.
     body.remove("projectId");
-    Ok((wanted(&body)?.admitted(gateway, principal).await?, streams))
+    let caller = Caller::new(principal);
+    let allowed = live.config.tools.allows(tool.name, tool.effect);
+    let wanted = allowed
+        .map_err(Refusal::because("off"))
+        .and_then(|()| wanted(&body).map_err(Refusal::because("arguments")));
+    let arguments: Map<String, Value> = serde_json::from_slice(body.as_bytes())
+        .map_err(|e| Error::invalid("the request is no JSON object").with_source(e))?;
+    Ok(Asked {
+        audit: Audit::of(gateway, tool.name, tool.effect, &caller, &arguments),
+        caller,
+        wanted,
+        streams,
+    })
+}
+
+impl Asked {
+    async fn carry_out(self, gateway: &Gateway, watch: Watch<'_>) -> Result<Report, Error> {
+        let Self {
+            caller,
+            wanted,
+            audit,
+            ..
+        } = self;
+        let work = async |wanted: Wanted| tools::carry_out(gateway, &caller, &wanted, watch).await;
+        audit.over(wanted, work).await
+    }
 }
 
 fn wanted(body: &RawObject) -> Result<Wanted, Error> {
@@ -93,14 +125,14 @@ enum Told {
 }
 
 /// The job as a stream of what happens in it, its result last. Nothing happens unless it is read, and dropping it ends the job.
-fn told(gateway: Gateway, principal: Arc<Principal>, job: Job) -> BoxStream<'static, Told> {
+fn told(gateway: Gateway, asked: Asked) -> BoxStream<'static, Told> {
     let (sender, events) = mpsc::channel(BACKLOG);
     let (done, ended) = oneshot::channel();
     let work = Box::pin(async move {
         let watch = move |event: &Event| {
             let _ = sender.try_send(event.clone());
         };
-        let report = agent::run(&gateway, &principal, &job, &watch).await;
+        let report = asked.carry_out(&gateway, &watch).await;
         let _ = done.send(report.map(Box::new));
     });
     let events = stream::unfold(events, async |mut events| {

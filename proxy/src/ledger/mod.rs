@@ -1,6 +1,9 @@
-//! The rows of the ledger behind the gateway: read, checked, and forgotten when they are old.
+//! The rows behind the gateway: those of the ledger are read, checked, and forgotten when they are old; those of the audit are written,
+//! read and checked.
 
+pub(crate) mod audit;
 mod retention;
+mod writer;
 
 use std::{
     ops::ControlFlow,
@@ -16,6 +19,7 @@ use rungs::{
 };
 
 pub(crate) use retention::Retention;
+pub(crate) use writer::AuditWriter;
 
 /// Rows that are read at once.
 const PAGE: u32 = 2_000;

@@ -17,6 +17,7 @@ use rmcp::{
         ToolAnnotations,
     },
     service::{NotificationContext, RequestContext, SubscriptionContext},
+    transport::common::http_header::HEADER_SESSION_ID,
 };
 use rungs::Error;
 
@@ -160,6 +161,7 @@ impl ServerHandler for Server {
         };
         let mut caller = Caller {
             trail: self.trail(&principal, &context),
+            session: session(&context),
             cancelled: context.ct.clone(),
             ..Caller::new(principal)
         };
@@ -287,6 +289,15 @@ impl ServerHandler for Server {
         self.connection.set_level(asked.level);
         Ok(())
     }
+}
+
+/// The session of the older revisions that a request over HTTP came in.
+fn session(context: &RequestContext<RoleServer>) -> Option<Arc<str>> {
+    let parts = context.extensions.get::<http::request::Parts>()?;
+    // Of a request that stands alone it could be anything.
+    let id = parts.headers.get(HEADER_SESSION_ID);
+    let id = id.filter(|_| !is_stateless(context))?;
+    id.to_str().ok().map(Arc::from)
 }
 
 /// A tool as clients see it.

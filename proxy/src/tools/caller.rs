@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rungs::catalog::Money;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -10,12 +11,16 @@ use crate::auth::Principal;
 pub(crate) struct Caller {
     /// Who it is, and pays.
     pub(crate) principal: Arc<Principal>,
+    /// The session that the call came in, where there is one.
+    pub(crate) session: Option<Arc<str>>,
     /// What their conversation has read before.
     pub(crate) trail: Trail,
     /// What a person has said to this call, where one was asked.
     pub(crate) consent: Consent,
     /// Where the tool says how far it is.
     pub(crate) progress: Progress,
+    /// What the call costs them.
+    pub(crate) bill: Bill,
     /// Told when they have lost interest. The toolbox drops the tool's future then; who starts work of its own watches this.
     pub(crate) cancelled: CancellationToken,
 }
@@ -25,11 +30,30 @@ impl Caller {
     pub(crate) fn new(principal: Arc<Principal>) -> Self {
         Self {
             principal,
+            session: None,
             trail: Trail::default(),
             consent: Consent::default(),
             progress: Progress::default(),
+            bill: Bill::default(),
             cancelled: CancellationToken::new(),
         }
+    }
+}
+
+/// What a call costs, as far as it has come. All clones are of one bill.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bill(Arc<Mutex<Option<Money>>>);
+
+impl Bill {
+    /// Adds what something has cost, also if that was nothing.
+    pub(crate) fn add(&self, cost: Money) {
+        let mut sum = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *sum = Some(sum.unwrap_or_default() + cost);
+    }
+
+    /// The sum; `None` if the call has paid for nothing.
+    pub(crate) fn sum(&self) -> Option<Money> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,7 +6,7 @@ use rungs::Error;
 
 use super::{Caller, Effect, Origin, Typed, Words};
 use crate::{
-    agent::{self, Event, Report, Wanted},
+    agent::{self, Event, Report, Wanted, Watch},
     gateway::Gateway,
 };
 
@@ -26,14 +26,9 @@ pub(super) fn tool(gateway: &Gateway) -> Typed {
 }
 
 async fn work(gateway: Gateway, caller: Caller, wanted: Wanted) -> Result<Report, Error> {
-    let Caller {
-        principal,
-        progress,
-        ..
-    } = caller;
-    let job = wanted.admitted(&gateway, &principal).await?;
-    let total = f64::from(job.steps);
+    let total = f64::from(gateway.live().config.agent.steps);
     let done = AtomicU32::new(0);
+    let progress = caller.progress.clone();
     let watch = move |event: &Event| {
         if matches!(event, Event::Answered { .. }) {
             done.fetch_add(1, Relaxed);
@@ -41,7 +36,25 @@ async fn work(gateway: Gateway, caller: Caller, wanted: Wanted) -> Result<Report
         let done = f64::from(done.load(Relaxed));
         progress.say(done, Some(total), &event.to_string());
     };
-    agent::run(&gateway, &principal, &job, &watch).await
+    carry_out(&gateway, &caller, &wanted, &watch).await
+}
+
+/// Does what is wanted for the caller, if the configuration admits it, puts the answers of models on their bill, and tells `watch`.
+pub(crate) async fn carry_out(
+    gateway: &Gateway,
+    caller: &Caller,
+    wanted: &Wanted,
+    watch: Watch<'_>,
+) -> Result<Report, Error> {
+    let principal = &caller.principal;
+    let job = wanted.admitted(gateway, principal).await?;
+    let billed = |event: &Event| {
+        if let Event::Answered { cost_usd, .. } = event {
+            caller.bill.add(*cost_usd);
+        }
+        watch(event);
+    };
+    agent::run(gateway, principal, &job, &billed).await
 }
 
 #[cfg(test)]

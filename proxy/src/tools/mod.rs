@@ -24,9 +24,9 @@ use futures_util::future::BoxFuture;
 use rungs::Error;
 use serde_json::{Map, Value};
 
-pub(crate) use audit::TARGET as AUDIT;
-pub(crate) use caller::{Caller, Progress, Said};
-pub(crate) use code_agent::WORDS as CODE_AGENT;
+pub(crate) use audit::{Audit, Refusal, TARGET as AUDIT};
+pub(crate) use caller::{Bill, Caller, Progress, Said};
+pub(crate) use code_agent::{WORDS as CODE_AGENT, carry_out};
 pub(crate) use llm::visible_accounts;
 pub(crate) use run::{end_of, jail};
 pub(crate) use spec::{Effect, Origin, Spec, Words};

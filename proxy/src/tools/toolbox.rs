@@ -4,7 +4,7 @@ use rungs::{Error, ErrorKind};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
-use super::{Caller, Consent, Doubt, Spec, Tool, audit::Audit};
+use super::{Audit, Caller, Consent, Doubt, Refusal, Spec, Tool};
 use crate::{
     auth::Principal,
     config::{Untrusted, did_you_mean},
@@ -48,7 +48,7 @@ impl Toolbox {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is none of this name, [`ErrorKind::Forbidden`] if the configuration does not allow it, or
-    /// it wants a person's consent and has none,
+    /// it wants a person's consent and has none, [`ErrorKind::Unavailable`] or [`ErrorKind::Internal`] if it cannot be written down,
     /// [`ErrorKind::Invalid`] if the arguments do not fit, and the tool's own.
     pub(crate) async fn call(
         &self,
@@ -58,32 +58,28 @@ impl Toolbox {
     ) -> Result<Value, Error> {
         let tool = self.get(name, &caller.principal).await;
         let tool = tool.ok_or_else(|| self.unknown(name))?;
-        let audit = Audit::begin(tool.spec(), &caller, &arguments);
-        let result = self.let_in(&*tool, caller, arguments).await;
-        if let Some(audit) = audit {
-            audit.end(&result);
-        }
-        result
+        let spec = tool.spec();
+        let admitted = self.admitted(spec, &caller, &arguments);
+        let audit = Audit::of(&self.gateway, &spec.name, spec.effect, &caller, &arguments);
+        let call = |()| run(&*tool, caller, arguments);
+        audit.over(admitted, call).await
     }
 
-    async fn let_in(
+    /// Whether a call may be made. One that may counts as made in its conversation from here on.
+    fn admitted(
         &self,
-        tool: &dyn Tool,
-        caller: Caller,
-        arguments: Map<String, Value>,
-    ) -> Result<Value, Error> {
-        let spec = tool.spec();
-        match self.checked(spec, &caller, &arguments)? {
-            Some(doubt) if caller.consent != Consent::Given => {
-                return Err(doubt.without(caller.consent));
+        spec: &Spec,
+        caller: &Caller,
+        arguments: &Map<String, Value>,
+    ) -> Result<(), Refusal> {
+        match self.checked(spec, caller, arguments)? {
+            Some(doubt) if caller.consent != Consent::Given => Err(Refusal::because("no_consent")(
+                doubt.without(caller.consent),
+            )),
+            _ => {
+                caller.trail.follow(spec);
+                Ok(())
             }
-            _ => caller.trail.follow(spec),
-        }
-        let cancelled = caller.cancelled.clone();
-        tokio::select! {
-            biased;
-            () = cancelled.cancelled() => Err(Error::new(ErrorKind::Cut, "the call was cancelled")),
-            result = tool.call(caller, arguments) => result,
         }
     }
 
@@ -102,11 +98,12 @@ impl Toolbox {
         spec: &Spec,
         caller: &Caller,
         arguments: &Map<String, Value>,
-    ) -> Result<Option<Doubt>, Error> {
+    ) -> Result<Option<Doubt>, Refusal> {
         let live = self.gateway.live();
         let tools = &live.config.tools;
-        tools.allows(&spec.name, spec.effect)?;
-        known_arguments(spec, arguments)?;
+        let allowed = tools.allows(&spec.name, spec.effect);
+        allowed.map_err(Refusal::because("off"))?;
+        known_arguments(spec, arguments).map_err(Refusal::because("arguments"))?;
         Ok(match tools.untrusted {
             Untrusted::Confirm => caller.trail.doubt(spec),
             Untrusted::Allow => None,
@@ -136,6 +133,20 @@ impl Toolbox {
             ErrorKind::NotFound,
             format!("there is no tool `{name}`{hint}"),
         )
+    }
+}
+
+/// Calls a tool that may be called.
+async fn run(
+    tool: &dyn Tool,
+    caller: Caller,
+    arguments: Map<String, Value>,
+) -> Result<Value, Error> {
+    let cancelled = caller.cancelled.clone();
+    tokio::select! {
+        biased;
+        () = cancelled.cancelled() => Err(Error::new(ErrorKind::Cut, "the call was cancelled")),
+        result = tool.call(caller, arguments) => result,
     }
 }
 

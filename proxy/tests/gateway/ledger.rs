@@ -31,7 +31,8 @@ fn whole(text: &str) -> String {
     )
 }
 
-async fn change(gateway: &Gateway, sql: &str) {
+/// What another program does to the gateway's database.
+pub(crate) async fn change(gateway: &Gateway, sql: &str) {
     let url = format!("sqlite:{}", gateway.folder.join("rungs.db").display());
     let mut database = SqliteConnection::connect(&url).await.unwrap();
     sqlx::query(AssertSqlSafe(sql))
@@ -68,7 +69,10 @@ async fn rows_are_exported_as_they_were_written() {
 async fn what_somebody_changed_is_named() {
     let (_wire, gateway) = asked().await;
     let good = gateway.rungs(&["ledger", "verify"]);
-    assert_eq!(good, "4 rows, none altered, none missing\n");
+    assert_eq!(
+        good,
+        "4 rows, none altered, none missing\n0 audit rows, none altered, none missing\n"
+    );
     for (sql, finding) in [
         (
             "UPDATE llm_calls SET cost_nanos = 1 WHERE seq = 2",
@@ -113,7 +117,10 @@ async fn r30_old_rows_go_by_command_and_by_themselves() {
     assert!(err.contains("2 findings in what is gone"), "{err}");
     // What is left is as it was written.
     let good = gateway.rungs(&["ledger", "verify"]);
-    assert_eq!(good, "2 rows, none altered, none missing\n");
+    assert_eq!(
+        good,
+        "2 rows, none altered, none missing\n0 audit rows, none altered, none missing\n"
+    );
     change(&gateway, "DELETE FROM llm_calls WHERE seq = 3").await;
     let (status, out, _) = run(&gateway.folder, &["ledger", "verify"]);
     assert!(
@@ -135,7 +142,7 @@ async fn r30_old_rows_go_by_command_and_by_themselves() {
     assert_eq!(gateway.rows().await.len(), 2);
     assert_eq!(
         gateway.rungs(&["ledger", "verify"]),
-        "2 rows, none altered, none missing\n"
+        "2 rows, none altered, none missing\n0 audit rows, none altered, none missing\n"
     );
 }
 

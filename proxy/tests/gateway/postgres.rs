@@ -213,6 +213,13 @@ async fn the_rows_of_all_processes_are_exported_and_checked_in_one_database() {
         assert_eq!(one.ask(&chat("paid", "q")).await.status, 200);
     }
     assert_eq!(two.ask(&chat("paid", "q")).await.status, 200);
+    for gateway in [&one, &two] {
+        let off = gateway
+            .post("/v1/code-agent", r#"{"task":"x"}"#)
+            .send()
+            .await;
+        assert_eq!(off.unwrap().status(), 403);
+    }
     assert!(one.stop().await.success() && two.stop().await.success());
     let export = one.rungs(&["ledger", "export", "--since", "1d"]);
     let rows: Vec<serde_json::Value> = export
@@ -229,7 +236,7 @@ async fn the_rows_of_all_processes_are_exported_and_checked_in_one_database() {
     );
     assert_eq!(
         one.rungs(&["ledger", "verify"]),
-        "4 rows, none altered, none missing\n"
+        "4 rows, none altered, none missing\n2 audit rows, none altered, none missing\n"
     );
     for (sql, finding) in [
         (
@@ -242,6 +249,11 @@ async fn the_rows_of_all_processes_are_exported_and_checked_in_one_database() {
             "DELETE FROM llm_calls WHERE seq >= 2",
             "rows 2 to 3 are missing",
         ),
+        (
+            "UPDATE audit SET effect = 'read' WHERE seq = 1",
+            "audit row 1 was altered",
+        ),
+        ("DELETE FROM audit WHERE seq = 2", "audit row 2 is missing"),
     ] {
         shared.server.query("db1", sql).unwrap();
         let (status, out, _) = run(&one.folder, &["ledger", "verify"]);
@@ -249,6 +261,27 @@ async fn the_rows_of_all_processes_are_exported_and_checked_in_one_database() {
     }
     let pruned = one.rungs(&["ledger", "prune", "--before", "400d"]);
     assert_eq!(pruned, "the rows of 0 months are gone\n");
+}
+
+#[tokio::test]
+async fn t34_what_the_audit_cannot_hold_is_not_done_while_the_database_is_away() {
+    let mut shared = Shared::start(Reply::text("ok")).await;
+    let config = shared.config("", "[tools]\nallow = [\"write\"]\n");
+    let gateway = Gateway::serve(&config);
+    let job = async || {
+        let request = gateway.post("/v1/code-agent", r#"{"task":"x","root":"no/folder"}"#);
+        Answer::read(request.send().await.unwrap()).await
+    };
+    assert_eq!(job().await.status, 404, "it is begun, and fails");
+    shared.server.stop().unwrap();
+    let refused = job().await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    let why = refused.error()["message"].to_string();
+    assert!(why.contains("nothing was done"), "{why}");
+    assert!(refused.header("retry-after").parse::<u64>().unwrap() > 0);
+    shared.server.restart().unwrap();
+    let rows = shared.number("SELECT count(*) FROM audit");
+    assert_eq!(rows, 2, "those of the first alone");
 }
 
 #[tokio::test]

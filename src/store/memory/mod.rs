@@ -1,9 +1,10 @@
 //! Stores in the memory of one process: nothing to install, nothing to configure, gone when the process ends.
 //!
-//! They are the hot half of every single-process gateway. [`MemoryLedger`], [`MemoryKeys`], [`MemoryConversations`] and
-//! [`MemoryTodos`] have a lasting counterpart to prefer in production; [`MemoryBudgets`] are restored from a ledger by [`MemoryBudgets::seed`].
+//! They are the hot half of every single-process gateway. [`MemoryLedger`], [`MemoryKeys`], [`MemoryConversations`],
+//! [`MemoryTodos`] and [`MemoryAudit`] have a lasting counterpart to prefer in production; [`MemoryBudgets`] are restored from a ledger by [`MemoryBudgets::seed`].
 
 mod account;
+mod audit;
 mod budgets;
 mod cache;
 mod conversations;
@@ -14,6 +15,7 @@ mod ledger;
 mod rates;
 mod todos;
 
+pub use audit::MemoryAudit;
 pub use budgets::MemoryBudgets;
 pub use cache::MemoryCache;
 pub use conversations::MemoryConversations;

@@ -1,4 +1,4 @@
-//! Ledger, keys, budgets, conversations and todo lists in PostgreSQL, for any number of processes at once.
+//! Ledger, audit, keys, budgets, conversations and todo lists in PostgreSQL, for any number of processes at once.
 //!
 //! # What is on the path of a call
 //! Nothing but the conversation that a call goes on, where no hot copy of it is at hand: the ledger is written behind it, and budgets are held from leases in memory. A call waits for the database only when a
@@ -42,10 +42,10 @@ use database::NAMES;
 use pool::Pool;
 
 use super::{
-    ConversationStore, IdempotencyStore, Spool, TodoStore,
+    AuditLog, ConversationStore, IdempotencyStore, Spool, TodoStore,
     idempotency::shared::SharedNames,
     memory::MemoryIdempotency,
-    sql::{conversations::SqlConversations, names::SqlNames, todos::SqlTodos},
+    sql::{audit::SqlAudit, conversations::SqlConversations, names::SqlNames, todos::SqlTodos},
 };
 use crate::error::{Error, ErrorKind};
 
@@ -119,6 +119,12 @@ impl PostgresStore {
     #[must_use]
     pub fn todos(&self) -> impl TodoStore + use<> {
         SqlTodos(self.pool.clone())
+    }
+
+    /// Its audit, chained with `key`, which must be the same each time.
+    #[must_use]
+    pub fn audit(&self, key: &[u8; 32]) -> impl AuditLog + use<> {
+        SqlAudit::new(self.pool.clone(), *key)
     }
 
     /// Closes all connections.

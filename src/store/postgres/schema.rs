@@ -37,6 +37,11 @@ const SCHEMA: Schema = Schema(&[
         name: "call names",
         sql: include_str!("../../../migrations/postgres/0006_call_names.sql"),
     },
+    Step {
+        version: 7,
+        name: "audit",
+        sql: include_str!("../../../migrations/postgres/0007_audit.sql"),
+    },
 ]);
 
 /// The lock is the database's own, which it frees when the connection ends.

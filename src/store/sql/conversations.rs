@@ -4,7 +4,7 @@ use sqlx::Error as SqlError;
 
 use super::{
     columns::{Columns, clamp},
-    database::{Database, Session, statement},
+    database::{Database, Session, of_conversation},
 };
 use crate::store::{
     ConversationKey, ConversationStore, Memory, RECENT, Remembered, StoreFuture, Summary, Turn,
@@ -33,12 +33,10 @@ impl<D: Database> ConversationStore for SqlConversations<D> {
         most: usize,
     ) -> StoreFuture<'a, Vec<Remembered>> {
         Box::pin(async move {
-            let newer = statement(
+            let newer = of_conversation(
                 "SELECT number, request_id, content, created_ms FROM messages \
-                 WHERE tenant = $1 AND conversation_id = $2 AND number > $3 ORDER BY number LIMIT $4",
+                 WHERE tenant = $1 AND conversation_id = $2 AND number > $3 ORDER BY number LIMIT $4", key
             )
-            .bind(key.tenant())
-            .bind(key.id())
             .bind(clamp(after))
             .bind(i64::try_from(most).unwrap_or(i64::MAX));
             let rows = self.0.rows(newer, UNREADABLE).await?;
@@ -73,14 +71,12 @@ impl<D: Database> ConversationStore for SqlConversations<D> {
         summary: &'a Summary,
     ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let insert = statement(
+            let insert = of_conversation(
                 "INSERT INTO context_summaries (tenant, conversation_id, up_to, summary, deployment, created_ms) \
                  SELECT tenant, id, $3, $4, $5, $6 FROM conversations \
                  WHERE tenant = $1 AND id = $2 AND count >= $3 AND NOT EXISTS \
-                   (SELECT 1 FROM context_summaries WHERE tenant = $1 AND conversation_id = $2 AND up_to >= $3)",
+                   (SELECT 1 FROM context_summaries WHERE tenant = $1 AND conversation_id = $2 AND up_to >= $3)", key
             )
-            .bind(key.tenant())
-            .bind(key.id())
             .bind(clamp(summary.up_to))
             .bind(&*summary.text)
             .bind(summary.deployment.as_ref().map(|id| id.as_str()))
@@ -91,9 +87,10 @@ impl<D: Database> ConversationStore for SqlConversations<D> {
 
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let delete = statement("DELETE FROM conversations WHERE tenant = $1 AND id = $2")
-                .bind(key.tenant())
-                .bind(key.id());
+            let delete = of_conversation(
+                "DELETE FROM conversations WHERE tenant = $1 AND id = $2",
+                key,
+            );
             let failing = "the conversation cannot be deleted";
             Ok(self.0.change(delete, failing).await? > 0)
         })
@@ -105,25 +102,21 @@ async fn append(
     key: &ConversationKey,
     turn: &Turn,
 ) -> Result<(), SqlError> {
-    let begin = statement(
+    let begin = of_conversation(
         "INSERT INTO conversations (tenant, id, key_id, user_id, count, created_ms, updated_ms) \
          VALUES ($1, $2, $3, $4, 0, $5, $5) \
          ON CONFLICT (tenant, id) DO UPDATE SET updated_ms = \
            CASE WHEN conversations.updated_ms > excluded.updated_ms THEN conversations.updated_ms ELSE excluded.updated_ms END \
-         RETURNING conversations.count AS count",
+         RETURNING conversations.count AS count", key
     )
-    .bind(key.tenant())
-    .bind(key.id())
     .bind(turn.key.as_deref())
     .bind(turn.user.as_deref())
     .bind(millis(turn.at));
     let begun = session.rows(begin).await?;
     let mut number = begun.first().ok_or(SqlError::RowNotFound)?.big("count")?;
-    let known = statement(
-        "SELECT 1 FROM messages WHERE tenant = $1 AND conversation_id = $2 AND request_id = $3 LIMIT 1",
+    let known = of_conversation(
+        "SELECT 1 FROM messages WHERE tenant = $1 AND conversation_id = $2 AND request_id = $3 LIMIT 1", key
     )
-    .bind(key.tenant())
-    .bind(key.id())
     .bind(&*turn.request);
     if !session.rows(known).await?.is_empty() {
         return Ok(());
@@ -131,12 +124,10 @@ async fn append(
     for message in turn.messages.iter() {
         number += 1;
         let role = role(message);
-        let insert = statement(
+        let insert = of_conversation(
             "INSERT INTO messages (tenant, conversation_id, number, request_id, role, content, deployment, created_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", key
         )
-        .bind(key.tenant())
-        .bind(key.id())
         .bind(number)
         .bind(&*turn.request)
         .bind(&*role)
@@ -145,10 +136,11 @@ async fn append(
         .bind(millis(turn.at));
         session.change(insert).await?;
     }
-    let count = statement("UPDATE conversations SET count = $1 WHERE tenant = $2 AND id = $3")
-        .bind(number)
-        .bind(key.tenant())
-        .bind(key.id());
+    let count = of_conversation(
+        "UPDATE conversations SET count = $3 WHERE tenant = $1 AND id = $2",
+        key,
+    )
+    .bind(number);
     session.change(count).await.map(drop)
 }
 
@@ -157,24 +149,22 @@ async fn load(
     session: &mut impl Session,
     key: &ConversationKey,
 ) -> Result<Option<Memory>, SqlError> {
-    let newest = statement(
+    let newest = of_conversation(
         "SELECT up_to, summary, deployment, created_ms FROM context_summaries \
          WHERE tenant = $1 AND conversation_id = $2 ORDER BY up_to DESC LIMIT 1",
-    )
-    .bind(key.tenant())
-    .bind(key.id());
+        key,
+    );
     let summary = session
         .rows(newest)
         .await?
         .first()
         .map(summary)
         .transpose()?;
-    let newest = statement(
+    let newest = of_conversation(
         "SELECT number, request_id, content, created_ms FROM messages \
          WHERE tenant = $1 AND conversation_id = $2 ORDER BY number DESC LIMIT $3",
+        key,
     )
-    .bind(key.tenant())
-    .bind(key.id())
     .bind(i64::try_from(RECENT).unwrap_or(i64::MAX));
     let rows = session.rows(newest).await?;
     let messages: Vec<_> = rows.iter().rev().map(message).collect::<Result<_, _>>()?;

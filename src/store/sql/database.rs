@@ -9,7 +9,10 @@ use sqlx::{
 };
 
 use super::columns::Columns;
-use crate::{error::Error, store::StoreFuture};
+use crate::{
+    error::Error,
+    store::{ConversationKey, StoreFuture},
+};
 
 /// A database that any number of stores share.
 pub(in crate::store) trait Database: Clone + Send + Sync + 'static {
@@ -87,7 +90,7 @@ pub(in crate::store) struct Statement<'a> {
 pub(in crate::store) enum Value<'a> {
     Text(Option<&'a str>),
     Bytes(&'a [u8]),
-    Big(i64),
+    Big(Option<i64>),
 }
 
 pub(in crate::store) fn statement<'a>(text: &'static str) -> Statement<'a> {
@@ -95,6 +98,14 @@ pub(in crate::store) fn statement<'a>(text: &'static str) -> Statement<'a> {
         text,
         values: SmallVec::new(),
     }
+}
+
+/// A statement about one conversation, whose tenant and id are `$1` and `$2`.
+pub(in crate::store) fn of_conversation<'a>(
+    text: &'static str,
+    key: &'a ConversationKey,
+) -> Statement<'a> {
+    statement(text).bind(key.tenant()).bind(key.id())
 }
 
 impl<'a> Statement<'a> {
@@ -109,7 +120,7 @@ impl<'a> Statement<'a> {
         D: sqlx::Database,
         for<'v> Option<&'v str>: Encode<'v, D> + Type<D>,
         for<'v> &'v [u8]: Encode<'v, D> + Type<D>,
-        for<'v> i64: Encode<'v, D> + Type<D>,
+        for<'v> Option<i64>: Encode<'v, D> + Type<D>,
     {
         let query = sqlx::query(self.text);
         self.values
@@ -137,7 +148,7 @@ where
     for<'c> &'c mut C: Executor<'c, Database = C::Database>,
     for<'v> Option<&'v str>: Encode<'v, C::Database> + Type<C::Database>,
     for<'v> &'v [u8]: Encode<'v, C::Database> + Type<C::Database>,
-    for<'v> i64: Encode<'v, C::Database> + Type<C::Database>,
+    for<'v> Option<i64>: Encode<'v, C::Database> + Type<C::Database>,
 {
     type Row = <C::Database as sqlx::Database>::Row;
 
@@ -181,6 +192,12 @@ impl<'a> From<&'a [u8]> for Value<'a> {
 
 impl From<i64> for Value<'_> {
     fn from(number: i64) -> Self {
+        Self::Big(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Value<'_> {
+    fn from(number: Option<i64>) -> Self {
         Self::Big(number)
     }
 }

@@ -4,7 +4,7 @@ use sqlx::Error as SqlError;
 
 use super::{
     columns::{Columns, json, parsed},
-    database::{Database, statement},
+    database::{Database, of_conversation},
 };
 use crate::store::{
     ConversationKey, StoreFuture, TodoItem, TodoList, TodoStore,
@@ -20,11 +20,10 @@ pub(in crate::store) struct SqlTodos<D>(pub(in crate::store) D);
 impl<D: Database> TodoStore for SqlTodos<D> {
     fn get<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, Option<TodoList>> {
         Box::pin(async move {
-            let list = statement(
+            let list = of_conversation(
                 "SELECT version, items, updated_ms FROM todo_lists WHERE tenant = $1 AND conversation_id = $2",
-            )
-            .bind(key.tenant())
-            .bind(key.id());
+                key,
+            );
             let rows = self.0.rows(list, UNREADABLE).await?;
             let list = rows.first().map(read).transpose();
             list.map_err(D::failed(UNREADABLE))
@@ -38,15 +37,13 @@ impl<D: Database> TodoStore for SqlTodos<D> {
     ) -> StoreFuture<'a, TodoList> {
         Box::pin(async move {
             let items = json(&items)?;
-            let put = statement(
+            let put = of_conversation(
                 "INSERT INTO todo_lists (tenant, conversation_id, version, items, created_ms, updated_ms) \
                  VALUES ($1, $2, 1, $3, $4, $4) \
                  ON CONFLICT (tenant, conversation_id) DO UPDATE SET \
                  version = todo_lists.version + 1, items = excluded.items, updated_ms = excluded.updated_ms \
-                 RETURNING version, items, updated_ms",
+                 RETURNING version, items, updated_ms", key
             )
-            .bind(key.tenant())
-            .bind(key.id())
             .bind(&*items)
             .bind(millis(SystemTime::now()));
             let rows = self.0.rows(put, UNWRITABLE).await?;
@@ -57,10 +54,10 @@ impl<D: Database> TodoStore for SqlTodos<D> {
 
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let delete =
-                statement("DELETE FROM todo_lists WHERE tenant = $1 AND conversation_id = $2")
-                    .bind(key.tenant())
-                    .bind(key.id());
+            let delete = of_conversation(
+                "DELETE FROM todo_lists WHERE tenant = $1 AND conversation_id = $2",
+                key,
+            );
             Ok(self.0.change(delete, UNWRITABLE).await? > 0)
         })
     }

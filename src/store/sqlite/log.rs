@@ -6,9 +6,9 @@ use super::{failed, ledger, options, pool};
 use crate::{
     error::Error,
     store::{
-        Chain, Entry, Extent, Gone, JournalHead, LedgerLog, Pruned, StoreFuture,
+        AuditLog, Chain, Entry, Extent, Gone, JournalHead, LedgerLog, Pruned, StoreFuture,
         plain::millis,
-        sql::{columns::Columns, entries},
+        sql::{audit::SqlAudit, columns::Columns, entries},
     },
 };
 
@@ -43,6 +43,12 @@ impl SqliteLog {
 
     pub(super) fn new(pool: SqlitePool) -> Self {
         Self { pool }
+    }
+
+    /// The audit beside it, chained with `key`.
+    #[must_use]
+    pub fn audit(&self, key: &[u8; 32]) -> impl AuditLog + use<> {
+        SqlAudit::new(self.pool.clone(), *key)
     }
 
     async fn prune_all(&self, before: SystemTime, key: &[u8; 32]) -> Result<u64, Error> {

@@ -29,6 +29,11 @@ const SCHEMA: Schema = Schema(&[
         name: "call names",
         sql: include_str!("../../../migrations/sqlite/0004_call_names.sql"),
     },
+    Step {
+        version: 5,
+        name: "audit",
+        sql: include_str!("../../../migrations/sqlite/0005_audit.sql"),
+    },
 ]);
 
 pub(super) async fn run(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {

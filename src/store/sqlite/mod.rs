@@ -1,4 +1,4 @@
-//! A ledger's rows, keys, conversations and todo lists that last, in one SQLite file: nothing to install, owned by one process.
+//! A ledger's rows, an audit, keys, conversations and todo lists that last, in one SQLite file: nothing to install, owned by one process.
 //!
 //! # What is safe when
 //! [`SqliteStore`] is a [`LedgerSink`](super::LedgerSink): a [`Journal`](super::journal) in front of it makes a ledger that answers
@@ -33,11 +33,11 @@ use tokio::sync::Mutex;
 use database::NAMES;
 
 use super::{
-    ConversationStore, IdempotencyStore, Spool, TodoStore,
+    AuditLog, ConversationStore, IdempotencyStore, Spool, TodoStore,
     idempotency::shared::SharedNames,
     lock,
     memory::MemoryIdempotency,
-    sql::{conversations::SqlConversations, names::SqlNames, todos::SqlTodos},
+    sql::{audit::SqlAudit, conversations::SqlConversations, names::SqlNames, todos::SqlTodos},
 };
 use crate::error::{Error, ErrorKind};
 
@@ -122,6 +122,12 @@ impl SqliteStore {
     #[must_use]
     pub fn todos(&self) -> impl TodoStore + use<> {
         SqlTodos(self.pool.clone())
+    }
+
+    /// Its audit, chained with `key`, which must be the same each time.
+    #[must_use]
+    pub fn audit(&self, key: &[u8; 32]) -> impl AuditLog + use<> {
+        SqlAudit::new(self.pool.clone(), *key)
     }
 
     /// Gives the file free for another process. May be called more than once.

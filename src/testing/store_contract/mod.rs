@@ -3,6 +3,7 @@
 //! The functions panic, as tests do, at the first promise that is not kept. Times are short but real: they also run against stores
 //! that live outside of the process.
 
+mod audit;
 mod conversations;
 mod hot;
 mod keys;
@@ -23,6 +24,7 @@ use crate::{
     store::{Budgets, CacheEntry, CacheKey, CacheStore},
 };
 
+pub use audit::{audit_findings, audit_log, audit_row};
 pub use conversations::{conversation, conversation_store, todo_store, turn};
 pub use hot::hot_store;
 pub use keys::{key, key_store};

@@ -108,6 +108,30 @@ async fn a_stream_tells_what_happens_and_ends_with_the_result() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn t34_a_job_is_in_the_audit_with_what_it_cost() {
+    let world = World::new(ladder(), "").await;
+    let mut job = repair("py-leap").job();
+    world.report(&job).await;
+    let spent = world.bill();
+    job["stream"] = json!(true);
+    world.ask(&job).await;
+    assert_eq!(world.ask(&json!({ "tsk": "x" })).await.status, 400);
+    let text = world.gateway.rungs(&["audit", "export"]);
+    let rows: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |name: &str| rows.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+    let events = ["allowed", "ended", "allowed", "ended", "refused"];
+    assert_eq!(of("event"), events);
+    assert_eq!(of("tool"), ["code_agent"; 5]);
+    assert_eq!(rows[1]["cost_nanos"], spent);
+    assert!(spent > 0);
+    assert_eq!(rows[3]["outcome"], "ok");
+    assert_eq!(rows[4]["why"], "arguments");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_ends_with_its_client() {
     let slow = model_of(0, |_| Reply::hang());
     let world = World::new(vec![slow], "").await;
@@ -124,6 +148,14 @@ async fn a_job_ends_with_its_client() {
     until("the question", || world.models[0].open() == 1).await;
     drop(response);
     until("the end of the question", || world.models[0].open() == 0).await;
+    // Also of what was cut the audit says how it ended.
+    let cancelled = || {
+        world
+            .gateway
+            .rungs(&["audit", "export"])
+            .contains("\"outcome\":\"cancelled\"")
+    };
+    until("the end in the audit", cancelled).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

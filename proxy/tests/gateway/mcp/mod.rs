@@ -1,5 +1,6 @@
 //! The MCP server, over both transports.
 
+mod audit;
 mod beside;
 mod changes;
 mod clients;
