@@ -2,10 +2,12 @@
 
 use std::time::UNIX_EPOCH;
 
+use futures_util::future::join_all;
 use rungs::{
     catalog::Money,
     store::{
         AuditEvent, AuditFinding, AuditLog, AuditRow, AuditWalk, RowStatus, memory::MemoryAudit,
+        postgres::PostgresStore,
     },
     testing::store_contract::{audit_findings, audit_log, audit_row},
 };
@@ -145,6 +147,16 @@ async fn two_processes_write_one_chain() {
     let log = database.store().audit(&KEY);
     assert_eq!(log.last().await.expect("the end").expect("rows").0, 100);
     assert_eq!(audit_findings(&log, &KEY).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn many_calls_at_once_wait_for_their_turn_and_not_for_connections() {
+    let database = Database::new();
+    let store = PostgresStore::new(&database.url, 1).expect("a URL");
+    let (log, row) = (store.audit(&KEY), audit_row("fs_write"));
+    for written in join_all((0..300).map(|_| log.append(&row))).await {
+        written.expect("it waits longer than anybody for a connection");
+    }
 }
 
 #[tokio::test]
