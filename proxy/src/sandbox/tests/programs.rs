@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::TcpListener,
+    os::{fd::AsRawFd, unix::process::CommandExt},
     process::{Command, Stdio},
 };
 
@@ -10,7 +11,7 @@ use super::{
     Folder,
     jails::{jail, jails, sh},
 };
-use crate::sandbox::{Jail, Network, Verdict};
+use crate::sandbox::{Jail, Network, Verdict, policy::Wall};
 
 #[tokio::test]
 async fn a_program_says_what_it_says_and_ends_as_it_ends() {
@@ -72,6 +73,11 @@ async fn it_reads_its_folder_and_the_system_and_writes_only_where_it_may() {
             );
             assert!(!ended.stdout.text.contains("theirs"), "{script}");
         }
+        // Where the second wall stands it gets none at all.
+        if without != Some(Wall::Kernel) {
+            let own = sh(&jail, "unshare --user true").await;
+            assert!(!own.verdict.is_success(), "without {without:?}");
+        }
         // In a namespace of users it would have all rights, and within the first wall they are good for nothing.
         let nested = format!(
             "unshare -rm sh -c 'mount -o remount,rw,bind {0} {0}; echo x > {0}/new.txt'",
@@ -96,6 +102,22 @@ async fn it_reads_its_folder_and_the_system_and_writes_only_where_it_may() {
         fs::read_to_string(other.path().join("secret.txt")).unwrap(),
         "theirs"
     );
+}
+
+#[tokio::test]
+async fn what_was_left_open_is_closed_to_it() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    let secret = fs::File::open(other.write("secret.txt", "theirs")).unwrap();
+    // As by a program that starts the gateway and does not know better.
+    rustix::io::fcntl_setfd(&secret, rustix::io::FdFlags::empty()).unwrap();
+    let read = format!("import os; print(os.pread({}, 9, 0))", secret.as_raw_fd());
+    for (without, jail) in jails(&folder) {
+        let ended = jail.run(&["python3", "-c", &read], |_| {}).await.unwrap();
+        assert!(
+            ended.stderr.text.contains("Bad file descriptor"),
+            "without {without:?}: {ended:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -131,10 +153,12 @@ async fn it_sees_no_other_process_and_cannot_end_one() {
     let seen: u32 = ended.stdout.text.trim().parse().unwrap();
     assert!(seen < 6, "{ended:?}");
     let mut bystander = Command::new("cat");
-    let mut bystander = bystander.stdin(Stdio::piped()).spawn().unwrap();
+    let bystander = bystander.stdin(Stdio::piped()).process_group(0);
+    let mut bystander = bystander.spawn().unwrap();
     let (pid, own) = (bystander.id(), std::process::id());
     for (without, jail) in jails(&folder) {
-        let script = format!("kill -9 {pid}; kill -9 {own}; kill -9 -1; kill -9 $PPID");
+        // Not everybody: where the walls have a hole, the computer shall survive it.
+        let script = format!("kill -9 {pid}; kill -9 -{pid}; kill -9 {own}; kill -9 $PPID");
         // It may have ended those that watch it; then nobody knows how it went.
         let _ = jail.run(&["/bin/sh", "-c", &script], |_| {}).await;
         assert_eq!(bystander.try_wait().unwrap(), None, "without {without:?}");
