@@ -9,6 +9,8 @@ mod jails;
 #[cfg(feature = "one-wall")]
 mod limits;
 #[cfg(feature = "one-wall")]
+mod ordinary;
+#[cfg(feature = "one-wall")]
 mod programs;
 mod world;
 
