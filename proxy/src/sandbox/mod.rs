@@ -14,6 +14,7 @@ mod output;
 mod policy;
 mod roots;
 mod scratch;
+mod temp;
 
 pub(crate) use fenced::FencedThread;
 pub(crate) use git::Git;
@@ -21,6 +22,7 @@ pub(crate) use inside::JailArgs;
 pub(crate) use jail::{Ended, Jail, Verdict};
 pub(crate) use policy::{Limits, Network, Walls};
 pub(crate) use roots::{Entry, OpenFolder, Place, Protected, Reach, Roots, Text};
+pub(crate) use temp::TempFolder;
 
 /// What `__jail`, the hidden command, does: it builds the walls and runs the program inside.
 pub(crate) fn enter(args: JailArgs) -> std::process::ExitCode {

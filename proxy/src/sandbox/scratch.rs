@@ -1,11 +1,13 @@
 //! A folder for the temporary files of one run.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs,
     io::{self, Read},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
 };
+
+use super::TempFolder;
 
 /// What stands for the folder's path in arguments.
 const PLACEHOLDER: &str = "{scratch}";
@@ -15,22 +17,19 @@ const LARGEST: u64 = 16 << 20;
 
 /// A folder that is removed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Scratch(PathBuf);
+pub(crate) struct Scratch(TempFolder);
 
 impl Scratch {
     pub(super) fn new() -> io::Result<Self> {
-        let name = format!("rungs-{}", uuid::Uuid::now_v7());
-        let path = std::env::temp_dir().canonicalize()?.join(name);
-        DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
+        TempFolder::new("rungs").map(Self)
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        self.0.path()
     }
 
     pub(super) fn fill(&self, text: &str) -> String {
-        text.replace(PLACEHOLDER, &self.0.to_string_lossy())
+        text.replace(PLACEHOLDER, &self.path().to_string_lossy())
     }
 
     /// The text of a file that the program has left right in it. What a program leaves is not to be trusted: a link
@@ -41,7 +40,7 @@ impl Scratch {
         let file = options
             .read(true)
             .custom_flags(flags)
-            .open(self.0.join(name))?;
+            .open(self.path().join(name))?;
         let facts = file.metadata()?;
         if !facts.is_file() || facts.len() > LARGEST {
             return Err(io::ErrorKind::InvalidData.into());
@@ -49,12 +48,5 @@ impl Scratch {
         let mut text = Vec::new();
         file.take(LARGEST).read_to_end(&mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // The program may have left it in any state; what is left is in a folder for temporary files.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

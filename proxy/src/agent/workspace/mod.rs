@@ -8,7 +8,6 @@ use std::{
 use cap_std::{ambient_authority, fs::Dir};
 use rungs::Error;
 use similar::TextDiff;
-use tempfile::TempDir;
 
 use super::{
     commit::{self, Changed},
@@ -17,7 +16,7 @@ use super::{
     path::RelPath,
     scan,
 };
-use crate::sandbox::OpenFolder;
+use crate::sandbox::{OpenFolder, TempFolder};
 
 /// The largest file that models see and change, in bytes.
 const MAX_TEXT: usize = 512 << 10;
@@ -34,7 +33,7 @@ const MAX_EDITS: usize = 64;
 pub(super) struct Workspace {
     project: OpenFolder,
     /// Ends with the workspace.
-    folder: TempDir,
+    folder: TempFolder,
     copy: Dir,
     /// What is linked into the copy.
     links: Vec<PathBuf>,
@@ -50,10 +49,7 @@ impl Workspace {
     /// Copies a project. `links` are folders that it ignores and tests need, such as `node_modules`: they are linked, not copied, and
     /// left out where they lead out of the project. Blocks.
     pub(super) fn open(project: OpenFolder, links: &[String]) -> Result<Self, Error> {
-        let folder = tempfile::Builder::new()
-            .prefix("rungs-agent-")
-            .tempdir()
-            .map_err(no_copy)?;
+        let folder = TempFolder::new("rungs-agent").map_err(no_copy)?;
         let copy = Dir::open_ambient_dir(folder.path(), ambient_authority()).map_err(no_copy)?;
         let mut texts = BTreeMap::new();
         let mut bytes = 0;

@@ -1,5 +1,7 @@
 use std::fs;
 
+use tempfile::TempDir;
+
 use super::*;
 use crate::agent::edit::parse;
 

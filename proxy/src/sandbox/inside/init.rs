@@ -12,7 +12,7 @@ use rustix::{
         Pid, Resource, Rlimit, Signal, WaitOptions, chdir, nice, prlimit,
         set_parent_process_death_signal, setrlimit, setsid, wait,
     },
-    thread::{CapabilitySet, remove_capability_from_bounding_set},
+    thread::{CapabilitySet, capabilities, remove_capability_from_bounding_set, set_capabilities},
 };
 
 use super::{
@@ -43,6 +43,7 @@ pub(super) fn run(policy: &Policy, role: Role, argv: &[String]) -> Result<(), Re
         // Nobody who is not root has any, and may not take away what they do not have.
         let _ = remove_capability_from_bounding_set(capability);
     }
+    hand_on_none().map_err(Refusal::of("it would keep rights"))?;
     if policy.has(Wall::Kernel) {
         fence(policy, role)?;
         // Where there is no network of its own, its loopback address would be everybody's.
@@ -94,6 +95,13 @@ fn isolate(policy: &Policy) -> Result<(), Refusal> {
         Network::Off => Ok(()),
         Network::Loopback => namespaces::loopback_up().map_err(Refusal::of("no loopback address")),
     }
+}
+
+/// Lets the program have none of the rights that this process was handed on.
+fn hand_on_none() -> rustix::io::Result<()> {
+    let mut rights = capabilities(None)?;
+    rights.inheritable = CapabilitySet::empty();
+    set_capabilities(None, rights)
 }
 
 /// Closes what whoever started the gateway has left open: through an open file no wall is passed, for it is behind it.

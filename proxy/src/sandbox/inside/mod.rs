@@ -5,6 +5,8 @@
 //! an exec, where almost nothing may. The supervisor looks at what all processes together take, and kills them all when it is too much,
 //! or when the gateway lets go of the leash: a socket that is its standard input.
 
+mod disk;
+mod group;
 mod init;
 mod mounts;
 mod namespaces;

@@ -75,7 +75,9 @@ pub(super) fn own_root(policy: &Policy) -> io::Result<()> {
     }
     own_proc(&below(base, Path::new("/proc")))?;
     let most = policy.limits.written.min(policy.limits.memory / 2);
-    let memory = CString::new(format!("size={most},mode=1777"))?;
+    // A file without a byte takes memory too.
+    let files = most / 1024;
+    let memory = CString::new(format!("size={most},nr_inodes={files},mode=1777"))?;
     for Part { path, source } in &parts {
         let place = below(base, path);
         match source {

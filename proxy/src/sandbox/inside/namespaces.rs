@@ -10,7 +10,7 @@ use rustix::{
         socket_with,
     },
     process::{getegid, geteuid},
-    thread::UnshareFlags,
+    thread::{UnshareFlags, capabilities, configure_capability_in_ambient_set, set_capabilities},
 };
 
 /// Moves this process into namespaces of its own; its children are where it cannot see out. The process has one thread.
@@ -34,7 +34,18 @@ pub(super) fn enter() -> Result<(), String> {
     // Everybody stays who they are: files have the owner that they have outside.
     write("setgroups", "deny".into())?;
     write("uid_map", format!("{uid} {uid} 1"))?;
-    write("gid_map", format!("{gid} {gid} 1"))
+    write("gid_map", format!("{gid} {gid} 1"))?;
+    hand_on_rights().map_err(|error| format!("rights cannot be handed on: {error}"))
+}
+
+/// Lets whom this process starts have its rights, which are good in its namespaces alone: those of who is not root would end with it.
+fn hand_on_rights() -> io::Result<()> {
+    let mut rights = capabilities(None)?;
+    rights.inheritable = rights.permitted;
+    set_capabilities(None, rights)?;
+    let each = rights.permitted.iter();
+    each.into_iter()
+        .try_for_each(|right| configure_capability_in_ambient_set(right, true))
 }
 
 /// Gives this process mounts of its own; its supervisor goes on seeing those of the computer.

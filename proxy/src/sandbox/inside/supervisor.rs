@@ -12,7 +12,7 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, set_child_subreaper},
 };
 
-use super::{JailArgs, Refusal, Role, namespaces, tell, usage};
+use super::{JailArgs, Refusal, Role, disk::Disk, group::Group, namespaces, tell, usage};
 use crate::sandbox::policy::{Policy, Report, Wall, Walls};
 
 /// How often it looks at what the program takes. Processes can multiply by thousands in a second.
@@ -20,6 +20,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs the program to its end, or until the leash is let go.
 pub(super) fn run(policy: &Policy, args: &JailArgs) -> Result<(), Refusal> {
+    let mut disk = Disk::new(policy);
+    // Before: in a namespace of users the rights of root end.
+    let group = Group::enter(policy.limits.tasks());
     let entered = policy.has(Wall::Namespaces).then(namespaces::enter);
     let role = match entered {
         None => Role::Exposed,
@@ -39,8 +42,14 @@ pub(super) fn run(policy: &Policy, args: &JailArgs) -> Result<(), Refusal> {
         .args(&args.argv)
         .stdin(Stdio::from(leash))
         .spawn();
+    if let Some(group) = &group {
+        group.leave();
+    }
     let mut init = init.map_err(Refusal::of("the walls could not be built"))?;
-    let over = watch(&init, policy);
+    let over = watch(&init, policy, &mut disk);
+    if let Some(group) = &group {
+        group.close();
+    }
     // It was this process that ends it, or it has said itself how the program ended.
     let _ = init.kill();
     usage::kill_all();
@@ -52,7 +61,7 @@ pub(super) fn run(policy: &Policy, args: &JailArgs) -> Result<(), Refusal> {
 }
 
 /// Returns when init has ended, the leash is let go, or too much is taken: then with what of.
-fn watch(init: &Child, policy: &Policy) -> Option<String> {
+fn watch(init: &Child, policy: &Policy, disk: &mut Disk) -> Option<String> {
     let pid = i32::try_from(init.id()).ok().and_then(Pid::from_raw)?;
     let ended = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     let leash = io::stdin();
@@ -70,7 +79,7 @@ fn watch(init: &Child, policy: &Policy) -> Option<String> {
             Err(rustix::io::Errno::INTR) => continue,
             _ => return None,
         }
-        if let Some(over) = usage::over(&policy.limits) {
+        if let Some(over) = usage::over(&policy.limits, disk) {
             return Some(over);
         }
     }

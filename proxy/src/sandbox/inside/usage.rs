@@ -8,7 +8,7 @@ use std::{
 
 use rustix::process::{Pid, WaitOptions, getpid, wait};
 
-use super::supervisor::kill;
+use super::{disk::Disk, supervisor::kill};
 use crate::sandbox::policy::Limits;
 
 /// How many processes are killed before the next are looked for.
@@ -17,7 +17,7 @@ const AT_ONCE: usize = 256;
 /// What all processes below this one take too much of, in words.
 ///
 /// It stops at the first process too many: whoever multiplies shall not be able to make this slow by it.
-pub(super) fn over(limits: &Limits) -> Option<String> {
+pub(super) fn over(limits: &Limits, disk: &mut Disk) -> Option<String> {
     let Limits {
         memory,
         processes,
@@ -33,6 +33,7 @@ pub(super) fn over(limits: &Limits) -> Option<String> {
         return Some(format!("more than {memory} bytes of memory"));
     }
     let wrote = pids.iter().map(|pid| written_by(*pid)).sum::<u64>();
+    let wrote = wrote.max(disk.grown(&pids).unwrap_or(0));
     (wrote > written).then(|| format!("more than {written} bytes written"))
 }
 

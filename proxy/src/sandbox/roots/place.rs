@@ -107,6 +107,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_no_path_of_a_root_is_told_why() {
+        for (text, why) in [
+            ("..", "goes up"),
+            ("a/../b", "goes up"),
+            ("a/..", "goes up"),
+            ("/etc/passwd", "absolute"),
+            ("a\\b", "backslash"),
+            ("a\0b", "control character"),
+            ("a\u{202e}b", "cannot be seen"),
+            (&"a/".repeat(65), "64 folders"),
+            (&"a".repeat(4097), "4096 bytes"),
+        ] {
+            let error = Place::parse(text).unwrap_err();
+            assert!(error.message().contains(why), "{text:?}: {error}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_a_path_that_leads_up(text in "[./a\\\\~\\PC]{0,40}") {

@@ -78,8 +78,15 @@ async fn what_is_in_the_root_works_with_either_wall() {
         let paths: Vec<&str> = listing.entries.iter().map(|entry| &*entry.path).collect();
         assert_eq!(paths, ["new/deep", "new/deep/file.txt"]);
     }
-    // A link that stays is followed to read, and never to write.
+    // An absolute link leads out by its very text, wherever it leads: the kernel alone would let it pass.
+    symlink(world.root().join("file.txt"), world.root().join("absolute")).unwrap();
+    let absolute = Place::parse("absolute").unwrap();
+    let alone = Roots::without_first_wall(&[world.root()]);
+    let read = alone.read(None, absolute.clone(), 1, None).await.unwrap();
+    assert_eq!(read.text, "inside");
     let roots = world.roots();
+    assert!(roots.read(None, absolute, 1, None).await.is_err());
+    // A link that stays is followed to read, and never to write.
     let link = Place::parse("inner/deep.txt").unwrap();
     assert_eq!(
         roots.read(None, link.clone(), 1, None).await.unwrap().text,
@@ -158,7 +165,8 @@ async fn roots_that_are_read_are_not_written_by_either_wall() {
     let world = World::new();
     let roots = Roots::open(&[world.root()], Protected::default(), Reach::Read).unwrap();
     let place = Place::parse("file.txt").unwrap();
-    assert!(roots.write(None, place.clone(), "x".into()).await.is_err());
+    let refused = roots.write(None, place.clone(), "x".into()).await;
+    assert_eq!(refused.unwrap_err().message(), "files may only be read");
     assert_eq!(
         roots.read(None, place, 1, None).await.unwrap().text,
         "inside"

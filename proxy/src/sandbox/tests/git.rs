@@ -243,6 +243,19 @@ async fn what_is_elsewhere_is_not_shown() {
 }
 
 #[tokio::test]
+async fn what_it_says_of_itself_is_overridden() {
+    let hostile = Hostile::new();
+    let attributes = hostile.repository.write("attributes", "a.txt binary\n");
+    hostile.config("core.attributesFile", &attributes.to_string_lossy());
+    for (overrides, shown) in [(true, "-one\n+two"), (false, "Binary files")] {
+        let mut git = Git::new(hostile.repository.path(), Walls::Required).unwrap();
+        git.overrides = overrides;
+        let diff = git.diff(false, &[], &[]).await.unwrap().text;
+        assert!(diff.contains(shown), "overridden {overrides}: {diff}");
+    }
+}
+
+#[tokio::test]
 async fn a_revision_is_no_option() {
     let hostile = Hostile::new();
     let target = hostile.repository.path().join("canary");

@@ -1,7 +1,15 @@
 //! Each wall is tested alone too: the first one is taken away, the second must hold.
 
+#[cfg(feature = "one-wall")]
+mod ends;
 mod files;
 mod git;
+#[cfg(feature = "one-wall")]
+mod jails;
+#[cfg(feature = "one-wall")]
+mod limits;
+#[cfg(feature = "one-wall")]
+mod ordinary;
 #[cfg(feature = "one-wall")]
 mod programs;
 mod world;

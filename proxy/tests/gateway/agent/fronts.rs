@@ -189,6 +189,16 @@ async fn notes_are_kept_and_read() {
     assert!(last.1.contains("L1 did it after L0"), "{}", last.1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_leaves_no_notes_either() {
+    let world = World::new(ladder(), "[agent]\nnotes = true\n").await;
+    let before = world.files("py-leap");
+    let mut job = repair("py-leap").job();
+    job["dryRun"] = json!(true);
+    assert_eq!(world.report(&job).await["result"]["outcome"], "solved");
+    assert_eq!(world.files("py-leap"), before);
+}
+
 /// Runs `rungs code` on a project; status, standard output, standard error.
 async fn code(project: &str, more: &str, args: &[&str]) -> (bool, String, String, String) {
     let folder = tempfile::tempdir().unwrap();

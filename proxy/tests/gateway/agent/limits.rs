@@ -78,10 +78,13 @@ async fn a_job_never_costs_more_than_its_budget() {
         let cap = budget.parse::<rungs::catalog::Money>().unwrap().nanos();
         assert!(spent <= cap, "{spent} of {cap}");
     }
-    // More than the configuration allows cannot be asked for.
     let mut job = repair("py-cycle").job();
     job["budget"] = json!("1000");
     assert_eq!(world.report(&job).await["result"]["outcome"], "solved");
+    // More than the configuration allows cannot be asked for.
+    let world = World::new(ladder(), "[agent]\nbudget = \"0.004\"\n").await;
+    assert_eq!(in_vain(&world, &job).await["result"]["outcome"], "stopped");
+    assert!(world.bill() <= 4_000_000, "{}", world.bill());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,6 +107,28 @@ async fn a_job_ends_at_its_deadline() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tests_end_at_the_jobs_deadline_too() {
+    let stuck = "[agent]\ndeadline_seconds = 1\n[tools.tests.stuck]\nargv = [\"/bin/sh\", \"-c\", \"sleep 346 & sleep 346\"]\nlimits = { seconds = 30 }\n";
+    let world = World::new(ladder(), stuck).await;
+    let mut job = repair("py-leap").job();
+    job["test"] = json!("stuck");
+    let start = Instant::now();
+    let report = in_vain(&world, &job).await;
+    assert_eq!(report["result"]["outcome"], "stopped", "{report}");
+    assert!(start.elapsed() < Duration::from_secs(15));
+    assert_eq!(world.bill(), 0);
+    until("the end of the tests", || !runs(b"sleep\x00346")).await;
+}
+
+/// Whether there is a process of this command.
+fn runs(command: &[u8]) -> bool {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let commands =
+        processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    { commands }.any(|line| line.starts_with(command))
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tests_that_do_not_end_are_ended_with_all_that_they_started() {
     let world = World::new(
         ladder(),
@@ -122,8 +147,5 @@ async fn tests_that_do_not_end_are_ended_with_all_that_they_started() {
             .contains("no end"),
         "{report}"
     );
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let commands =
-        processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-    assert!(!{ commands }.any(|command| command.starts_with(b"sleep\x00345")));
+    assert!(!runs(b"sleep\x00345"));
 }

@@ -2,6 +2,7 @@
 //!
 //! The tests of those projects need Node.js, Python and the Rust compiler that this was built with.
 
+mod answers;
 mod fronts;
 mod jail;
 mod limits;
