@@ -108,11 +108,11 @@ impl Bench {
     }
 
     fn configure(&self, models: &str) -> Result<PathBuf> {
-        let project = self.project()?;
+        let (project, data) = (self.project()?, self.folder.join("tools"));
         // What runs here is not the point: `cargo xtask real-runners` has the real ones.
         let runner = r#"{ argv = ["/bin/true"], reporter = "exit" }"#;
         let mut config = format!(
-            "tools = {{ roots = [{project:?}], allow = [\"write\", \"exec\"], untrusted = \"allow\", \
+            "tools = {{ data = {data:?}, roots = [{project:?}], allow = [\"write\", \"exec\"], untrusted = \"allow\", \
              tests = {{ unit = {runner}, vitest = {runner}, playwright = {runner} }} }}\nserver = {{ listen = \"127.0.0.1:0\" }}\nstore = {{ url = \"memory:\" }}\n\
              [routing]\nmax_tier = \"L3\"\n\
              [[key]]\nname = \"bench\"\nkey = \"{KEY}\"\nmax_tier = \"L3\"\n\
