@@ -1,11 +1,8 @@
 use std::{
+    collections::HashSet,
     io::{Read, Write},
     net::{IpAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -31,16 +28,22 @@ fn serve<R: Send + 'static>(
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {
         let (mut connection, _) = listener.accept().unwrap();
-        let mut request = Vec::new();
-        let mut buffer = [0; 4096];
-        while !request.ends_with(b"}") {
-            let read = connection.read(&mut buffer).unwrap();
-            request.extend_from_slice(&buffer[..read]);
-        }
+        request(&mut connection).unwrap();
         connection.write_all(response.as_bytes()).unwrap();
         let _ = send.send(then(connection));
     });
     (base, receive)
+}
+
+/// The next request as it was sent; `None` when there is none.
+fn request(connection: &mut TcpStream) -> Option<String> {
+    let mut request = Vec::new();
+    let mut buffer = [0; 4096];
+    while !request.ends_with(b"}") {
+        let read = connection.read(&mut buffer).ok().filter(|read| *read > 0)?;
+        request.extend_from_slice(&buffer[..read]);
+    }
+    String::from_utf8(request).ok()
 }
 
 fn provider(config: &TransportConfig, base: &str) -> HttpProvider<HyperTransport> {
@@ -125,51 +128,56 @@ async fn a_broken_connection_is_cut_and_a_refused_one_unavailable() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
 
-/// Answers as often as it is asked over each connection, and counts the connections.
-fn serve_all() -> (String, Arc<AtomicUsize>) {
+/// Answers as often as it is asked, and tells of each connection who asked over it.
+fn serve_all() -> (String, mpsc::Receiver<(usize, String)>) {
     const WHOLE: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 14\r\n\r\n{\"choices\":[]}";
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}/v1", listener.local_addr().unwrap());
-    let connections = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&connections);
+    let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            count.fetch_add(1, Ordering::Relaxed);
-            let mut connection = connection.unwrap();
+        for (number, connection) in listener.incoming().enumerate() {
+            let (mut connection, tell) = (connection.unwrap(), tell.clone());
             std::thread::spawn(move || {
-                let mut buffer = [0; 4096];
-                while let Ok(1..) = connection.read(&mut buffer) {
+                while let Some(asked) = request(&mut connection) {
+                    let _ = tell.send((number, asked));
                     connection.write_all(WHOLE.as_bytes()).unwrap();
                 }
             });
         }
     });
-    (base, connections)
+    (base, told)
+}
+
+/// Whether two threads with runtimes of their own, asking in turns, ever ask over the same connection.
+fn threads_share_connections(config: &TransportConfig, turns: usize) -> bool {
+    let (base, told) = serve_all();
+    let provider = provider(config, &base);
+    let names = ["thread one", "thread two"];
+    let runtimes = names.map(|_| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    });
+    let mut asked = [HashSet::new(), HashSet::new()];
+    (0..turns).any(|_| {
+        for (runtime, name) in runtimes.iter().zip(names) {
+            // On the runtime's own thread, and not on this one.
+            let call = runtime.spawn(provider.clone().oneshot(ask(name)));
+            runtime.block_on(call).unwrap().unwrap();
+            let (connection, body) = told.recv().unwrap();
+            let of = names.iter().position(|name| body.contains(name)).unwrap();
+            asked[of].insert(connection);
+        }
+        !asked[0].is_disjoint(&asked[1])
+    })
 }
 
 #[test]
-fn connections_are_reused_by_the_thread_that_made_them_or_by_all() {
-    for (config, wanted) in [(local(), 1), (local().pool_per_thread(), 2)] {
-        let (base, connections) = serve_all();
-        let provider = provider(&config, &base);
-        let runtime = || {
-            tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .unwrap()
-        };
-        let runtimes = [runtime(), runtime()];
-        for _ in 0..3 {
-            for runtime in &runtimes {
-                let provider = provider.clone();
-                // On the runtime's own thread, and not on this one.
-                let call = runtime.spawn(provider.oneshot(ask("how is it?")));
-                runtime.block_on(call).unwrap().unwrap();
-            }
-        }
-        assert_eq!(connections.load(Ordering::Relaxed), wanted);
-    }
+fn connections_are_kept_by_thread_where_that_is_wanted() {
+    assert!(!threads_share_connections(&local().pool_per_thread(), 20));
+    assert!(threads_share_connections(&local(), 1_000));
 }
 
 #[tokio::test]
