@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::Router;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::{
         conn::auto,
         graceful::{GracefulShutdown, Watcher},
     },
-    service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -19,13 +17,14 @@ use tokio::{
 
 use crate::{
     config::Server,
+    http::Surface,
     threads::{Cores, Seat},
 };
 
-/// Serves `router` until `stop` resolves, then lets what runs finish within the drain time.
+/// Serves `surface` until `stop` resolves, then lets what runs finish within the drain time.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    surface: Surface,
     config: &Server,
     cores: &Cores,
     stop: impl Future<Output = ()>,
@@ -50,7 +49,7 @@ pub(crate) async fn serve(
                     let connection = connection(
                         socket,
                         (permit, seat),
-                        router.clone(),
+                        surface.clone(),
                         protocol.clone(),
                         graceful.watcher(),
                     );
@@ -102,7 +101,7 @@ fn protocol(header_timeout: Duration, cores: Cores) -> auto::Builder<Cores> {
 async fn connection(
     socket: TcpStream,
     places: (OwnedSemaphorePermit, Seat),
-    router: Router,
+    surface: Surface,
     protocol: auto::Builder<Cores>,
     graceful: Watcher,
 ) {
@@ -116,8 +115,7 @@ async fn connection(
     };
     // A chunk of a stream goes out when it is there; some peers wait 40 ms for a full packet otherwise.
     let _ = socket.set_nodelay(true);
-    let service = TowerToHyperService::new(router);
-    let connection = protocol.serve_connection(TokioIo::new(socket), service);
+    let connection = protocol.serve_connection(TokioIo::new(socket), surface);
     if let Err(error) = graceful.watch(connection.into_owned()).await {
         tracing::debug!(error = %error, "connection ended");
     }

@@ -19,7 +19,8 @@ mod scan;
 
 pub(crate) use members::Members;
 pub use raw_object::RawObject;
-pub(crate) use scan::{Fault, Scan, members};
+pub(crate) use raw_object::meaning;
+pub(crate) use scan::{Fault, Scan, elements, members};
 
 #[cfg(test)]
 mod tests;

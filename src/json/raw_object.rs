@@ -1,4 +1,9 @@
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -19,7 +24,14 @@ const MAX_MEMBERS: usize = 256;
 #[derive(Clone, Default)]
 pub struct RawObject {
     text: ByteString,
-    members: Arc<Vec<Member>>,
+    index: Arc<Index>,
+}
+
+#[derive(Clone, Default)]
+struct Index {
+    members: Vec<Member>,
+    /// See [`RawObject::once`].
+    derived: OnceLock<u64>,
 }
 
 #[derive(Clone)]
@@ -40,13 +52,21 @@ enum Name {
 impl Name {
     /// The name that stands between its quotes as `written`.
     fn read(written: &str) -> Self {
-        if !written.contains('\\') {
-            return Self::Plain { len: written.len() };
+        match meaning(written) {
+            Cow::Borrowed(plain) => Self::Plain { len: plain.len() },
+            Cow::Owned(meaning) => Self::Escaped(meaning.into()),
         }
-        // Half a surrogate pair is valid JSON and means nothing; such a name stands for itself.
-        let meaning = serde_json::from_str(&format!("\"{written}\""));
-        Self::Escaped(meaning.unwrap_or_else(|_| written.into()))
     }
+}
+
+/// What a string means that stands between its quotes as `written`.
+pub(crate) fn meaning(written: &str) -> Cow<'_, str> {
+    if !written.contains('\\') {
+        return Cow::Borrowed(written);
+    }
+    // Half a surrogate pair is valid JSON and means nothing; such a string stands for itself.
+    let meaning = serde_json::from_str(&format!("\"{written}\""));
+    Cow::Owned(meaning.unwrap_or_else(|_| written.to_owned()))
 }
 
 /// Why `text` was refused, in the words of a parser that says where.
@@ -100,7 +120,10 @@ impl RawObject {
         }
         let object = Self {
             text,
-            members: Arc::new(members),
+            index: Arc::new(Index {
+                members,
+                derived: OnceLock::new(),
+            }),
         };
         match object.duplicate() {
             Some(name) => {
@@ -112,8 +135,12 @@ impl RawObject {
 
     /// The name of a member that has occurred before.
     fn duplicate(&self) -> Option<&str> {
-        let duplicate = |at, name| self.members[..at].iter().any(|m| self.is_named(m, name));
-        let mut names = self.members.iter().map(|m| self.name(m)).enumerate();
+        let duplicate = |at, name| {
+            self.index.members[..at]
+                .iter()
+                .any(|m| self.is_named(m, name))
+        };
+        let mut names = self.index.members.iter().map(|m| self.name(m)).enumerate();
         names
             .find(|(at, name)| duplicate(*at, name))
             .map(|(_, name)| name)
@@ -161,7 +188,8 @@ impl RawObject {
 
     /// Names and raw JSON of all members, in the order they were sent.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.members
+        self.index
+            .members
             .iter()
             .map(|m| (self.name(m), &self.text[m.value.clone()]))
     }
@@ -188,12 +216,14 @@ impl RawObject {
             return false;
         };
         // One comma goes with it: the one behind, or for the last member the one before.
-        let cut = match (self.members.get(at + 1), at.checked_sub(1)) {
-            (Some(next), _) => self.members[at].start..next.start,
-            (None, Some(before)) => self.members[before].value.end..self.members[at].value.end,
-            (None, None) => self.members[at].start..self.members[at].value.end,
+        let cut = match (self.index.members.get(at + 1), at.checked_sub(1)) {
+            (Some(next), _) => self.index.members[at].start..next.start,
+            (None, Some(before)) => {
+                self.index.members[before].value.end..self.index.members[at].value.end
+            }
+            (None, None) => self.index.members[at].start..self.index.members[at].value.end,
         };
-        Arc::make_mut(&mut self.members).remove(at);
+        self.edited().remove(at);
         self.replace(cut, "", at);
         true
     }
@@ -201,6 +231,7 @@ impl RawObject {
     /// Feeds every member but `except` to `hasher`, independent of their order, each with its length.
     pub fn hash_except(&self, except: &[&str], hasher: &mut blake3::Hasher) {
         let mut order: SmallVec<[(&str, &Member); 12]> = self
+            .index
             .members
             .iter()
             .map(|m| (self.name(m), m))
@@ -215,12 +246,28 @@ impl RawObject {
         }
     }
 
+    /// A figure that is costly to derive from this document, and is asked for more than once: it is derived once, and anew after
+    /// an edit. There is room for one, which belongs to [`TokenBound`](crate::model::TokenBound).
+    pub(crate) fn once(&self, derive: impl FnOnce(&Self) -> u64) -> u64 {
+        *self.index.derived.get_or_init(|| derive(self))
+    }
+
+    /// The members, to be changed.
+    fn edited(&mut self) -> &mut Vec<Member> {
+        let index = Arc::make_mut(&mut self.index);
+        index.derived = OnceLock::new();
+        &mut index.members
+    }
+
     fn position(&self, name: &str) -> Option<usize> {
-        self.members.iter().position(|m| self.is_named(m, name))
+        self.index
+            .members
+            .iter()
+            .position(|m| self.is_named(m, name))
     }
 
     fn member(&self, name: &str) -> Option<&Member> {
-        self.position(name).map(|at| &self.members[at])
+        self.position(name).map(|at| &self.index.members[at])
     }
 
     fn is_named(&self, member: &Member, name: &str) -> bool {
@@ -239,13 +286,13 @@ impl RawObject {
 
     fn splice(&mut self, name: &str, json: &str) {
         if let Some(at) = self.position(name) {
-            let old = self.members[at].value.clone();
-            Arc::make_mut(&mut self.members)[at].value.end = old.start + json.len();
+            let old = self.index.members[at].value.clone();
+            self.edited()[at].value.end = old.start + json.len();
             self.replace(old, json, at + 1);
             return;
         }
         let quoted = serde_json::to_string(name).expect("a string serialises");
-        let (at, comma) = match self.members.last() {
+        let (at, comma) = match self.index.members.last() {
             Some(last) => (last.value.end, ","),
             None if self.text.is_empty() => {
                 self.text = ByteString::from_static("{}");
@@ -256,7 +303,7 @@ impl RawObject {
         let start = at + comma.len();
         let value = start + quoted.len() + 1;
         let plain = quoted.len() == name.len() + 2;
-        Arc::make_mut(&mut self.members).push(Member {
+        self.edited().push(Member {
             start,
             name: if plain {
                 Name::Plain { len: name.len() }
@@ -266,7 +313,7 @@ impl RawObject {
             value: value..value + json.len(),
         });
         let text = format!("{comma}{quoted}:{json}");
-        self.replace(at..at, &text, self.members.len());
+        self.replace(at..at, &text, self.index.members.len());
     }
 
     fn after_brace(&self) -> usize {
@@ -278,7 +325,7 @@ impl RawObject {
         let parts = [&self.text[..range.start], with, &self.text[range.end..]];
         self.text = parts.concat().into();
         let moved = |at: usize| at - range.len() + with.len();
-        for m in &mut Arc::make_mut(&mut self.members)[from..] {
+        for m in &mut self.edited()[from..] {
             m.start = moved(m.start);
             m.value = moved(m.value.start)..moved(m.value.end);
         }

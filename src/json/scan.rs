@@ -27,12 +27,30 @@ pub(crate) fn members<'a>(
     text: &'a str,
     see: impl FnMut(&'a str, &mut Scan<'a>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
+    whole(text, |scan| scan.members(see))
+}
+
+/// Reads one JSON array; `see` reads its elements.
+///
+/// # Errors
+/// If `text` is not one JSON array, or what `see` makes of an element.
+pub(crate) fn elements<'a>(
+    text: &'a str,
+    see: impl FnMut(&mut Scan<'a>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    whole(text, |scan| scan.elements(see))
+}
+
+fn whole<'a>(
+    text: &'a str,
+    read: impl FnOnce(&mut Scan<'a>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
     let mut scan = Scan {
         text,
         at: 0,
         around: 0,
     };
-    scan.members(see)?;
+    read(&mut scan)?;
     match scan.peek() {
         None => Ok(()),
         Some(_) => Err(Fault::Grammar),
@@ -84,6 +102,11 @@ impl<'a> Scan<'a> {
     /// Whether an array stands here.
     pub(crate) fn is_array(&mut self) -> bool {
         self.peek() == Some(b'[')
+    }
+
+    /// Whether an object stands here.
+    pub(crate) fn is_object(&mut self) -> bool {
+        self.peek() == Some(b'{')
     }
 
     /// Reads whatever stands here.

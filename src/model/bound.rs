@@ -1,8 +1,4 @@
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-
-use super::{ModelRequest, Operation, Usage};
+use super::{ModelRequest, Operation, Usage, media};
 use crate::{
     catalog::{Deployment, Money, ServiceClass},
     error::Error,
@@ -41,12 +37,15 @@ impl TokenBound {
         let body = &request.body;
         let class = asked_class(body);
         let text = body.as_bytes().len() as u64 + OVERHEAD;
-        let input = text + PER_MEDIUM * media(body.as_bytes());
+        let media = body.once(|body| match request.op {
+            Operation::Chat => body.get("messages").map_or(0, media::in_messages),
+            Operation::Embeddings => body.get("input").map_or(0, media::in_input),
+        });
+        let input = text.saturating_add(PER_MEDIUM.saturating_mul(media));
         if request.op == Operation::Embeddings {
-            let output = 0;
             return Ok(Self {
                 input,
-                output,
+                output: 0,
                 class,
             });
         }
@@ -69,7 +68,7 @@ impl TokenBound {
         };
         let n = body.get_as::<u64>("n")?.unwrap_or(1);
         Ok(Self {
-            input: input + if tools { TOOLS } else { 0 },
+            input: input.saturating_add(if tools { TOOLS } else { 0 }),
             output: each.saturating_mul(n),
             class,
         })
@@ -98,13 +97,4 @@ fn asked_class(body: &RawObject) -> ServiceClass {
     asked.map_or_else(ServiceClass::default, |name| {
         ServiceClass::from_service_tier(&name)
     })
-}
-
-fn media(body: &[u8]) -> u64 {
-    static KINDS: LazyLock<[Finder<'static>; 3]> =
-        LazyLock::new(|| ["\"image_url\"", "\"input_audio\"", "\"file\""].map(Finder::new));
-    KINDS
-        .iter()
-        .map(|kind| kind.find_iter(body).count() as u64)
-        .sum()
 }

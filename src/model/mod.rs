@@ -11,6 +11,7 @@ mod collect;
 mod context;
 mod frame;
 mod limits;
+mod media;
 mod request;
 mod response;
 mod service;

@@ -57,10 +57,10 @@ mod target;
 mod transport;
 mod usage;
 
-#[cfg(feature = "hyper")]
-pub use self::transport::HyperTransport;
 #[cfg(feature = "reqwest")]
 pub use self::transport::ReqwestTransport;
+#[cfg(feature = "hyper")]
+pub use self::transport::{AnswerBody, HyperTransport};
 #[cfg(any(feature = "hyper", feature = "reqwest"))]
 pub use self::transport::{TransportBody, TransportConfig};
 pub use self::{

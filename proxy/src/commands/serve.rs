@@ -80,7 +80,7 @@ pub(super) async fn serve(
         .with_context(|| format!("cannot listen on {}", settings.listen))?;
     let url = format!("http://{}", listener.local_addr()?);
     gateway.make_local_token()?;
-    let router = http::router(&gateway, &metrics);
+    let surface = http::surface(&gateway, &metrics);
 
     let mut out = std::io::stdout();
     writeln!(out, "listening on {url}")
@@ -111,7 +111,7 @@ pub(super) async fn serve(
         gateway.state().end_streams(settings.drain).await;
     };
     let cores = threads.cores();
-    let serving = Box::pin(server::serve(listener, router, &settings, &cores, stop));
+    let serving = Box::pin(server::serve(listener, surface, &settings, &cores, stop));
     tokio::join!(serving, streams);
     gateway.state().close().await;
     Ok(ExitCode::SUCCESS)

@@ -22,7 +22,7 @@ use crate::{
 
 /// Admits requests that [`authenticate`](super::authenticate) let through.
 #[derive(Clone)]
-pub(super) struct Admission(Gateway);
+pub(crate) struct Admission(Gateway);
 
 impl Admission {
     pub(super) fn new(gateway: Gateway) -> Self {

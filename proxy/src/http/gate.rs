@@ -25,8 +25,31 @@ use super::{
 };
 use crate::gateway::Gateway;
 
-/// Who may call which path.
-pub(super) type Grants = Arc<HashMap<&'static str, Grant>>;
+/// Who may call what is behind a gate.
+#[derive(Clone)]
+pub(super) enum Grants {
+    /// One route; nobody, if it has no grant.
+    Of(Option<Grant>),
+    /// The routes of a router, by their paths.
+    ByPath(Arc<HashMap<&'static str, Grant>>),
+}
+
+impl Grants {
+    /// The grant of the route that a request goes to; `None` if it goes to none.
+    fn of(&self, request: &Request) -> Result<Option<Grant>, Ungranted> {
+        match self {
+            Self::Of(grant) => grant.map(Some).ok_or(Ungranted),
+            Self::ByPath(grants) => {
+                let path = request.extensions().get::<MatchedPath>();
+                let grant = |path: &MatchedPath| grants.get(path.as_str()).copied();
+                path.map(|path| grant(path).ok_or(Ungranted)).transpose()
+            }
+        }
+    }
+}
+
+/// There is a route, and nobody said who may call it.
+struct Ungranted;
 
 /// Adds [`Gate`] to the routes.
 #[derive(Clone)]
@@ -37,7 +60,7 @@ pub(super) struct GateLayer {
 
 /// The gate before the routes.
 #[derive(Clone)]
-pub(super) struct Gate<S> {
+pub(crate) struct Gate<S> {
     gateway: Gateway,
     grants: Grants,
     inner: S,
@@ -70,18 +93,14 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let live = self.gateway.live();
-        let path = request.extensions().get::<MatchedPath>();
-        let is_mcp = path.is_some_and(|path| self.grants.get(path.as_str()) == Some(&Grant::Mcp));
+        let grant = self.grants.of(&request);
+        let is_mcp = matches!(grant, Ok(Some(Grant::Mcp)));
         if let Some(response) = guard::refuse(&live, &request, is_mcp) {
             return GateFuture::Refused(Some(response));
         }
-        let grant = match path {
-            Some(path) => match self.grants.get(path.as_str()) {
-                Some(grant) => Some(*grant),
-                None => return GateFuture::Refused(Some(ungranted())),
-            },
-            // There is nothing at this path, which is told to those only who may come in at all.
-            None => None,
+        // Where there is nothing, that is told to those only who may come in at all.
+        let Ok(grant) = grant else {
+            return GateFuture::Refused(Some(ungranted()));
         };
         if grant == Some(Grant::Open) {
             // A probe must not depend on a store, not even with a key at hand.
@@ -111,7 +130,7 @@ where
 
 /// The future of [`Gate`].
 #[pin_project(project = GateProj)]
-pub(super) enum GateFuture<F> {
+pub(crate) enum GateFuture<F> {
     Refused(Option<Response>),
     Inside(#[pin] F),
     LookingUp(BoxFuture<'static, Result<Response, Infallible>>),

@@ -18,27 +18,31 @@ pub(crate) mod models;
 mod oauth;
 mod openapi;
 mod progress;
+mod surface;
 mod todos;
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
-    response::Response,
     routing::{MethodRouter, get, get_service, post, post_service},
 };
-use http::{HeaderName, Method, header};
-use rungs::{Error, http::OpenAi};
+use foldhash::HashMap;
+use http::{HeaderName, HeaderValue, Method, header};
+use rungs::{http::OpenAi, swap::Swap};
 use tower::ServiceBuilder;
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    cors::{AllowOrigin, CorsLayer},
-};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 pub(crate) use error::respond;
 pub(crate) use grant::Grant;
+pub(crate) use surface::Surface;
 
-use self::admin::{budgets, keys};
+use self::{
+    admin::{budgets, keys},
+    admission::Admission,
+    gate::{GateLayer, Grants},
+    surface::Ways,
+};
 use crate::{gateway::Gateway, keys::Scope, mcp::http::Mcp};
 
 /// A path, who may call it, and what answers there.
@@ -50,12 +54,7 @@ struct Route {
 
 /// Every route there is; `openapi.json` describes each of them.
 fn routes(gateway: &Gateway, recorder: &metrics::Recorder) -> Vec<Route> {
-    let live = gateway.live();
-    let server = &live.config.server;
-    let openai = OpenAi::new(gateway.ring(), admission::Admission::new(gateway.clone()))
-        .body_limit(server.body_limit)
-        .body_time(server.read_timeout)
-        .ping(server.ping);
+    let openai = openai(gateway);
     let chat = post_service(openai.clone());
     let metrics = get(metrics::render).with_state(recorder.clone());
     let context = get(context::show).delete(context::delete);
@@ -69,8 +68,8 @@ fn routes(gateway: &Gateway, recorder: &metrics::Recorder) -> Vec<Route> {
         .post_service(mcp.clone())
         .delete_service(mcp);
     vec![
-        user("/v1/chat/completions", Scope::Chat, chat),
-        user("/v1/embeddings", Scope::Embeddings, post_service(openai)),
+        user(surface::CHAT, Scope::Chat, chat),
+        user(surface::EMBEDDINGS, Scope::Embeddings, post_service(openai)),
         any("/v1/models", Scope::Models, get(models::list)),
         any("/v1/models/{*id}", Scope::Models, get(models::show)),
         user("/v1/chat", Scope::Chat, post(ask::ask)),
@@ -95,6 +94,16 @@ fn routes(gateway: &Gateway, recorder: &metrics::Recorder) -> Vec<Route> {
     ]
 }
 
+/// The surface of the library over the rings of this gateway.
+fn openai(gateway: &Gateway) -> OpenAi<Swap, Admission> {
+    let live = gateway.live();
+    let server = &live.config.server;
+    OpenAi::new(gateway.ring(), Admission::new(gateway.clone()))
+        .body_limit(server.body_limit)
+        .body_time(server.read_timeout)
+        .ping(server.ping)
+}
+
 impl Route {
     fn new(path: &'static str, grant: Grant, methods: MethodRouter<Gateway>) -> Self {
         Self {
@@ -105,36 +114,28 @@ impl Route {
     }
 }
 
-/// All routes, under the edge layers.
-pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router {
+/// Everything that is served, under the edge layers.
+pub(crate) fn surface(gateway: &Gateway, recorder: &metrics::Recorder) -> Surface {
     let origins = gateway.live().config.server.cors_origins.clone();
-    let cors = (!origins.is_empty()).then(|| {
-        CorsLayer::new()
-            .allow_origin(AllowOrigin::list(origins))
-            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-            .allow_headers([
-                header::AUTHORIZATION,
-                header::CONTENT_TYPE,
-                HeaderName::from_static("idempotency-key"),
-                HeaderName::from_static("x-rungs-conversation"),
-                HeaderName::from_static("last-event-id"),
-                HeaderName::from_static("mcp-method"),
-                HeaderName::from_static("mcp-name"),
-                HeaderName::from_static("mcp-protocol-version"),
-                HeaderName::from_static("mcp-session-id"),
-            ])
-            .expose_headers([HeaderName::from_static("mcp-session-id")])
-    });
-    let routes = routes(gateway, recorder);
-    let grants = routes
-        .iter()
-        .map(|route| (route.path, route.grant))
-        .collect();
-    let gate = gate::GateLayer {
-        gateway: gateway.clone(),
-        grants: Arc::new(grants),
+    let cors = (!origins.is_empty()).then(|| cors(origins));
+    // A web page is not a local program, whoever calls must be somebody, and no route is open to everybody who is: all below may
+    // rely on a principal that may call it.
+    let gate = |grants| {
+        let gate = GateLayer {
+            gateway: gateway.clone(),
+            grants,
+        };
+        // Answers preflights of the listed origins. None are listed unless the configuration says so: then there is no CORS.
+        ServiceBuilder::new().option_layer(cors.clone()).layer(gate)
     };
-    routes
+    let routes = routes(gateway, recorder);
+    let grants: HashMap<_, _> = routes.iter().map(|r| (r.path, r.grant)).collect();
+    let calls = |path| {
+        let gate = gate(Grants::Of(grants.get(path).copied()));
+        gate.service(surface::operation(openai(gateway)))
+    };
+    let (chat, embeddings) = (calls(surface::CHAT), calls(surface::EMBEDDINGS));
+    let router = routes
         .into_iter()
         .fold(Router::new(), |router, route| {
             router.route(route.path, route.methods)
@@ -142,26 +143,30 @@ pub(crate) fn router(gateway: &Gateway, recorder: &metrics::Recorder) -> Router 
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::wrong_method)
         .with_state(gateway.clone())
-        .layer(
-            ServiceBuilder::new()
-                // One request that breaks the gateway must not break the others.
-                .layer(CatchPanicLayer::custom(panicked))
-                // Answers preflights of the listed origins. None are listed unless the configuration says so: then there is no CORS.
-                .option_layer(cors)
-                // A web page is not a local program, whoever calls must be somebody, and no route is open to everybody who is: all
-                // below may rely on a principal that may call it.
-                .layer(gate),
-        )
+        .layer(gate(Grants::ByPath(Arc::new(grants))));
+    Surface::new(Ways {
+        chat,
+        embeddings,
+        router,
+    })
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    let what = panic
-        .downcast_ref::<&str>()
-        .map(|s| (*s).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    tracing::error!(what, "a request made the gateway panic");
-    error::respond(&Error::internal("the gateway failed on this request"))
+fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("x-rungs-conversation"),
+            HeaderName::from_static("last-event-id"),
+            HeaderName::from_static("mcp-method"),
+            HeaderName::from_static("mcp-name"),
+            HeaderName::from_static("mcp-protocol-version"),
+            HeaderName::from_static("mcp-session-id"),
+        ])
+        .expose_headers([HeaderName::from_static("mcp-session-id")])
 }
 
 #[cfg(test)]

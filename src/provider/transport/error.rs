@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{BoxError, Error, ErrorKind};
 
 /// Where on the way a client failed.
 #[derive(Debug, Clone, Copy)]
@@ -14,8 +14,9 @@ pub(super) enum Stage {
 }
 
 /// Our own error if one lies within, else what the stage says.
-pub(super) fn translate(error: impl StdError + Send + Sync + 'static, stage: Stage) -> Error {
-    let first: &(dyn StdError + 'static) = &error;
+pub(super) fn translate(error: impl Into<BoxError>, stage: Stage) -> Error {
+    let error = error.into();
+    let first: &(dyn StdError + 'static) = &*error;
     let ours = std::iter::successors(Some(first), |&error| error.source())
         .find_map(|error| error.downcast_ref::<Error>())
         .cloned();

@@ -16,7 +16,7 @@ mod proxied;
 pub use body::TransportBody;
 pub use config::TransportConfig;
 #[cfg(feature = "hyper")]
-pub use direct::HyperTransport;
+pub use direct::{AnswerBody, HyperTransport};
 #[cfg(feature = "reqwest")]
 pub use proxied::ReqwestTransport;
 

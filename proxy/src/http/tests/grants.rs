@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
+use hyper::service::Service as _;
 use rungs::store::{KeyRecord, Role};
 use serde_json::json;
-use tower::ServiceExt;
 
 use super::*;
 use crate::keys::{Issued, NewKey};
@@ -132,7 +132,7 @@ fn met(status: http::StatusCode) -> Met {
 
 #[tokio::test]
 async fn r9_t3_every_route_admits_every_role_as_the_table_says() {
-    let (gateway, router) = served().await;
+    let (gateway, surface) = served().await;
     let routes = routes(&gateway, &metrics::Recorder::install().unwrap());
     assert_eq!(
         routes.len(),
@@ -152,7 +152,7 @@ async fn r9_t3_every_route_admits_every_role_as_the_table_says() {
             for method in METHODS.iter().chain(&[Method::HEAD, Method::OPTIONS]) {
                 let request = request(method, route.path, caller.credential.as_deref());
                 let request = request.body(Body::from("{}")).unwrap();
-                let answer = router.clone().oneshot(request).await.unwrap();
+                let answer = surface.call(request).await.unwrap();
                 let place = format!("{method} {} as {}", route.path, caller.name);
                 let status = answer.status();
                 assert_eq!(met(status), expected(who, caller.name), "{place}: {status}");
@@ -166,7 +166,7 @@ async fn r9_t3_every_route_admits_every_role_as_the_table_says() {
 
 #[tokio::test]
 async fn r9_what_does_not_exist_is_told_to_those_only_who_may_come_in() {
-    let (_, router) = served().await;
+    let (_, surface) = served().await;
     for path in [
         "/admin/v1/whatever",
         "/admin/v1/keys/m/whatever",
@@ -177,7 +177,7 @@ async fn r9_what_does_not_exist_is_told_to_those_only_who_may_come_in() {
             let request = request(&Method::GET, path, key)
                 .body(Body::empty())
                 .unwrap();
-            let answer = router.clone().oneshot(request).await.unwrap();
+            let answer = surface.call(request).await.unwrap();
             assert_eq!(answer.status(), status, "{path} {key:?}");
         }
     }
@@ -192,7 +192,7 @@ async fn r9_an_open_loopback_has_closed_admin_routes() {
         .replace("[[key]]", "[server]\nauth = \"none\"\n[[key]]");
     let with_admin = format!("admin = {{ key = \"{ADMIN}\" }}\n{open}");
     for (config, admin) in [(&open, 401), (&with_admin, 200)] {
-        let (_, router) = served_with(config).await;
+        let (_, surface) = served_with(config).await;
         for (path, key, status) in [
             ("/v1/models", None, 200),
             ("/v1/models", Some("whatever"), 200),
@@ -205,7 +205,7 @@ async fn r9_an_open_loopback_has_closed_admin_routes() {
             let request = request(&Method::GET, path, key)
                 .body(Body::empty())
                 .unwrap();
-            let answer = router.clone().oneshot(request).await.unwrap();
+            let answer = surface.call(request).await.unwrap();
             assert_eq!(answer.status(), status, "{path} {key:?}");
         }
     }

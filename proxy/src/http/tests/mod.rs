@@ -39,11 +39,11 @@ const METHODS: [Method; 5] = [
 ];
 
 /// A gateway with a user's key and an admin's, and its routes.
-async fn served() -> (Gateway, Router) {
+async fn served() -> (Gateway, Surface) {
     served_with(CONFIG).await
 }
 
-async fn served_with(config: &str) -> (Gateway, Router) {
+async fn served_with(config: &str) -> (Gateway, Surface) {
     let world = World {
         vars: &Vars::new(),
         read: &|_| Err(io::ErrorKind::NotFound.into()),
@@ -51,8 +51,8 @@ async fn served_with(config: &str) -> (Gateway, Router) {
     };
     let config = Config::load(Some(&Source::new("rungs.toml", config)), &world).unwrap();
     let gateway = Gateway::start(config).await.unwrap();
-    let router = router(&gateway, &metrics::Recorder::install().unwrap());
-    (gateway, router)
+    let surface = surface(&gateway, &metrics::Recorder::install().unwrap());
+    (gateway, surface)
 }
 
 fn request(method: &Method, path: &str, key: Option<&str>) -> Builder {

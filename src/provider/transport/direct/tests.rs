@@ -1,0 +1,218 @@
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+use super::*;
+
+/// What a server does with one connection; it hears each request and says whether the connection goes on.
+type Serve = fn(&mut TcpStream) -> bool;
+
+/// Serves each connection in a thread; tells which one a request came over, with `true`, and which one has ended, with `false`.
+fn server(serve: Serve) -> (String, mpsc::Receiver<(usize, bool)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        for (number, connection) in listener.incoming().enumerate() {
+            let (mut connection, tell) = (connection.unwrap(), tell.clone());
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while let Ok(1..) = connection.read(&mut buffer) {
+                    let _ = tell.send((number, true));
+                    if !serve(&mut connection) {
+                        break;
+                    }
+                }
+                drop(connection);
+                let _ = tell.send((number, false));
+            });
+        }
+    });
+    (base, told)
+}
+
+fn transport() -> HyperTransport {
+    HyperTransport::new(&TransportConfig::default().allow_private()).unwrap()
+}
+
+fn get(base: &str) -> Request<Bytes> {
+    Request::get(base).body(Bytes::new()).unwrap()
+}
+
+async fn ask(transport: &HyperTransport, base: &str) -> Bytes {
+    let answer = transport.clone().oneshot(get(base)).await.unwrap();
+    answer.into_body().collect().await.unwrap().to_bytes()
+}
+
+fn say(connection: &mut TcpStream, text: &str) -> bool {
+    connection.write_all(text.as_bytes()).is_ok()
+}
+
+fn whole(connection: &mut TcpStream) -> bool {
+    say(connection, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")
+}
+
+#[tokio::test]
+async fn a_connection_carries_one_call_after_another() {
+    let (base, told) = server(whole);
+    let transport = transport();
+    for _ in 0..20 {
+        assert_eq!(ask(&transport, &base).await, "hi");
+        assert_eq!(told.recv().unwrap(), (0, true));
+    }
+}
+
+#[tokio::test]
+async fn calls_at_a_time_have_a_connection_each() {
+    let (base, told) = server(whole);
+    let transport = transport();
+    let calls = (0..8).map(|_| ask(&transport, &base));
+    let answers = futures_util::future::join_all(calls).await;
+    assert!(answers.iter().all(|answer| answer == "hi"));
+    let mut used: Vec<_> = (0..8).map(|_| told.recv().unwrap().0).collect();
+    used.sort_unstable();
+    assert_eq!(used, (0..8).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_it_waited_is_not_used() {
+    let (base, told) = server(|connection| {
+        whole(connection);
+        false
+    });
+    let transport = transport();
+    for number in 0..20 {
+        assert_eq!(ask(&transport, &base).await, "hi");
+        assert_eq!(told.recv().unwrap(), (number, true));
+        assert_eq!(told.recv().unwrap(), (number, false));
+        // Until the runtime has looked at its sockets.
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_closes_after_each_answer_is_asked_over_new_connections() {
+    let (base, told) = server(|connection| {
+        say(
+            connection,
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi",
+        )
+    });
+    let transport = transport();
+    for number in 0..3 {
+        assert_eq!(ask(&transport, &base).await, "hi");
+        assert!(told.iter().any(|seen| seen == (number, true)));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_left_at_its_end_frees_its_connection() {
+    let (base, told) = server(|connection| {
+        say(
+            connection,
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        )
+    });
+    let transport = transport();
+    for _ in 0..3 {
+        let answer = transport.clone().oneshot(get(&base)).await.unwrap();
+        let mut body = answer.into_body();
+        let frame = body.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), "hi");
+        drop(body);
+        assert_eq!(told.recv().unwrap(), (0, true));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_left_before_closes_its_connection() {
+    let (base, told) = server(|connection| {
+        say(
+            connection,
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n",
+        )
+    });
+    let transport = transport();
+    let answer = transport.clone().oneshot(get(&base)).await.unwrap();
+    let mut body = answer.into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    assert_eq!(told.recv().unwrap(), (0, true));
+    drop(body);
+    assert_eq!(told.recv().unwrap(), (0, false));
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_closes_its_connection() {
+    let (base, told) = server(|_| true);
+    let call = transport().oneshot(get(&base));
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), call)
+            .await
+            .is_err()
+    );
+    assert_eq!(told.recv().unwrap(), (0, true));
+    assert_eq!(told.recv().unwrap(), (0, false));
+}
+
+/// More than a task may read in one turn, so that the body has to be read on in the next.
+#[tokio::test]
+async fn a_large_answer_is_read_to_its_end() {
+    const SIZE: usize = 64 << 20;
+    let (base, _) = server(|connection| {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {SIZE}\r\n\r\n");
+        say(connection, &head) && connection.write_all(&vec![7; SIZE]).is_ok()
+    });
+    let answer = ask(&transport(), &base).await;
+    assert_eq!(answer.len(), SIZE);
+    assert!(answer.iter().all(|byte| *byte == 7));
+}
+
+#[tokio::test]
+async fn an_answer_cut_short_is_an_error() {
+    let (base, _) = server(|connection| {
+        say(
+            connection,
+            "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nhi",
+        );
+        false
+    });
+    let answer = transport().oneshot(get(&base)).await.unwrap();
+    assert!(answer.into_body().collect().await.is_err());
+}
+
+#[tokio::test]
+async fn no_more_connections_wait_than_may() {
+    let (base, told) = server(whole);
+    let config = TransportConfig::default().allow_private().max_idle(1);
+    let transport = HyperTransport::new(&config).unwrap();
+    let calls = (0..2).map(|_| ask(&transport, &base));
+    futures_util::future::join_all(calls).await;
+    let ended = told.iter().find(|(_, open)| !open);
+    assert!(ended.is_some());
+    assert_eq!(ask(&transport, &base).await, "hi");
+    let (number, _) = told.iter().next().unwrap();
+    assert!(number < 2, "the other one was kept");
+}
+
+#[tokio::test]
+async fn connections_that_wait_are_closed_in_time() {
+    let (base, told) = server(whole);
+    let transport = transport();
+    assert_eq!(ask(&transport, &base).await, "hi");
+    assert_eq!(told.recv().unwrap(), (0, true));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert!(told.try_recv().is_err());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(told.recv().unwrap(), (0, false));
+}
