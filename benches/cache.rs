@@ -47,6 +47,19 @@ fn hits(c: &mut Criterion) {
     );
 }
 
+/// The name of a question, by its length.
+fn keys(c: &mut Criterion) {
+    for bytes in [1_000, 10_000, 40_000] {
+        let request = ask(&"why? ".repeat(bytes / 5));
+        c.bench_function(
+            &format!("cache/key, question of {} kB", bytes / 1_000),
+            |b| {
+                b.iter(|| CacheScope::Tenant.key(black_box(&request)));
+            },
+        );
+    }
+}
+
 fn bench(c: &mut Criterion, name: &str, answer: &str, request: ModelRequest) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -77,5 +90,5 @@ fn bench(c: &mut Criterion, name: &str, answer: &str, request: ModelRequest) {
     assert_eq!(provider.calls(), 1);
 }
 
-criterion_group!(benches, hits);
+criterion_group!(benches, hits, keys);
 criterion_main!(benches);

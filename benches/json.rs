@@ -63,13 +63,6 @@ fn json(c: &mut Criterion) {
                 BatchSize::SmallInput,
             );
         });
-        group.bench_function("hash", |b| {
-            b.iter(|| {
-                let mut hasher = blake3::Hasher::new();
-                black_box(&raw).hash_except(&["stream", "stream_options"], &mut hasher);
-                hasher.finalize()
-            });
-        });
         group.bench_function("parse_set_write", |b| {
             b.iter(|| {
                 let mut raw = RawObject::parse(black_box(request.clone()))?;

@@ -228,22 +228,14 @@ impl RawObject {
         true
     }
 
-    /// Feeds every member but `except` to `hasher`, independent of their order, each with its length.
-    pub fn hash_except(&self, except: &[&str], hasher: &mut blake3::Hasher) {
-        let mut order: SmallVec<[(&str, &Member); 12]> = self
-            .index
-            .members
+    /// Names and raw JSON of all members but `except`, in the order of their names.
+    pub fn sorted_except(&self, except: &[&str]) -> impl Iterator<Item = (&str, &str)> {
+        let mut members: SmallVec<[_; 12]> = self
             .iter()
-            .map(|m| (self.name(m), m))
             .filter(|(name, _)| !except.contains(name))
             .collect();
-        order.sort_unstable_by_key(|(name, _)| *name);
-        for (name, m) in order {
-            for part in [name, &self.text[m.value.clone()]] {
-                hasher.update(&(part.len() as u64).to_le_bytes());
-                hasher.update(part.as_bytes());
-            }
-        }
+        members.sort_unstable_by_key(|(name, _)| *name);
+        members.into_iter()
     }
 
     /// A figure that is costly to derive from this document, and is asked for more than once: it is derived once, and anew after

@@ -25,6 +25,7 @@ mod cache;
 mod conversations;
 #[cfg(feature = "journal")]
 mod fail_point;
+mod field_hash;
 mod hot;
 mod idempotency;
 #[cfg(feature = "journal")]
@@ -62,6 +63,7 @@ pub use conversations::{
     ConversationKey, ConversationStore, LONGEST_CONVERSATION, Memory, RECENT, Remembered, Summary,
     Turn,
 };
+pub(crate) use field_hash::FieldHash;
 pub use hot::{Hot, HotEntry, HotKey, HotKind, HotStore};
 pub use idempotency::{
     Begun, Claim, IdempotencyKey, IdempotencyStore, KeptCall, KeptOutcome, Question,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::{
     model::{ModelRequest, Quality},
-    store::CacheKey,
+    store::{CacheKey, FieldHash},
 };
 
 /// Who may be served an answer that was made for somebody else. A key cannot be built without one.
@@ -24,38 +24,36 @@ impl CacheScope {
     /// deployments excluded, and the quality asked for.
     #[must_use]
     pub fn key(self, request: &ModelRequest) -> CacheKey {
-        let mut hasher = blake3::Hasher::new();
-        let mut field = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
+        let mut hash = FieldHash::of("rungs cache 2");
+        match self {
+            Self::Tenant => {
+                hash.field("tenant");
+                hash.field(&*request.ctx.tenant);
+            }
+            Self::Shared => hash.field("shared"),
+        }
+        hash.field(request.op.as_str());
         let route = &request.route;
+        hash.field(route.targets.fingerprint());
         let quality = match request.ctx.quality {
             Quality::Normal => 0,
             Quality::High => 1,
             Quality::Critical => 2,
         };
-        field(b"rungs cache 1");
-        match self {
-            Self::Tenant => {
-                field(b"tenant");
-                field(request.ctx.tenant.as_bytes());
-            }
-            Self::Shared => field(b"shared"),
-        }
-        field(request.op.as_str().as_bytes());
-        field(route.targets.fingerprint());
-        field(&[route.min_tier.level(), route.max_tier.level(), quality]);
-        field(&(route.exclude.len() as u64).to_le_bytes());
+        hash.field([route.min_tier.level(), route.max_tier.level(), quality]);
+        hash.field((route.exclude.len() as u64).to_le_bytes());
         for deployment in &route.exclude {
-            field(deployment.as_str().as_bytes());
+            hash.field(deployment.as_str());
         }
-        request.body.hash_except(&FORM, &mut hasher);
+        for (name, value) in request.body.sorted_except(&FORM) {
+            hash.field(name);
+            hash.field(value);
+        }
         // What has no such name is refused below, or never kept.
         let model = request.body.get_as::<Arc<str>>("model");
         CacheKey {
             model: model.ok().flatten().unwrap_or_default(),
-            hash: *hasher.finalize().as_bytes(),
+            hash: hash.finish(),
         }
     }
 }

@@ -104,6 +104,7 @@ impl Setup {
             url: url(process.address(), "/v1/chat/completions"),
             requests: 0,
             concurrency: 1,
+            rate: None,
             stream: false,
             key: Some(KEY.to_owned()),
             prompt_bytes: 1000,

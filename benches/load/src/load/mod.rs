@@ -6,12 +6,13 @@ mod outcome;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use http::Uri;
 use tokio::task::JoinSet;
+use tokio::time::sleep_until;
 
 use connection::Connection;
 pub(crate) use outcome::Outcome;
@@ -29,6 +30,9 @@ pub(crate) struct Options {
     /// Connections, each with one request at a time.
     #[arg(long, default_value_t = 16)]
     pub(crate) concurrency: usize,
+    /// Requests a second, spread evenly, as long as connections are free; without it each is followed by the next.
+    #[arg(long)]
+    pub(crate) rate: Option<u32>,
     /// Ask for a streamed answer.
     #[arg(long)]
     pub(crate) stream: bool,
@@ -67,7 +71,8 @@ pub(crate) async fn measure(options: &Options) -> Result<Outcome> {
 async fn work(plan: Arc<Plan>) -> Samples {
     let mut samples = Samples::default();
     let mut connection = None;
-    while let Some(question) = plan.next_question() {
+    while let Some((due, question)) = plan.next_question() {
+        sleep_until(due.into()).await;
         let asked = Connection::ask(&mut connection, &plan.options, question).await;
         if asked.is_err() {
             // Whatever is left of a broken exchange must not reach the next request.
@@ -81,6 +86,7 @@ async fn work(plan: Arc<Plan>) -> Samples {
 /// The questions of one run, each unlike any other, so that no cache answers.
 struct Plan {
     options: Options,
+    start: Instant,
     run: String,
     padding: String,
     asked: AtomicU64,
@@ -92,22 +98,32 @@ impl Plan {
         let nanos = now.map_or(0, |since| since.as_nanos());
         Self {
             options: options.clone(),
+            start: Instant::now(),
             run: format!("{:x}-{nanos:x}", process::id()),
             padding: "lorem ipsum ".repeat(options.prompt_bytes / 12),
             asked: AtomicU64::new(0),
         }
     }
 
-    fn next_question(&self) -> Option<String> {
+    /// The next question and when it is to be asked.
+    fn next_question(&self) -> Option<(Instant, String)> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed);
         let Self { run, padding, .. } = self;
-        let Options { script, stream, .. } = &self.options;
-        (number < self.options.requests).then(|| {
-            format!(
+        let Options {
+            script,
+            stream,
+            rate,
+            requests,
+            ..
+        } = &self.options;
+        let after = rate.map_or(0.0, |rate| number as f64 / f64::from(rate));
+        (number < *requests).then(|| {
+            let question = format!(
                 r#"{{"model":"bench","messages":[{{"role":"system","content":"{padding}"}},"#
             ) + &format!(
                 r#"{{"role":"user","content":"question {run}-{number} {script}"}}],"stream":{stream}}}"#
-            )
+            );
+            (self.start + Duration::from_secs_f64(after), question)
         })
     }
 }
