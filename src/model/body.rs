@@ -1,7 +1,7 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -16,7 +16,10 @@ use crate::error::{Error, ErrorKind};
 ///
 /// It owns the poll loop and its [`Tap`]s, and guarantees each of them exactly one outcome: complete, failed, or cut when
 /// the reader goes away. A stream that stops without an [`End`] is an error of kind [`ErrorKind::Cut`].
-pub struct ModelBody {
+pub struct ModelBody(Box<Inner>);
+
+/// Behind a pointer, because every layer hands it on several times.
+struct Inner {
     source: Source,
     taps: SmallVec<[Box<dyn Tap>; 6]>,
 }
@@ -45,23 +48,21 @@ impl ModelBody {
     }
 
     fn from(source: Source) -> Self {
-        Self {
-            source,
-            taps: SmallVec::new(),
-        }
+        let taps = SmallVec::new();
+        Self(Box::new(Inner { source, taps }))
     }
 
     /// Lets `tap` watch. Taps run in the order they were added, so inner layers see an end before outer ones.
     #[must_use]
     pub fn tap(mut self, tap: impl Tap + 'static) -> Self {
-        self.taps.push(Box::new(tap));
+        self.0.taps.push(Box::new(tap));
         self
     }
 
     /// Whether the answer has arrived in one piece.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        matches!(self.source, Source::Whole(..))
+        matches!(self.0.source, Source::Whole(..))
     }
 
     /// Waits for the first frame, so that a failure before it is an ordinary error that can be retried, routed or climbed over.
@@ -69,24 +70,28 @@ impl ModelBody {
     /// # Errors
     /// The first frame's.
     pub async fn peek(mut self) -> Result<Self, Error> {
-        if let Source::Stream(frames) = &mut self.source {
+        if let Source::Stream(frames) = &mut self.0.source {
             let first = frames.next().await.unwrap_or_else(|| Err(no_end()));
             match first {
                 Ok(first) => {
-                    if let Source::Stream(frames) =
-                        std::mem::replace(&mut self.source, Source::Done)
-                    {
-                        self.source = Source::Peeked(first, frames);
+                    if let Source::Stream(frames) = self.0.take() {
+                        self.0.source = Source::Peeked(first, frames);
                     }
                 }
                 Err(error) => {
-                    self.source = Source::Done;
-                    self.finish(Outcome::Failed(&error));
+                    self.0.source = Source::Done;
+                    self.0.finish(Outcome::Failed(&error));
                     return Err(error);
                 }
             }
         }
         Ok(self)
+    }
+}
+
+impl Inner {
+    fn take(&mut self) -> Source {
+        std::mem::replace(&mut self.source, Source::Done)
     }
 
     fn finish(&mut self, outcome: Outcome<'_>) {
@@ -118,34 +123,30 @@ impl Stream for ModelBody {
     type Item = Result<Frame, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        let frame = match std::mem::replace(&mut this.source, Source::Done) {
-            Source::Whole(data, end) => {
-                this.source = Source::End(end);
-                Frame::Data(data)
-            }
-            Source::Peeked(first, frames) => {
-                this.source = Source::Stream(frames);
-                first
-            }
-            Source::End(end) => Frame::End(end),
-            Source::Done => return Poll::Ready(None),
-            Source::Stream(mut frames) => match frames.as_mut().poll_next(cx) {
-                Poll::Pending => {
-                    this.source = Source::Stream(frames);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Some(Ok(frame))) => {
-                    this.source = Source::Stream(frames);
-                    frame
-                }
-                Poll::Ready(failed) => {
+        let this = &mut *self.0;
+        let frame = if let Source::Stream(frames) = &mut this.source {
+            match ready!(frames.as_mut().poll_next(cx)) {
+                Some(Ok(frame)) => frame,
+                failed => {
                     let error = failed.and_then(Result::err).unwrap_or_else(no_end);
-                    drop(frames);
+                    this.source = Source::Done;
                     this.finish(Outcome::Failed(&error));
                     return Poll::Ready(Some(Err(error)));
                 }
-            },
+            }
+        } else {
+            match this.take() {
+                Source::Whole(data, end) => {
+                    this.source = Source::End(end);
+                    Frame::Data(data)
+                }
+                Source::Peeked(first, frames) => {
+                    this.source = Source::Stream(frames);
+                    first
+                }
+                Source::End(end) => Frame::End(end),
+                Source::Done | Source::Stream(_) => return Poll::Ready(None),
+            }
         };
         Poll::Ready(Some(Ok(this.deliver(frame))))
     }
@@ -153,22 +154,23 @@ impl Stream for ModelBody {
 
 impl Drop for ModelBody {
     fn drop(&mut self) {
-        if self.taps.is_empty() {
+        let this = &mut *self.0;
+        if this.taps.is_empty() {
             return;
         }
         // An answer that had arrived in full is complete, also when nobody came to read it.
-        match std::mem::replace(&mut self.source, Source::Done) {
+        match this.take() {
             Source::Whole(data, end) => {
-                self.deliver(Frame::Data(data));
-                self.deliver(Frame::End(end));
+                this.deliver(Frame::Data(data));
+                this.deliver(Frame::End(end));
             }
             Source::End(end) => {
-                self.deliver(Frame::End(end));
+                this.deliver(Frame::End(end));
             }
             source => {
                 // The connection closes before anyone hears of it.
                 drop(source);
-                self.finish(Outcome::Cut);
+                this.finish(Outcome::Cut);
             }
         }
     }
@@ -178,7 +180,7 @@ impl fmt::Debug for ModelBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ModelBody")
             .field("whole", &self.is_whole())
-            .field("taps", &self.taps.len())
+            .field("taps", &self.0.taps.len())
             .finish_non_exhaustive()
     }
 }
