@@ -36,6 +36,6 @@ pub(crate) async fn verify(
     };
     let _ = walk(log, UNIX_EPOCH, see).await?;
     found.extend(audit.finish(last));
-    let findings = found.iter().map(ToString::to_string).collect();
-    Ok((findings, audit.rows()))
+    let findings = found.iter().map(|finding| format!("audit {finding}"));
+    Ok((findings.collect(), audit.rows()))
 }

@@ -12,10 +12,7 @@ use std::{
 
 use rungs::{
     Error,
-    store::{
-        Entry, JournalHead, LedgerLog, Pruned, StoreFuture,
-        journal::{Audit, Finding},
-    },
+    store::{Entry, Finding, JournalHead, LedgerLog, Pruned, StoreFuture, journal::Audit},
 };
 
 pub(crate) use retention::Retention;

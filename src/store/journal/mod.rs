@@ -52,7 +52,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-pub use audit::{Audit, Finding};
+pub use audit::Audit;
 pub use codec::{encode, next_chain};
 
 use self::{intents::Intents, shared::Shared};
