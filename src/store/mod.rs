@@ -52,6 +52,8 @@ pub mod spool;
 mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "journal")]
+mod survival;
 mod todos;
 mod walk;
 mod window;

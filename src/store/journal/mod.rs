@@ -40,7 +40,6 @@ mod recover;
 mod segment;
 mod shared;
 mod shipper;
-mod tellers;
 mod unshipped;
 mod writer;
 
@@ -192,7 +191,7 @@ impl Ledger for Journal {
     }
 
     fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
-        self.shared.survives(what)
+        self.shared.survival.survives(what)
     }
 
     fn flush(&self) -> StoreFuture<'_, ()> {
