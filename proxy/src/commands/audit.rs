@@ -20,7 +20,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let config = world::load(&args.config)?;
     let AuditVerb::Export { since, format: _ } = &args.verb;
     runtime()?.block_on(async {
-        let rows = Rows::open(&config)?;
+        let rows = Rows::open(&config).await?;
         let since = since.map_or(UNIX_EPOCH, ago);
         let mut lines = Lines::begin();
         let walked = audit::walk(&*rows.audit, since, |entry| lines.write(&value(entry)));

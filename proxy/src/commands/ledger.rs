@@ -22,7 +22,7 @@ use crate::{
 pub(crate) fn run(args: &LedgerArgs) -> anyhow::Result<ExitCode> {
     let config = world::load(&args.config)?;
     runtime()?.block_on(async {
-        let rows = Rows::open(&config)?;
+        let rows = Rows::open(&config).await?;
         match &args.verb {
             LedgerVerb::Export { since, format: _ } => export(&*rows.ledger, *since).await,
             LedgerVerb::Verify => verify(&rows).await,

@@ -27,13 +27,13 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn open(config: &Config) -> anyhow::Result<Self> {
+    pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
         Ok(match &config.store.url {
             StoreUrl::Memory => bail!(
                 "rows in memory end with their process; set `store.url` to a database such as sqlite:rungs.db"
             ),
             StoreUrl::Sqlite(path) => {
-                let log = SqliteLog::open(&format!("sqlite:{}", path.display()))?;
+                let log = SqliteLog::open(&format!("sqlite:{}", path.display())).await?;
                 let pepper = Pepper::beside(path)?;
                 Self {
                     audit: Box::new(log.audit(pepper.seal())),

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sqlx::{Row, SqliteConnection, SqlitePool};
 
-use super::{failed, ledger, options, pool};
+use super::{failed, ledger, migrations, options, pool, update};
 use crate::{
     error::Error,
     store::{
@@ -32,13 +32,24 @@ pub struct SqliteLog {
 }
 
 impl SqliteLog {
-    /// Opens the ledger of the database at a URL like `sqlite:rungs.db`, whether or not a gateway runs on it.
+    /// Opens the ledger of the database at a URL like `sqlite:rungs.db`, whether or not a gateway runs on it. Brings its schema up to
+    /// date, if no gateway does.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a URL that names no file.
-    pub fn open(url: &str) -> Result<Self, Error> {
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a URL that names no file, or none that is there;
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if it cannot be opened, or has another schema: an older one that a gateway
+    /// runs on, or one that this version does not know. The message says which and what to do.
+    pub async fn open(url: &str) -> Result<Self, Error> {
         let options = options(url)?.create_if_missing(false);
-        Ok(Self::new(pool(options)))
+        let path = options.get_filename().to_path_buf();
+        if !path.exists() {
+            let path = path.display();
+            return Err(Error::invalid(format!("there is no database {path}")));
+        }
+        update(&options).await?;
+        let log = Self::new(pool(options));
+        migrations::check(&log.pool, &path).await?;
+        Ok(log)
     }
 
     pub(super) fn new(pool: SqlitePool) -> Self {

@@ -161,6 +161,14 @@ async fn migrated(options: &SqliteConnectOptions) -> Result<SqliteConnection, Er
     }
 }
 
+/// Brings the schema of a file up to date that no process owns; one that does has done so.
+async fn update(options: &SqliteConnectOptions) -> Result<(), Error> {
+    if let Some(_lock) = lock::take(options.get_filename())? {
+        let _ = migrated(options).await?.close().await;
+    }
+    Ok(())
+}
+
 fn pool(options: SqliteConnectOptions) -> SqlitePool {
     SqlitePoolOptions::new()
         .max_connections(2)
