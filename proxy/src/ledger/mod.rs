@@ -69,9 +69,8 @@ pub(crate) async fn verify(
     for mut journal in log.journals().await? {
         let found = loop {
             let (found, seen) = audit(log, &journal, seal).await?;
-            let now = log.journals().await?.into_iter();
-            let now = now.into_iter().find(|now| now.name == journal.name);
-            match now {
+            let mut now = log.journals().await?.into_iter();
+            match now.find(|now| now.name == journal.name) {
                 // Rows went while they were walked.
                 Some(now) if !found.is_empty() && now.gone != journal.gone => journal = now,
                 _ => {
