@@ -98,7 +98,7 @@ impl Shared {
 
     pub(super) fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
         let safe = self.survival.survives(what)?;
-        if what == Durability::PowerLoss {
+        if what == Durability::PowerLoss && !self.survival.is_failing() {
             self.state().wanted = self.survival.taken();
             self.work.notify_one();
         }
@@ -272,15 +272,16 @@ impl Writer {
     }
 
     fn sync(&mut self) {
-        match self.files.sync() {
-            Ok(()) if self.broken => {}
-            Ok(()) => self.reach(),
-            Err(error) => {
-                tracing::error!(%error, "the spool's disk fails to sync; nothing is believed until a restart");
-                self.broken = true;
-                self.shared.survival.break_down(&error);
-            }
+        if !self.broken {
+            let Err(error) = self.files.sync() else {
+                return self.reach();
+            };
+            tracing::error!(%error, "the spool's disk fails to sync; nothing is believed until a restart");
+            self.broken = true;
+            self.shared.survival.break_down(&error);
         }
+        // Who wanted it has been told.
+        self.shared.state().wanted = 0;
     }
 
     /// What is written is safe.
