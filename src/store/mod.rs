@@ -53,10 +53,13 @@ pub mod spool;
 mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(feature = "journal")]
+mod survival;
 mod todos;
+mod walk;
 mod window;
 
-pub use audit::{AuditEntry, AuditEvent, AuditFinding, AuditLog, AuditRow, AuditWalk};
+pub use audit::{AuditEntry, AuditEvent, AuditLog, AuditRow, AuditWalk};
 pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
 pub use conversations::{
@@ -76,6 +79,7 @@ pub use log::{Extent, Gone, JournalHead, LedgerLog, Pruned};
 pub use rates::{Alone, Quota, RateDecision, RateStore, Standing, Standings, Take};
 pub use spool::{Spool, Topic};
 pub use todos::{TodoItem, TodoList, TodoStatus, TodoStore};
+pub use walk::Finding;
 pub use window::{Window, Zone};
 
 pub use crate::model::CostSource;

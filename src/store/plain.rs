@@ -18,6 +18,12 @@ pub(crate) fn time(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
+/// So long in milliseconds: one at least, for no store keeps what lasts no time.
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+pub(crate) fn lasting(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
 /// PostgreSQL's text holds every character but one; a client that sends it must not stop the ledger.
 pub(crate) fn text(text: &str) -> std::borrow::Cow<'_, str> {
     match text.contains('\0') {

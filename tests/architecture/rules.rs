@@ -32,9 +32,13 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "store::memory",
         &["store", "store::audit", "model", "catalog", "error"],
     ),
-    ("store::journal", &["store", "model", "catalog", "error"]),
+    (
+        "store::journal",
+        &["store", "store::survival", "model", "catalog", "error"],
+    ),
     ("store::lease", &["store", "catalog", "error"]),
-    ("store::spool", &["store", "error"]),
+    ("store::spool", &["store", "store::survival", "error"]),
+    ("store::survival", &["store", "error"]),
     (
         "store::idempotency",
         &["store", "store::memory", "model", "catalog", "error"],

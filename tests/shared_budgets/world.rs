@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -49,7 +50,9 @@ pub(crate) struct Run<'a> {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let folder = format!("shared_budgets-{}", std::process::id());
+        static WORLDS: AtomicU32 = AtomicU32::new(0);
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("shared_budgets-{}-{number}", std::process::id());
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
         Self {
             server: RefCell::new(PostgresServer::start().expect("PostgreSQL starts")),

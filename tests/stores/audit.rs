@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use rungs::{
     catalog::Money,
     store::{
-        AuditEvent, AuditFinding, AuditLog, AuditRow, AuditWalk, RowStatus, memory::MemoryAudit,
+        AuditEvent, AuditLog, AuditRow, AuditWalk, Finding, RowStatus, memory::MemoryAudit,
         postgres::PostgresStore,
     },
     testing::store_contract::{audit_findings, audit_log, audit_row},
@@ -45,11 +45,11 @@ const ALTERED: [(u64, &str); 17] = [
 
 /// What somebody takes out, and what is missed then.
 const TAKEN_OUT: [(&str, &[&str]); 5] = [
-    ("seq = 1", &["audit row 1 is missing"]),
-    ("seq = 3", &["audit row 3 is missing"]),
-    ("seq IN (2, 3)", &["audit rows 2 to 3 are missing"]),
-    ("seq = 5", &["audit row 5 is missing"]),
-    ("seq > 0", &["audit rows 1 to 5 are missing"]),
+    ("seq = 1", &["row 1 is missing"]),
+    ("seq = 3", &["row 3 is missing"]),
+    ("seq IN (2, 3)", &["rows 2 to 3 are missing"]),
+    ("seq = 5", &["row 5 is missing"]),
+    ("seq > 0", &["rows 1 to 5 are missing"]),
 ];
 
 async fn filled(log: &dyn AuditLog) {
@@ -85,7 +85,7 @@ async fn tampered(log: &dyn AuditLog, run: impl AsyncFn(&str)) {
     for (seq, change) in ALTERED {
         run(&format!("UPDATE audit SET {change} WHERE seq = {seq}")).await;
         let found = audit_findings(log, &KEY).await;
-        let named = format!("audit row {seq} was altered, or the one before it was");
+        let named = format!("row {seq} was altered, or the one before it was");
         assert_eq!(found.first(), Some(&named), "{change}");
         put_back().await;
     }
@@ -187,7 +187,7 @@ async fn t34_a_row_of_another_past_is_named() {
     let mut walk = AuditWalk::new(&KEY);
     let spliced = [&ours[0], &ours[1], &other[2]];
     let found: Vec<_> = spliced.into_iter().map(|row| walk.check(row)).collect();
-    assert_eq!(found, [None, None, Some(AuditFinding::Altered(3))]);
+    assert_eq!(found, [None, None, Some(Finding::Altered(3))]);
 }
 
 #[tokio::test]

@@ -122,6 +122,44 @@ async fn who_waits_on_another_runtime_or_on_none_is_told_as_well() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_row_is_told_also_when_the_runtime_that_it_came_from_is_gone() {
+    let dir = Dir::new("runtime_gone");
+    let (journal, _store) = open(&dir).await;
+    let other = tokio::runtime::Builder::new_current_thread().build();
+    let other = other.expect("a runtime");
+    let handle = other.handle().clone();
+    let ask = |request| {
+        let _inside = handle.enter();
+        journal.record(cheap(request));
+        journal.survives(Durability::PowerLoss)
+    };
+    // Nothing of it has run when it ends.
+    let before = ask("req_before").expect("it is not written yet");
+    std::thread::spawn(move || drop(other))
+        .join()
+        .expect("it ends");
+    let behind = ask("req_behind").expect("it is not written yet");
+    let both = async { tokio::join!(before, behind) };
+    let told = tokio::time::timeout(Duration::from_secs(10), both).await;
+    let (before, behind) = told.expect("nobody is forgotten");
+    before.and(behind).expect("the rows are safe");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_journal_that_is_closed() {
+    let dir = Dir::new("closed");
+    let (journal, _store) = filled(&dir, 1).await;
+    journal.close().await;
+    journal.record(cheap("req_late"));
+    let late = journal
+        .survives(Durability::Crash)
+        .expect("it is not written");
+    let told = tokio::time::timeout(Duration::from_secs(10), late).await;
+    let error = told.expect("nobody waits").expect_err("it is not safe");
+    assert!(error.message().contains("closed"), "{error}");
+}
+
+#[tokio::test]
 async fn fifty_thousand_rows_are_written_once_each_and_found_again() {
     const THREADS: u32 = 8;
     const ROWS: u32 = 6_250;

@@ -11,8 +11,8 @@ use std::{
 use rungs::{
     catalog::Money,
     store::{
-        Chain, Entry, KeyStore, Ledger, LedgerLog, LedgerRow, LedgerSink, Pruned,
-        journal::{Audit, Finding, Journal, encode, next_chain},
+        Chain, Entry, Finding, KeyStore, Ledger, LedgerLog, LedgerRow, LedgerSink, Pruned,
+        journal::{Audit, Journal, encode, next_chain},
         sqlite::SqliteStore,
     },
     testing::{ledger_contract::row, store_contract::key},

@@ -1,18 +1,26 @@
-use std::time::{Duration, SystemTime};
+use std::{
+    fs::File,
+    path::Path,
+    time::{Duration, SystemTime},
+};
 
 use rungs::{
     ErrorKind,
     catalog::Money,
     store::{
-        ConversationStore, Entry, KeyStore, LedgerRow, LedgerSink, RowStatus,
-        sqlite::{SqliteKeys, SqliteStore},
+        AuditLog, ConversationStore, Entry, KeyStore, LedgerLog, LedgerRow, LedgerSink, RowStatus,
+        sqlite::{SqliteKeys, SqliteLog, SqliteStore},
     },
     testing::{
         ledger_contract::{self, row},
         store_contract::{self as contract, key},
     },
 };
-use sqlx::Row;
+use sqlx::{
+    ConnectOptions, Connection, Row,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode},
+};
 
 use crate::dir::Dir;
 
@@ -179,6 +187,45 @@ async fn a_schema_this_version_does_not_know_is_refused_and_left_alone() {
         .await
         .expect_err("another schema 1");
     assert!(error.message().contains("another schema 1"), "{error}");
+}
+
+/// A file as a version before the audit left it.
+async fn before_audit(dir: &Dir) {
+    let steps = Migrator::new(Path::new("migrations/sqlite")).await;
+    let steps = steps.expect("the steps to a schema");
+    let steps = steps.iter().filter(|step| step.version <= 4).cloned();
+    let options = SqliteConnectOptions::new().filename(dir.file());
+    let mut connection = options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .connect()
+        .await
+        .expect("it opens");
+    Migrator::with_migrations(steps.collect())
+        .run_direct(None, &mut connection, false)
+        .await
+        .expect("the steps are taken");
+    connection.close().await.expect("it closes");
+}
+
+#[tokio::test]
+async fn what_an_older_version_left_is_read_once_that_runs_no_more() {
+    let dir = Dir::new("older");
+    let none = SqliteLog::open(&dir.url()).await.expect_err("no file");
+    assert!(none.message().contains("there is no database"), "{none}");
+    before_audit(&dir).await;
+
+    let lock = File::create(dir.0.join("rungs.db.lock")).expect("a file");
+    lock.try_lock().expect("the older version runs");
+    let error = SqliteLog::open(&dir.url()).await.expect_err("too old");
+    assert!(error.message().contains("has schema 4"), "{error}");
+    assert!(error.message().contains("restart"), "{error}");
+    drop(lock);
+
+    let log = SqliteLog::open(&dir.url()).await.expect("it opens");
+    assert_eq!(log.journals().await.expect("the journal")[0].last, None);
+    assert_eq!(log.audit(&[7; 32]).last().await.expect("the end"), None);
+    dir.open().await.close().await.expect("it is free");
 }
 
 #[tokio::test]

@@ -1,17 +1,12 @@
 //! `rungs audit`: reads who called which tool that does more than read.
 
-use std::{
-    io::{self, Write},
-    ops::ControlFlow,
-    process::ExitCode,
-    time::UNIX_EPOCH,
-};
+use std::{ops::ControlFlow, process::ExitCode, time::UNIX_EPOCH};
 
 use rungs::store::{AuditEntry, AuditEvent, AuditRow};
 use serde_json::{Value, json};
 
 use super::{
-    rows::{Rows, ago, moment},
+    rows::{Lines, Rows, ago, moment},
     serve::runtime,
     world,
 };
@@ -25,30 +20,18 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let config = world::load(&args.config)?;
     let AuditVerb::Export { since, format: _ } = &args.verb;
     runtime()?.block_on(async {
-        let rows = Rows::open(&config)?;
-        let mut out = io::BufWriter::new(io::stdout().lock());
-        let written = audit::walk(
-            &*rows.audit,
-            since.map_or(UNIX_EPOCH, ago),
-            |entry| match write(&mut out, entry) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => ControlFlow::Break(error),
-            },
-        );
-        if let ControlFlow::Break(error) = written.await? {
-            return Err(error.into());
+        let rows = Rows::open(&config).await?;
+        let since = since.map_or(UNIX_EPOCH, ago);
+        let mut lines = Lines::begin();
+        let walked = audit::walk(&*rows.audit, since, |entry| lines.write(&value(entry)));
+        match walked.await? {
+            ControlFlow::Break(error) => Err(error.into()),
+            ControlFlow::Continue(()) => lines.end(),
         }
-        out.flush()?;
-        Ok(ExitCode::SUCCESS)
     })
 }
 
-fn write(out: &mut impl Write, entry: &AuditEntry) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &row_value(entry))?;
-    out.write_all(b"\n")
-}
-
-fn row_value(entry: &AuditEntry) -> Value {
+fn value(entry: &AuditEntry) -> Value {
     let row: &AuditRow = &entry.row;
     let mut value = json!({
         "seq": entry.seq,

@@ -1,18 +1,13 @@
 //! `rungs ledger`: reads what was written down, checks that nobody changed it, and forgets what is old.
 
-use std::{
-    io::{self, Write},
-    ops::ControlFlow,
-    process::ExitCode,
-    time::UNIX_EPOCH,
-};
+use std::{ops::ControlFlow, process::ExitCode, time::UNIX_EPOCH};
 
 use anyhow::bail;
 use rungs::store::{Entry, LedgerLog, LedgerRow, Pruned};
 use serde_json::{Value, json};
 
 use super::{
-    rows::{Rows, ago, moment},
+    rows::{Lines, Rows, ago, moment},
     serve::runtime,
     world,
 };
@@ -27,7 +22,7 @@ use crate::{
 pub(crate) fn run(args: &LedgerArgs) -> anyhow::Result<ExitCode> {
     let config = world::load(&args.config)?;
     runtime()?.block_on(async {
-        let rows = Rows::open(&config)?;
+        let rows = Rows::open(&config).await?;
         match &args.verb {
             LedgerVerb::Export { since, format: _ } => export(&*rows.ledger, *since).await,
             LedgerVerb::Verify => verify(&rows).await,
@@ -38,30 +33,16 @@ pub(crate) fn run(args: &LedgerArgs) -> anyhow::Result<ExitCode> {
 
 async fn export(log: &dyn LedgerLog, since: Option<Age>) -> anyhow::Result<ExitCode> {
     let since = since.map_or(UNIX_EPOCH, ago);
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut lines = Lines::begin();
     for journal in log.journals().await? {
-        let journal = &*journal.name;
-        let written = ledger::walk(log, journal, 0, since, |entry| {
-            match write(&mut out, journal, entry) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => ControlFlow::Break(error),
-            }
+        let walked = ledger::walk(log, &journal.name, 0, since, |entry| {
+            lines.write(&value(&journal.name, entry))
         });
-        if let ControlFlow::Break(error) = written.await? {
+        if let ControlFlow::Break(error) = walked.await? {
             return Err(error.into());
         }
     }
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
-}
-
-fn write(out: &mut impl Write, journal: &str, entry: &Entry) -> io::Result<()> {
-    let mut row = row_value(entry);
-    if !journal.is_empty() {
-        row["journal"] = journal.into();
-    }
-    serde_json::to_writer(&mut *out, &row)?;
-    out.write_all(b"\n")
+    lines.end()
 }
 
 /// The ledger, and the audit of tool calls beside it.
@@ -99,9 +80,9 @@ async fn prune(log: &dyn LedgerLog, before: Age, pepper: &Pepper) -> anyhow::Res
     Ok(ExitCode::SUCCESS)
 }
 
-fn row_value(entry: &Entry) -> Value {
+fn value(journal: &str, entry: &Entry) -> Value {
     let row: &LedgerRow = &entry.row;
-    json!({
+    let mut value = json!({
         "seq": entry.seq,
         "request_id": &*row.request,
         "attempt": row.attempt,
@@ -123,5 +104,9 @@ fn row_value(entry: &Entry) -> Value {
         "clamped": row.clamped,
         "first_frame_ms": row.first_frame_ms,
         "total_ms": row.total_ms,
-    })
+    });
+    if !journal.is_empty() {
+        value["journal"] = journal.into();
+    }
+    value
 }

@@ -1,9 +1,15 @@
 //! The rows of the configured store, for the commands that read them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    io::{self, BufWriter, StdoutLock, Write},
+    ops::ControlFlow,
+    process::ExitCode,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::bail;
 use rungs::store::{AuditLog, LedgerLog, postgres::PostgresStore, sqlite::SqliteLog};
+use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
@@ -21,13 +27,13 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn open(config: &Config) -> anyhow::Result<Self> {
+    pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
         Ok(match &config.store.url {
             StoreUrl::Memory => bail!(
                 "rows in memory end with their process; set `store.url` to a database such as sqlite:rungs.db"
             ),
             StoreUrl::Sqlite(path) => {
-                let log = SqliteLog::open(&format!("sqlite:{}", path.display()))?;
+                let log = SqliteLog::open(&format!("sqlite:{}", path.display())).await?;
                 let pepper = Pepper::beside(path)?;
                 Self {
                     audit: Box::new(log.audit(pepper.seal())),
@@ -45,6 +51,29 @@ impl Rows {
                 }
             }
         })
+    }
+}
+
+/// Rows on standard output, a line of JSON each.
+pub(super) struct Lines(BufWriter<StdoutLock<'static>>);
+
+impl Lines {
+    pub(super) fn begin() -> Self {
+        Self(BufWriter::new(io::stdout().lock()))
+    }
+
+    /// Writes a row, and says whether to go on.
+    pub(super) fn write(&mut self, row: &Value) -> ControlFlow<io::Error> {
+        let written = serde_json::to_writer(&mut self.0, row).map_err(io::Error::from);
+        match written.and_then(|()| self.0.write_all(b"\n")) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    pub(super) fn end(mut self) -> anyhow::Result<ExitCode> {
+        self.0.flush()?;
+        Ok(ExitCode::SUCCESS)
     }
 }
 

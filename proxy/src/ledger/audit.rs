@@ -10,26 +10,16 @@ use rungs::{
     store::{AuditEntry, AuditLog, AuditWalk},
 };
 
-use super::PAGE;
+use super::{PAGE, pages};
 
 /// Gives `see` each row that is of `since` or later, in their order, as long as it wants more.
 pub(crate) async fn walk<B>(
     log: &dyn AuditLog,
     since: SystemTime,
-    mut see: impl FnMut(&AuditEntry) -> ControlFlow<B>,
+    see: impl FnMut(&AuditEntry) -> ControlFlow<B>,
 ) -> Result<ControlFlow<B>, Error> {
-    let mut after = 0;
-    loop {
-        let page = log.read(after, since, PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(ControlFlow::Continue(()));
-        };
-        after = last.seq;
-        let seen = page.iter().try_for_each(&mut see);
-        if seen.is_break() {
-            return Ok(seen);
-        }
-    }
+    let read = |after| log.read(after, since, PAGE);
+    pages(0, read, |entry| entry.seq, see).await
 }
 
 /// Walks all rows: what is wrong with them, and how many there are.
@@ -46,6 +36,6 @@ pub(crate) async fn verify(
     };
     let _ = walk(log, UNIX_EPOCH, see).await?;
     found.extend(audit.finish(last));
-    let findings = found.iter().map(ToString::to_string).collect();
-    Ok((findings, audit.rows()))
+    let findings = found.iter().map(|finding| format!("audit {finding}"));
+    Ok((findings.collect(), audit.rows()))
 }

@@ -12,10 +12,7 @@ use std::{
 
 use rungs::{
     Error,
-    store::{
-        Entry, JournalHead, LedgerLog, Pruned,
-        journal::{Audit, Finding},
-    },
+    store::{Entry, Finding, JournalHead, LedgerLog, Pruned, StoreFuture, journal::Audit},
 };
 
 pub(crate) use retention::Retention;
@@ -35,16 +32,27 @@ pub(crate) struct Outcome {
 pub(crate) async fn walk<B>(
     log: &dyn LedgerLog,
     journal: &str,
-    mut after: u64,
+    after: u64,
     since: SystemTime,
-    mut see: impl FnMut(&Entry) -> ControlFlow<B>,
+    see: impl FnMut(&Entry) -> ControlFlow<B>,
+) -> Result<ControlFlow<B>, Error> {
+    let read = |after| log.read(journal, after, since, PAGE);
+    pages(after, read, |entry| entry.seq, see).await
+}
+
+/// Gives `see` each row that `read` finds behind number `after`, a page at a time, as long as it wants more.
+async fn pages<'a, T, B>(
+    mut after: u64,
+    read: impl Fn(u64) -> StoreFuture<'a, Vec<T>>,
+    number: impl Fn(&T) -> u64,
+    mut see: impl FnMut(&T) -> ControlFlow<B>,
 ) -> Result<ControlFlow<B>, Error> {
     loop {
-        let page = log.read(journal, after, since, PAGE).await?;
+        let page = read(after).await?;
         let Some(last) = page.last() else {
             return Ok(ControlFlow::Continue(()));
         };
-        after = last.seq;
+        after = number(last);
         let seen = page.iter().try_for_each(&mut see);
         if seen.is_break() {
             return Ok(seen);
@@ -61,9 +69,8 @@ pub(crate) async fn verify(
     for mut journal in log.journals().await? {
         let found = loop {
             let (found, seen) = audit(log, &journal, seal).await?;
-            let now = log.journals().await?.into_iter();
-            let now = now.into_iter().find(|now| now.name == journal.name);
-            match now {
+            let mut now = log.journals().await?.into_iter();
+            match now.find(|now| now.name == journal.name) {
                 // Rows went while they were walked.
                 Some(now) if !found.is_empty() && now.gone != journal.gone => journal = now,
                 _ => {

@@ -47,7 +47,10 @@ struct Record {
     /// The row that let the call in, and what is still to be said of its end.
     owed: Option<(u64, RowStatus)>,
     bill: Bill,
-    line: Line,
+    began: Instant,
+    /// How it ended, and the last row of it.
+    outcome: &'static str,
+    last: Option<u64>,
 }
 
 impl Audit {
@@ -74,10 +77,12 @@ impl Audit {
             };
             Record {
                 to: gateway.state().audit.clone(),
+                row,
                 owed: None,
                 bill: caller.bill.clone(),
-                line: Line::of(&row),
-                row,
+                began: Instant::now(),
+                outcome: RowStatus::Cancelled.as_str(),
+                last: None,
             }
         }))
     }
@@ -112,7 +117,7 @@ impl Audit {
 
 impl Record {
     async fn refused(mut self, Refusal { why, error }: Refusal) -> Error {
-        self.line.outcome = error.kind().as_str();
+        self.outcome = error.kind().as_str();
         // It is refused whether that can be written down or not.
         let _ = self.write(AuditEvent::Refused(why.into())).await;
         error
@@ -122,14 +127,14 @@ impl Record {
     async fn allowed(&mut self) -> Result<u64, Error> {
         let written = self.write(AuditEvent::Allowed).await;
         written.map_err(|error| {
-            self.line.outcome = error.kind().as_str();
+            self.outcome = error.kind().as_str();
             unwritten(error)
         })
     }
 
     /// What is to be said of the call if it ends now.
     fn owe(&mut self, allowed: u64, outcome: RowStatus) {
-        self.line.outcome = outcome.as_str();
+        self.outcome = outcome.as_str();
         self.owed = Some((allowed, outcome));
     }
 
@@ -155,19 +160,32 @@ impl Record {
     async fn write(&mut self, event: AuditEvent) -> Result<u64, Error> {
         (self.row.at, self.row.event) = (SystemTime::now(), event);
         let number = self.to.write(&self.row).await?;
-        self.line.row = Some(number);
+        self.last = Some(number);
         Ok(number)
     }
 }
 
 impl Drop for Record {
-    /// The caller has left in the middle.
     fn drop(&mut self) {
+        // The caller has left in the middle.
         if let Some(event) = self.end() {
             let mut row = self.row.clone();
             (row.at, row.event) = (SystemTime::now(), event);
             self.to.write_behind(row);
         }
+        let row = &self.row;
+        tracing::info!(
+            target: TARGET,
+            row = self.last,
+            tool = &*row.tool,
+            effect = &*row.effect,
+            tenant = &*row.tenant,
+            key = row.key.as_deref(),
+            arguments = blake3::Hash::from(row.arguments).to_hex().as_str(),
+            outcome = self.outcome,
+            ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "tool called"
+        );
     }
 }
 
@@ -189,50 +207,6 @@ fn unwritten(cause: Error) -> Error {
         None => error,
     }
     .with_source(cause)
-}
-
-/// The line in the log.
-struct Line {
-    row: Option<u64>,
-    tool: Arc<str>,
-    effect: Arc<str>,
-    tenant: Arc<str>,
-    key: Option<Arc<str>>,
-    arguments: String,
-    outcome: &'static str,
-    began: Instant,
-}
-
-impl Line {
-    fn of(row: &AuditRow) -> Self {
-        Self {
-            row: None,
-            tool: Arc::clone(&row.tool),
-            effect: Arc::clone(&row.effect),
-            tenant: Arc::clone(&row.tenant),
-            key: row.key.clone(),
-            arguments: blake3::Hash::from(row.arguments).to_hex().to_string(),
-            outcome: RowStatus::Cancelled.as_str(),
-            began: Instant::now(),
-        }
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        tracing::info!(
-            target: TARGET,
-            row = self.row,
-            tool = &*self.tool,
-            effect = &*self.effect,
-            tenant = &*self.tenant,
-            key = self.key.as_deref(),
-            arguments = self.arguments,
-            outcome = self.outcome,
-            ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "tool called"
-        );
-    }
 }
 
 /// The same for the same arguments, in whatever order they come: a map is sorted.

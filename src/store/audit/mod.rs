@@ -9,7 +9,7 @@ use super::{Chain, RowStatus, StoreFuture};
 use crate::catalog::Money;
 
 pub(in crate::store) use chain::next_chain;
-pub use walk::{AuditFinding, AuditWalk};
+pub use walk::AuditWalk;
 
 /// What somebody did, or was not let do, beyond reading.
 #[derive(Debug, Clone, PartialEq, Eq)]

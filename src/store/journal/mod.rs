@@ -40,7 +40,6 @@ mod recover;
 mod segment;
 mod shared;
 mod shipper;
-mod tellers;
 mod unshipped;
 mod writer;
 
@@ -52,7 +51,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-pub use audit::{Audit, Finding};
+pub use audit::Audit;
 pub use codec::{encode, next_chain};
 
 use self::{intents::Intents, shared::Shared};
@@ -192,7 +191,7 @@ impl Ledger for Journal {
     }
 
     fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
-        self.shared.survives(what)
+        self.shared.survival.survives(what)
     }
 
     fn flush(&self) -> StoreFuture<'_, ()> {

@@ -9,17 +9,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, watch};
 
-use super::{
-    tellers::{Tellers, Waiter},
-    unshipped::Unshipped,
-};
-
+use super::unshipped::Unshipped;
 use crate::{
     catalog::Money,
     error::Error,
-    store::{Durability, Entry, LedgerRow, Progress, StoreFuture},
+    store::{Durability, Entry, LedgerRow, Progress, survival::Survival},
 };
 
 /// Past this many rows that are not shipped no further attempt is admitted: some hundred bytes of memory each.
@@ -35,32 +31,20 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// The writer waits here.
     work: Condvar,
+    /// How far the rows are in the file, and on the disk.
+    pub(super) survival: Survival,
     unshipped: Mutex<Unshipped>,
-    tellers: Tellers,
     /// The shipper waits here.
     pub(super) cargo: Notify,
     pub(super) hurry: Notify,
     shipped: AtomicU64,
-    /// Of the state, for those who only look.
-    taken: AtomicU64,
-    written: AtomicU64,
-    failing: AtomicBool,
     pub(super) stage: watch::Sender<Stage>,
     closing: AtomicBool,
 }
 
+#[derive(Default)]
 struct State {
     taken: VecDeque<Taken>,
-    /// The number of the last row taken; those up to `written` are in the file, those up to `synced` on the disk.
-    last: u64,
-    written: u64,
-    synced: u64,
-    /// Who waits for rows to be written, and who for rows to be synced, each in the order of their numbers.
-    waiting: [VecDeque<Waiter>; 2],
-    /// Why rows cannot be written just now.
-    failure: Option<Error>,
-    /// The disk has failed to sync. What it says from then on proves nothing.
-    broken: bool,
     idle: bool,
 }
 
@@ -84,31 +68,18 @@ pub(super) struct Stage {
 
 impl Shared {
     pub(super) fn new(next_seq: u64, shipped: u64) -> Self {
-        let last = next_seq - 1;
         let stage = Stage {
             shipped,
             ..Stage::default()
         };
         Self {
-            state: Mutex::new(State {
-                taken: VecDeque::new(),
-                last,
-                written: last,
-                synced: last,
-                waiting: Default::default(),
-                failure: None,
-                broken: false,
-                idle: false,
-            }),
+            state: Mutex::default(),
             work: Condvar::new(),
-            tellers: Tellers::default(),
+            survival: Survival::new(next_seq - 1, gone),
             unshipped: Mutex::default(),
             cargo: Notify::new(),
             hurry: Notify::new(),
             shipped: AtomicU64::new(shipped),
-            taken: AtomicU64::new(last),
-            written: AtomicU64::new(last),
-            failing: AtomicBool::new(false),
             stage: watch::Sender::new(stage),
             closing: AtomicBool::new(false),
         }
@@ -123,16 +94,13 @@ impl Shared {
             }
         }
         let mut state = self.state();
-        let shipped = self.shipped.load(Ordering::Relaxed);
-        let backlog = state.last.saturating_sub(shipped);
-        if backlog >= ROOM_AT_ALL && slot.is_none() && row.cost.is_zero() {
+        if self.backlog() >= ROOM_AT_ALL && slot.is_none() && row.cost.is_zero() {
             drop(state);
             metrics::counter!("rungs_ledger_rows_dropped_total").increment(1);
             return;
         }
-        state.last += 1;
-        let seq = state.last;
-        self.taken.store(seq, Ordering::Release);
+        let seq = self.survival.taken() + 1;
+        self.survival.take(seq);
         state.taken.push_back(Taken { seq, row, slot });
         if std::mem::take(&mut state.idle) {
             drop(state);
@@ -140,47 +108,24 @@ impl Shared {
         }
     }
 
-    pub(super) fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
-        let mut state = self.state();
-        let safe = match what {
-            Durability::Crash => state.written,
-            Durability::PowerLoss => state.synced,
-        };
-        if safe >= state.last {
-            return None;
-        }
-        if let Some(failure) = &state.failure {
-            let failure = failure.clone();
-            return Some(Box::pin(std::future::ready(Err(failure))));
-        }
-        let (told, safe) = oneshot::channel();
-        let waiter = Waiter {
-            seq: state.last,
-            told,
-            teller: self.tellers.here(),
-        };
-        state.waiting[what as usize].push_back(waiter);
-        Some(Box::pin(async move { safe.await.unwrap_or(Err(gone())) }))
-    }
-
     pub(super) fn has_room(&self) -> bool {
-        !self.is_closing() && self.backlog() < ROOM && !self.failing.load(Ordering::Relaxed)
+        !self.is_closing() && self.backlog() < ROOM && !self.survival.is_failing()
     }
 
     pub(super) fn backlog(&self) -> u64 {
-        let taken = self.taken.load(Ordering::Relaxed);
+        let taken = self.survival.taken();
         taken.saturating_sub(self.shipped.load(Ordering::Relaxed))
     }
 
     pub(super) fn progress(&self) -> Progress {
         // Read in this order it never seems to be further than it is.
-        let written = self.written.load(Ordering::Acquire);
-        let taken = self.taken.load(Ordering::Acquire);
+        let written = self.survival.safe(Durability::Crash);
+        let taken = self.survival.taken();
         Progress { taken, written }
     }
 
     pub(super) async fn flush(&self) -> Result<(), Error> {
-        let last = self.state().last;
+        let last = self.survival.taken();
         self.hurry.notify_one();
         let mut stage = self.stage.subscribe();
         let reached = stage.wait_for(|s| s.shipped >= last || s.done).await;
@@ -240,52 +185,25 @@ impl Shared {
         std::mem::take(&mut self.state().taken)
     }
 
-    /// Rows up to `seq` survive `what`.
-    pub(super) fn safe(&self, seq: u64, what: Durability) {
-        let mut state = self.state();
-        state.written = seq;
-        self.written.store(seq, Ordering::Release);
-        if what == Durability::PowerLoss {
-            state.synced = seq;
-        }
-        if !state.broken {
-            state.failure = None;
-            self.failing.store(false, Ordering::Relaxed);
-        }
-        let mut told = Vec::new();
-        for waiting in &mut state.waiting[..=what as usize] {
-            let near = waiting.partition_point(|waiter| waiter.seq <= seq);
-            told.extend(waiting.drain(..near));
-        }
-        drop(state);
-        self.tellers.tell(told);
-    }
-
     /// The writer has ended, and freed the folder.
     pub(super) fn ended(&self) {
         self.stage.send_modify(|s| s.written = true);
         self.cargo.notify_one();
-        self.tellers.end();
+        self.survival.end();
     }
 
     /// Nothing can be written just now: nobody is kept waiting for it, and nothing that costs money begins.
     pub(super) fn fail(&self, error: &Error) {
-        let mut state = self.state();
-        if state.failure.is_none() {
-            let cause = std::error::Error::source(error).map(ToString::to_string);
-            tracing::error!(%error, cause, "the journal cannot be written; its rows wait in memory");
-        }
-        state.failure = Some(error.clone());
-        self.failing.store(true, Ordering::Relaxed);
-        for waiter in state.waiting.iter_mut().flat_map(|w| w.drain(..)) {
-            let _ = waiter.told.send(Err(error.clone()));
+        if self.survival.fail(error) {
+            unwritten(error);
         }
     }
 
     /// A sync has failed: no later one can be believed, so no attempt begins before a restart.
     pub(super) fn break_down(&self, error: &Error) {
-        self.state().broken = true;
-        self.fail(error);
+        if self.survival.break_down(error) {
+            unwritten(error);
+        }
     }
 
     /// Hands rows to the shipper.
@@ -335,6 +253,11 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn unwritten(error: &Error) {
+    let cause = std::error::Error::source(error).map(ToString::to_string);
+    tracing::error!(%error, cause, "the journal cannot be written; its rows wait in memory");
 }
 
 fn gone() -> Error {

@@ -123,7 +123,7 @@ impl Writer {
         self.unsynced
             .extend(entries.map(|(Taken { seq, row, .. }, chain)| Entry { seq, chain, row }));
         if let Some(last) = self.unsynced.last() {
-            self.shared.safe(last.seq, Durability::Crash);
+            self.shared.survival.reached(last.seq, Durability::Crash);
         }
         fail_point("journal.after_write")?;
         if is_paid {
@@ -142,7 +142,7 @@ impl Writer {
                 self.shared.ship(synced);
                 if let Some(last) = last {
                     self.synced = last;
-                    self.shared.safe(last, Durability::PowerLoss);
+                    self.shared.survival.reached(last, Durability::PowerLoss);
                 }
             }
             Err(error) => self.shared.break_down(&error),

@@ -11,7 +11,10 @@ use crate::{
     error::Error,
     store::{
         Chain, Entry, Extent, Gone, JournalHead, LedgerLog, Pruned, StoreFuture, Window,
-        sql::{columns::Columns, entries},
+        sql::{
+            columns::{Columns, clamp, unsigned},
+            entries,
+        },
     },
 };
 
@@ -80,7 +83,7 @@ impl LedgerLog for PostgresLog {
                  AND seq > $2 AND started_ms >= $3 ORDER BY seq LIMIT $4",
             )
             .bind(journal)
-            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(clamp(after))
             .bind(millis(since))
             .bind(i64::from(most))
             .fetch_all(&mut *self.pool.get().await?)
@@ -129,21 +132,20 @@ async fn journals(connection: &mut PgConnection, lock: bool) -> Result<Vec<Known
             .entry(row.int("journal")?)
             .or_default()
             .push(Gone {
-                seq: unsigned(row.big("seq")?),
+                seq: row.count("seq")?,
                 extent: match row.flag("alone")? {
                     true => Extent::Alone,
                     false => Extent::UpTo,
                 },
-                // What has another length is not genuine.
-                chain: Chain::try_from(row.bytes("chain")?).unwrap_or_default(),
-                seal: Chain::try_from(row.bytes("seal")?).unwrap_or_default(),
+                chain: row.chain("chain")?,
+                seal: row.chain("seal")?,
             });
     }
     let known = journals.iter().map(|row| {
         let id = row.int("id")?;
         let chain = row.maybe_bytes("chain")?;
         let chain = chain.and_then(|chain| Chain::try_from(chain).ok());
-        let seq = unsigned(row.big("seq")?);
+        let seq = row.count("seq")?;
         Ok(Known {
             id,
             head: JournalHead {
@@ -181,7 +183,7 @@ async fn excuse(
     )
     .bind(id)
     .bind(cut)
-    .bind(signed(first_kept) - 1)
+    .bind(clamp(first_kept) - 1)
     .fetch_all(&mut *connection)
     .await?;
     let mut going: Vec<(u64, Chain)> = Vec::new();
@@ -194,8 +196,7 @@ async fn excuse(
     // Where nothing goes from the beginning, single rows go behind it all the same.
     going.push((0, Chain::default()));
     for row in &rows {
-        let chain = Chain::try_from(row.bytes("chain")?).unwrap_or_default();
-        going.push((unsigned(row.big("seq")?), chain));
+        going.push((row.count("seq")?, row.chain("chain")?));
     }
     going.retain(|(seq, _)| *seq + 1 >= first_kept);
     let records = going.into_iter().map(|(seq, chain)| {
@@ -219,7 +220,7 @@ async fn excuse(
             "INSERT INTO pruned (journal, seq, alone, chain, seal) VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(id)
-        .bind(signed(gone.seq))
+        .bind(clamp(gone.seq))
         .bind(gone.extent == Extent::Alone)
         .bind(&gone.chain[..])
         .bind(&gone.seal[..])
@@ -227,14 +228,6 @@ async fn excuse(
         .await?;
     }
     Ok(())
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 impl fmt::Debug for PostgresLog {

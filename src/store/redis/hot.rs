@@ -10,7 +10,7 @@ use redis::{Cmd, Pipeline};
 use super::{Redis, script::Script, server::Away};
 use crate::{
     error::{Error, ErrorKind},
-    store::{HotEntry, HotKey, HotStore, StoreFuture},
+    store::{HotEntry, HotKey, HotStore, StoreFuture, plain::lasting},
 };
 
 /// Each copy is a hash of its version and its value.
@@ -44,8 +44,7 @@ impl HotStore for RedisHot {
     fn put<'a>(&'a self, entries: &'a [HotEntry], ttl: Duration) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let names = entries.iter().map(|entry| entry.key.to_string());
-            let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1);
-            let put = PUT.call(names.collect()).number(ttl);
+            let put = PUT.call(names.collect()).number(lasting(ttl));
             let put = entries.iter().fold(put, |put, entry| {
                 put.number(entry.version).arg(&entry.value[..])
             });

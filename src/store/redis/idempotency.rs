@@ -13,6 +13,7 @@ use crate::{
         Begun, IdempotencyKey, IdempotencyStore, KeptCall, Question, StoreFuture,
         idempotency::shared::{Register, SharedNames},
         memory::MemoryIdempotency,
+        plain::lasting,
     },
 };
 
@@ -71,7 +72,10 @@ impl Register for InRedis {
         lease: Duration,
     ) -> StoreFuture<'a, Option<Bytes>> {
         Box::pin(async move {
-            let call = CLAIM.call(vec![name(key)]).arg(claim).number(millis(lease));
+            let call = CLAIM
+                .call(vec![name(key)])
+                .arg(claim)
+                .number(lasting(lease));
             let kept = self.0.ask(async |c| call.run::<Option<Bytes>>(c).await);
             kept.await
                 .map_err(|_| Error::new(ErrorKind::Unavailable, "redis does not answer"))
@@ -80,12 +84,12 @@ impl Register for InRedis {
 
     fn renew(&self, key: &IdempotencyKey, claim: &[u8], lease: Duration) {
         let call = RENEW.call(vec![name(key)]).arg(claim);
-        self.0.later(Job::Script(call.number(millis(lease))));
+        self.0.later(Job::Script(call.number(lasting(lease))));
     }
 
     fn finish(&self, key: &IdempotencyKey, claim: Vec<u8>, call: Vec<u8>, ttl: Duration) {
         let job = FINISH.call(vec![name(key)]).arg(claim).arg(call);
-        self.0.later(Job::Script(job.number(millis(ttl))));
+        self.0.later(Job::Script(job.number(lasting(ttl))));
     }
 
     fn abandon(&self, key: &IdempotencyKey, claim: Vec<u8>) {
@@ -126,10 +130,6 @@ impl IdempotencyStore for RedisIdempotency {
 
 fn name(key: &IdempotencyKey) -> String {
     format!("llm:call:{}", blake3::Hash::from_bytes(*key).to_hex())
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
 impl fmt::Debug for InRedis {

@@ -2,7 +2,10 @@
 
 use std::{
     fs::File,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -15,7 +18,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    store::{Durability, StoreFuture, fail_point::fail_point},
+    store::{Durability, StoreFuture, fail_point::fail_point, survival::Survival},
 };
 
 /// What nobody waits for is synced after so long, and a file that nobody needs is emptied.
@@ -32,13 +35,15 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// The writer waits here.
     work: Condvar,
-    progress: watch::Sender<Progress>,
+    /// Of the steps, counted from 1.
+    survival: Survival,
+    /// The bytes that are not done with.
+    weight: AtomicU64,
+    ended: watch::Sender<bool>,
 }
 
 struct State {
     steps: Vec<Step>,
-    /// How many steps were taken, ever.
-    taken: u64,
     /// Somebody waits for so many of them to be synced.
     wanted: u64,
     /// The number of the next record.
@@ -51,38 +56,19 @@ enum Step {
     Done(u64),
 }
 
-#[derive(Default)]
-struct Progress {
-    /// How many steps survive the end of this process, and how many the end of the power.
-    written: u64,
-    synced: u64,
-    /// The bytes that are not done with.
-    weight: u64,
-    failure: Option<Error>,
-    ended: bool,
-}
-
-impl Progress {
-    fn safe(&self, what: Durability) -> u64 {
-        match what {
-            Durability::Crash => self.written,
-            Durability::PowerLoss => self.synced,
-        }
-    }
-}
-
 impl Shared {
     pub(super) fn new(next: u64) -> Self {
         Self {
             state: Mutex::new(State {
                 steps: Vec::new(),
-                taken: 0,
                 wanted: 0,
                 next,
                 closing: false,
             }),
             work: Condvar::new(),
-            progress: watch::Sender::new(Progress::default()),
+            survival: Survival::new(0, gone),
+            weight: AtomicU64::new(0),
+            ended: watch::Sender::new(false),
         }
     }
 
@@ -90,45 +76,33 @@ impl Shared {
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
-        state.taken += 1;
-        state.steps.push(Step::Add(number, kind, record));
-        self.work.notify_one();
+        self.take(&mut state, [Step::Add(number, kind, record)]);
         number
     }
 
     pub(super) fn done(&self, numbers: &[u64]) {
-        let mut state = self.state();
-        state.taken += numbers.len() as u64;
-        state.steps.extend(numbers.iter().copied().map(Step::Done));
+        self.take(&mut self.state(), numbers.iter().copied().map(Step::Done));
+    }
+
+    fn take(&self, state: &mut State, steps: impl IntoIterator<Item = Step>) {
+        let before = state.steps.len();
+        state.steps.extend(steps);
+        let more = (state.steps.len() - before) as u64;
+        self.survival.take(self.survival.taken() + more);
         self.work.notify_one();
     }
 
     pub(super) fn has_room(&self) -> bool {
-        let progress = self.progress.borrow();
-        progress.failure.is_none() && !progress.ended && progress.weight < ROOM
+        !self.survival.is_failing() && self.weight.load(Ordering::Relaxed) < ROOM
     }
 
     pub(super) fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
-        let mut state = self.state();
-        let taken = state.taken;
-        if self.progress.borrow().safe(what) >= taken {
-            return None;
-        }
-        if what == Durability::PowerLoss {
-            state.wanted = taken;
+        let safe = self.survival.survives(what)?;
+        if what == Durability::PowerLoss && !self.survival.is_failing() {
+            self.state().wanted = self.survival.taken();
             self.work.notify_one();
         }
-        drop(state);
-        let mut progress = self.progress.subscribe();
-        Some(Box::pin(async move {
-            let settled = |p: &Progress| p.safe(what) >= taken || p.failure.is_some() || p.ended;
-            let progress = progress.wait_for(settled).await.map_err(|_| gone())?;
-            match &progress.failure {
-                _ if progress.safe(what) >= taken => Ok(()),
-                Some(failure) => Err(failure.clone()),
-                None => Err(gone()),
-            }
-        }))
+        Some(safe)
     }
 
     pub(super) fn close(&self) {
@@ -137,9 +111,9 @@ impl Shared {
     }
 
     pub(super) async fn ended(&self) {
-        let mut progress = self.progress.subscribe();
+        let mut ended = self.ended.subscribe();
         // The sender lives as long as this does.
-        let _ = progress.wait_for(|progress| progress.ended).await;
+        let _ = ended.wait_for(|ended| *ended).await;
     }
 
     /// The steps there are, and their count with all before them; `None` when that is all. No steps: somebody waits for a sync, or
@@ -159,13 +133,13 @@ impl Shared {
                     let waited = self.work.wait_timeout(state, patience);
                     let (state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
                     if waited.timed_out() && state.steps.is_empty() {
-                        return Some((Vec::new(), state.taken));
+                        return Some((Vec::new(), self.survival.taken()));
                     }
                     state
                 }
             };
         }
-        Some((std::mem::take(&mut state.steps), state.taken))
+        Some((std::mem::take(&mut state.steps), self.survival.taken()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -179,7 +153,7 @@ pub(super) struct Writer {
     written: u64,
     synced: u64,
     /// The disk has failed to sync. What it says from then on proves nothing.
-    broken: Option<Error>,
+    broken: bool,
     /// Held until all is written.
     lock: File,
 }
@@ -191,7 +165,7 @@ impl Writer {
             files,
             written: 0,
             synced: 0,
-            broken: None,
+            broken: false,
             lock,
         };
         let thread = thread::Builder::new().name("rungs-spool".into());
@@ -217,7 +191,9 @@ impl Writer {
                 break;
             }
             self.written = taken;
-            self.tell(None);
+            let weight = self.files.weight();
+            self.shared.weight.store(weight, Ordering::Relaxed);
+            self.shared.survival.reached(taken, Durability::Crash);
             if self.shared.state().wanted > self.synced {
                 self.sync();
             }
@@ -225,9 +201,8 @@ impl Writer {
         self.sync();
         drop(self.files);
         drop(self.lock);
-        self.shared
-            .progress
-            .send_modify(|progress| progress.ended = true);
+        self.shared.survival.end();
+        self.shared.ended.send_replace(true);
     }
 
     /// Nothing is to be written: what is not on the disk goes there, and what nobody needs goes.
@@ -235,23 +210,21 @@ impl Writer {
         if self.files.is_spent() {
             match self.files.empty() {
                 // All of it is where it belongs.
-                Ok(()) => self.synced = self.written,
+                Ok(()) => self.reach(),
                 Err(error) => tracing::warn!(%error, "the spool cannot be emptied"),
             }
         } else {
             self.sync();
         }
-        self.tell(None);
     }
 
     /// Writes until it is done; `false` if that cannot be, and the spool is closing.
     fn persist(&mut self, steps: &[Step], bytes: &mut Vec<u8>) -> bool {
         let mut tries_left = TRIES_AT_CLOSE;
         while let Err(error) = self.write(steps, bytes) {
-            if self.shared.progress.borrow().failure.is_none() {
+            if self.shared.survival.fail(&error) {
                 tracing::error!(%error, "what is said and answered cannot be written down; it is in memory alone");
             }
-            self.tell(Some(error));
             tries_left -= u32::from(self.shared.state().closing);
             if tries_left == 0 {
                 return false;
@@ -299,26 +272,23 @@ impl Writer {
     }
 
     fn sync(&mut self) {
-        match self.files.sync() {
-            Ok(()) if self.broken.is_none() => self.synced = self.written,
-            Ok(()) => {}
-            Err(error) => {
-                tracing::error!(%error, "the spool's disk fails to sync; nothing is believed until a restart");
-                self.broken.get_or_insert(error);
-            }
+        if !self.broken {
+            let Err(error) = self.files.sync() else {
+                return self.reach();
+            };
+            tracing::error!(%error, "the spool's disk fails to sync; nothing is believed until a restart");
+            self.broken = true;
+            self.shared.survival.break_down(&error);
         }
-        self.tell(None);
+        // Who wanted it has been told.
+        self.shared.state().wanted = 0;
     }
 
-    fn tell(&self, failure: Option<Error>) {
-        let failure = failure.or_else(|| self.broken.clone());
-        let weight = self.files.weight();
-        self.shared.progress.send_modify(|progress| {
-            progress.written = self.written;
-            progress.synced = self.synced;
-            progress.weight = weight;
-            progress.failure = failure;
-        });
+    /// What is written is safe.
+    fn reach(&mut self) {
+        self.synced = self.written;
+        let survival = &self.shared.survival;
+        survival.reached(self.written, Durability::PowerLoss);
     }
 }
 

@@ -4,7 +4,7 @@ use sqlx::Error as SqlError;
 use tokio::sync::Mutex;
 
 use super::{
-    columns::{Columns, clamp, hash_of},
+    columns::{Columns, clamp, hash_of, unsigned},
     database::{Database, Session, statement},
 };
 use crate::{
@@ -134,7 +134,7 @@ async fn append(
 fn end(row: &impl Columns) -> Result<(u64, Chain), SqlError> {
     let chain = Chain::try_from(row.bytes("chain")?);
     Ok((
-        unsigned(row.big("seq")?),
+        row.count("seq")?,
         chain.map_err(|e| SqlError::Decode(e.into()))?,
     ))
 }
@@ -147,8 +147,7 @@ fn entry(row: &impl Columns) -> Result<AuditEntry, Error> {
     let read = || {
         Ok(AuditEntry {
             seq: unsigned(seq),
-            // One of another length continues nothing.
-            chain: Chain::try_from(row.bytes("chain")?).unwrap_or_default(),
+            chain: row.chain("chain")?,
             row: audit_row(row)?,
         })
     };
@@ -191,8 +190,4 @@ fn event(row: &impl Columns) -> Result<AuditEvent, SqlError> {
         },
         _ => return Err(SqlError::Decode("it is no event of an audit".into())),
     })
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }

@@ -7,7 +7,7 @@ use serde::{
 
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
-use crate::error::Error;
+use crate::{error::Error, store::Chain};
 
 /// A row of any of the databases, read by the names of its columns.
 pub(in crate::store) trait Columns {
@@ -22,6 +22,17 @@ pub(in crate::store) trait Columns {
     fn small(&self, column: &'static str) -> Result<i16, sqlx::Error>;
     fn maybe_small(&self, column: &'static str) -> Result<Option<i16>, sqlx::Error>;
     fn flag(&self, column: &'static str) -> Result<bool, sqlx::Error>;
+
+    /// A number that counts something.
+    fn count(&self, column: &'static str) -> Result<u64, sqlx::Error> {
+        self.big(column).map(unsigned)
+    }
+
+    /// A chain, or a seal. One of another length, which somebody altered, continues nothing and is not genuine.
+    fn chain(&self, column: &'static str) -> Result<Chain, sqlx::Error> {
+        let bytes = self.bytes(column)?;
+        Ok(Chain::try_from(bytes).unwrap_or_default())
+    }
 }
 
 impl<R: Row> Columns for R
@@ -104,6 +115,12 @@ pub(in crate::store) fn hash_of(bytes: &[u8]) -> Result<[u8; 32], sqlx::Error> {
         .map_err(|e| sqlx::Error::Decode(Box::new(e)))
 }
 
+/// What [`clamp`] made a column of; there is none below zero.
+pub(in crate::store) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+/// A number for a column; one that does not fit becomes the largest that does.
 pub(in crate::store) fn clamp(limit: u64) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

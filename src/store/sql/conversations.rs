@@ -179,7 +179,7 @@ async fn load(
 fn message(row: &impl Columns) -> Result<Remembered, SqlError> {
     let content = row.text("content")?.to_owned();
     Ok(Remembered {
-        number: unsigned(row.big("number")?),
+        number: row.count("number")?,
         request: row.text("request_id")?.into(),
         message: RawValue::from_string(content).map_err(|e| SqlError::Decode(Box::new(e)))?,
         at: time(row.big("created_ms")?),
@@ -189,7 +189,7 @@ fn message(row: &impl Columns) -> Result<Remembered, SqlError> {
 /// The summary of a row of `context_summaries`.
 fn summary(row: &impl Columns) -> Result<Summary, SqlError> {
     Ok(Summary {
-        up_to: unsigned(row.big("up_to")?),
+        up_to: row.count("up_to")?,
         text: row.text("summary")?.to_owned(),
         deployment: row.maybe_text("deployment")?.map(Into::into),
         at: time(row.big("created_ms")?),
@@ -205,8 +205,4 @@ fn role(message: &RawValue) -> String {
     }
     let role = serde_json::from_str(message.get()).map(|message: Role| message.role);
     role.unwrap_or_default()
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }

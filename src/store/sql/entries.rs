@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use sqlx::Error as SqlError;
 
-use super::columns::Columns;
+use super::columns::{self, Columns};
 use crate::{
     catalog::{DeploymentId, Money, Tier},
     error::Error,
     model::{CostSource, Operation, Usage},
-    store::{Chain, Entry, LedgerRow, RowStatus, plain::time},
+    store::{Entry, LedgerRow, RowStatus, plain::time},
 };
 
 /// The columns of the tokens, in the order of [`Usage::buckets`].
@@ -30,9 +30,8 @@ pub(in crate::store) fn read(row: &impl Columns) -> Result<Entry, Error> {
 
 fn entry(row: &impl Columns, seq: i64) -> Result<Entry, SqlError> {
     Ok(Entry {
-        seq: u64::try_from(seq).unwrap_or(0),
-        // One of another length continues nothing.
-        chain: Chain::try_from(row.bytes("chain")?).unwrap_or_default(),
+        seq: columns::unsigned(seq),
+        chain: row.chain("chain")?,
         row: ledger_row(row)?,
     })
 }
@@ -44,7 +43,7 @@ fn ledger_row(row: &impl Columns) -> Result<LedgerRow, SqlError> {
         }
     };
     let shared = |column| Ok::<_, SqlError>(row.maybe_text(column)?.map(Arc::<str>::from));
-    let accounts: Vec<Arc<str>> = super::columns::parsed(row.text("accounts")?)?;
+    let accounts: Vec<Arc<str>> = columns::parsed(row.text("accounts")?)?;
     Ok(LedgerRow {
         request: row.text("request_id")?.into(),
         attempt: unsigned(row.int("attempt")?),
@@ -75,7 +74,7 @@ fn usage(row: &impl Columns) -> Result<Option<Usage>, SqlError> {
         let Some(tokens) = row.maybe_big(column)? else {
             return Ok(None);
         };
-        *bucket = u64::try_from(tokens).unwrap_or(0);
+        *bucket = columns::unsigned(tokens);
     }
     Ok(Some(Usage::from_buckets(buckets)))
 }

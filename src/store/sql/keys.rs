@@ -1,6 +1,6 @@
 use sqlx::Error as SqlError;
 
-use super::columns::{Columns, hash_of, named, parsed};
+use super::columns::{Columns, hash_of, named, parsed, unsigned};
 use crate::{
     catalog::Tier,
     error::Error,
@@ -46,12 +46,8 @@ fn record(row: &impl Columns) -> Result<KeyRecord, SqlError> {
         created: time(row.big("created_ms")?),
         expires: moment("expires_ms")?,
         revoked: moment("revoked_ms")?,
-        version: unsigned(row.big("version")?),
+        version: row.count("version")?,
     })
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
 }
 
 fn level(number: i16) -> u8 {

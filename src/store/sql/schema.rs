@@ -38,8 +38,13 @@ impl Schema {
             .map_err(|e| Error::internal(self.explain(&e, database, instead)).with_source(e))
     }
 
+    /// The version that the last step leads to.
+    pub(in crate::store) fn newest(&self) -> i64 {
+        self.0.last().map_or(0, |step| step.version)
+    }
+
     fn explain(&self, error: &MigrateError, database: &str, instead: &str) -> String {
-        let newest = self.0.last().map_or(0, |step| step.version);
+        let newest = self.newest();
         match error {
             MigrateError::VersionMissing(version) => format!(
                 "the database {database} has schema {version}, this rungs knows schemas up to {newest}: \

@@ -66,7 +66,7 @@ impl<D: Database> TodoStore for SqlTodos<D> {
 /// The list of a row of `todo_lists`.
 fn read(row: &impl Columns) -> Result<TodoList, SqlError> {
     Ok(TodoList {
-        version: u64::try_from(row.big("version")?).unwrap_or(0),
+        version: row.count("version")?,
         items: parsed(row.text("items")?)?,
         updated: time(row.big("updated_ms")?),
     })

@@ -1,13 +1,13 @@
 use std::time::SystemTime;
 
-use sqlx::{Connection, Sqlite, SqlitePool, sqlite::SqliteArguments};
+use sqlx::{Sqlite, SqlitePool, sqlite::SqliteArguments};
 
-use super::{failed, ledger, migrated, options, pool};
+use super::{failed, ledger, options, pool, update};
 use crate::{
     catalog::{Money, Tier},
     error::Error,
     store::{
-        KeyRecord, KeyStore, StoreFuture, lock,
+        KeyRecord, KeyStore, StoreFuture,
         plain::millis,
         sql::{
             columns::{clamp, json, name},
@@ -36,10 +36,7 @@ impl SqliteKeys {
     /// As [`SqliteStore::open`](super::SqliteStore::open), except that the database may belong to another process.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let options = options(url)?;
-        // Whoever owns the database has brought its schema up to date.
-        if let Some(_lock) = lock::take(options.get_filename())? {
-            let _ = migrated(&options).await?.close().await;
-        }
+        update(&options).await?;
         Ok(Self::new(pool(options)))
     }
 

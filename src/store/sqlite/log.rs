@@ -1,14 +1,18 @@
 use std::time::{Duration, Instant, SystemTime};
 
-use sqlx::{Row, SqliteConnection, SqlitePool};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
 
-use super::{failed, ledger, options, pool};
+use super::{failed, ledger, migrations, options, pool, update};
 use crate::{
     error::Error,
     store::{
-        AuditLog, Chain, Entry, Extent, Gone, JournalHead, LedgerLog, Pruned, StoreFuture,
+        AuditLog, Entry, Extent, Gone, JournalHead, LedgerLog, Pruned, StoreFuture,
         plain::millis,
-        sql::{audit::SqlAudit, columns::Columns, entries},
+        sql::{
+            audit::SqlAudit,
+            columns::{Columns, clamp, unsigned},
+            entries,
+        },
     },
 };
 
@@ -32,13 +36,24 @@ pub struct SqliteLog {
 }
 
 impl SqliteLog {
-    /// Opens the ledger of the database at a URL like `sqlite:rungs.db`, whether or not a gateway runs on it.
+    /// Opens the ledger of the database at a URL like `sqlite:rungs.db`, whether or not a gateway runs on it. Brings its schema up to
+    /// date, if no gateway does.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a URL that names no file.
-    pub fn open(url: &str) -> Result<Self, Error> {
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a URL that names no file, or none that is there;
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if it cannot be opened, or has another schema: an older one that a gateway
+    /// runs on, or one that this version does not know. The message says which and what to do.
+    pub async fn open(url: &str) -> Result<Self, Error> {
         let options = options(url)?.create_if_missing(false);
-        Ok(Self::new(pool(options)))
+        let path = options.get_filename().to_path_buf();
+        if !path.exists() {
+            let path = path.display();
+            return Err(Error::invalid(format!("there is no database {path}")));
+        }
+        update(&options).await?;
+        let log = Self::new(pool(options));
+        migrations::check(&log.pool, &path).await?;
+        Ok(log)
     }
 
     pub(super) fn new(pool: SqlitePool) -> Self {
@@ -81,11 +96,10 @@ impl LedgerLog for SqliteLog {
             let gone = gone.fetch_all(&self.pool).await.map_err(&failed)?;
             let gone = gone.iter().map(|row| {
                 Ok(Gone {
-                    seq: u64::try_from(row.big("seq")?).unwrap_or(0),
+                    seq: row.count("seq")?,
                     extent: Extent::UpTo,
-                    // What has another length is not genuine.
-                    chain: Chain::try_from(row.bytes("chain")?).unwrap_or_default(),
-                    seal: Chain::try_from(row.bytes("seal")?).unwrap_or_default(),
+                    chain: row.chain("chain")?,
+                    seal: row.chain("seal")?,
                 })
             });
             let gone: Result<_, sqlx::Error> = gone.collect();
@@ -109,7 +123,7 @@ impl LedgerLog for SqliteLog {
             let rows = sqlx::query(
                 "SELECT * FROM llm_calls WHERE seq > ? AND started_ms >= ? ORDER BY seq LIMIT ?",
             )
-            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(clamp(after))
             .bind(millis(since))
             .bind(most)
             .fetch_all(&self.pool)
@@ -132,7 +146,6 @@ async fn batch(
     key: &[u8; 32],
     most: i64,
 ) -> Result<u64, sqlx::Error> {
-    use sqlx::Connection;
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let old = sqlx::query(
         "SELECT seq, chain, started_ms FROM llm_calls WHERE seq < (SELECT MAX(seq) FROM llm_calls) ORDER BY seq LIMIT ?",
@@ -141,17 +154,14 @@ async fn batch(
     let before = millis(before);
     let mut old = old
         .iter()
-        .take_while(|row| row.try_get("started_ms").is_ok_and(|at: i64| at < before));
+        .take_while(|row| row.big("started_ms").is_ok_and(|at| at < before));
     let mut count = 0;
     let last = old.by_ref().inspect(|_| count += 1).last();
     let Some(last) = last else {
         return Ok(0);
     };
     let seq = last.big("seq")?;
-    let chain = Chain::try_from(last.bytes("chain")?);
-    let chain = chain.map_err(|e| sqlx::Error::Decode(e.into()))?;
-    let number = u64::try_from(seq).unwrap_or(0);
-    let gone = Gone::sealed(key, NAME, Extent::UpTo, number, chain);
+    let gone = Gone::sealed(key, NAME, Extent::UpTo, unsigned(seq), last.chain("chain")?);
     sqlx::query("DELETE FROM llm_calls WHERE seq <= ?")
         .bind(seq)
         .execute(&mut *transaction)

@@ -1,7 +1,8 @@
 use std::path::Path;
 
-use sqlx::SqliteConnection;
+use sqlx::{SqliteConnection, SqlitePool};
 
+use super::failed;
 use crate::{
     error::Error,
     store::sql::schema::{Schema, Step},
@@ -40,4 +41,21 @@ pub(super) async fn run(connection: &mut SqliteConnection, path: &Path) -> Resul
     SCHEMA
         .apply(connection, &path.display().to_string(), "another file")
         .await
+}
+
+/// Whether the file is as new as this version: one that an older process uses stays as it is.
+pub(super) async fn check(pool: &SqlitePool, path: &Path) -> Result<(), Error> {
+    let version: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations")
+        .fetch_one(pool)
+        .await
+        .map_err(failed("the schema of the database cannot be read"))?;
+    let newest = SCHEMA.newest();
+    match version < newest {
+        true => Err(Error::internal(format!(
+            "the database {} has schema {version}, this rungs needs schema {newest}: restart the process that uses it with this \
+             version, or stop it",
+            path.display()
+        ))),
+        false => Ok(()),
+    }
 }

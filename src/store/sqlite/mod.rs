@@ -16,7 +16,14 @@ mod log;
 mod migrations;
 mod rows;
 
-use std::{fmt, fs::File, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    fs::File,
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
 
 use sqlx::{
     ConnectOptions, Connection, SqlitePool,
@@ -25,10 +32,10 @@ use sqlx::{
         SqliteSynchronous,
     },
 };
+use tokio::sync::Mutex;
 
 pub use keys::SqliteKeys;
 pub use log::SqliteLog;
-use tokio::sync::Mutex;
 
 use database::NAMES;
 
@@ -41,7 +48,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind};
 
-/// One SQLite file with the ledger and the keys.
+/// One SQLite file with all that lasts.
 ///
 /// Must be opened, used and closed on a tokio runtime.
 pub struct SqliteStore {
@@ -84,7 +91,7 @@ impl SqliteStore {
 
     /// Where the file is.
     #[must_use]
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -159,6 +166,14 @@ async fn migrated(options: &SqliteConnectOptions) -> Result<SqliteConnection, Er
             Err(error)
         }
     }
+}
+
+/// Brings the schema of a file up to date that no process owns; one that does has done so.
+async fn update(options: &SqliteConnectOptions) -> Result<(), Error> {
+    if let Some(_lock) = lock::take(options.get_filename())? {
+        let _ = migrated(options).await?.close().await;
+    }
+    Ok(())
 }
 
 fn pool(options: SqliteConnectOptions) -> SqlitePool {

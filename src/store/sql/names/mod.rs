@@ -19,12 +19,14 @@ use tokio::{
 };
 
 use super::{
-    columns::Columns,
+    columns::{Columns, clamp},
     database::{Database, Statement, statement},
 };
 use crate::{
     error::{Error, ErrorKind},
-    store::{IdempotencyKey, Spool, StoreFuture, Topic, idempotency::shared::Register},
+    store::{
+        IdempotencyKey, Spool, StoreFuture, Topic, idempotency::shared::Register, plain::lasting,
+    },
 };
 use task::{Finished, Job, Task};
 pub(in crate::store) use texts::{Texts, claim, texts};
@@ -109,7 +111,7 @@ impl<D: Database> SqlNames<D> {
         // What was there may go between the two questions.
         for _ in 0..3 {
             if let Some(text) = self.texts.claim {
-                let claimed = named(text, key).bind(claim).bind(millis_of(lease));
+                let claimed = named(text, key).bind(claim).bind(clamp(lasting(lease)));
                 if !self.database.rows(claimed, FAILING).await?.is_empty() {
                     return Ok(None);
                 }
@@ -197,10 +199,6 @@ impl<D: Database> Register for SqlNames<D> {
 /// A statement about a name.
 fn named<'a>(text: &'static str, key: &'a IdempotencyKey) -> Statement<'a> {
     statement(text).bind(&key[..])
-}
-
-fn millis_of(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX).max(1)
 }
 
 impl<D> fmt::Debug for SqlNames<D> {

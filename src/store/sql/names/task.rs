@@ -13,13 +13,16 @@ use tokio::{
     time::{interval, sleep},
 };
 
-use super::{FAILING, Texts, millis_of, named};
+use super::{FAILING, Texts, named};
 use crate::{
     error::ErrorKind,
     store::{
         IdempotencyKey, Spool,
-        plain::{millis, time},
-        sql::database::{Database, statement},
+        plain::{lasting, millis, time},
+        sql::{
+            columns::clamp,
+            database::{Database, statement},
+        },
     },
 };
 
@@ -119,7 +122,7 @@ impl<D: Database> Task<D> {
             Job::Renew(key, claim, lease) => {
                 let renew = named(self.texts.renew, &key)
                     .bind(&*claim)
-                    .bind(millis_of(lease));
+                    .bind(clamp(lasting(lease)));
                 let _ = self.database.change(renew, FAILING).await;
             }
             Job::Abandon(key, claim) => {
@@ -138,7 +141,7 @@ impl<D: Database> Task<D> {
         while let Ok(left) = finished.until.duration_since(SystemTime::now()) {
             let finish = named(self.texts.finish, &finished.key)
                 .bind(&*finished.claim)
-                .bind(millis_of(left))
+                .bind(clamp(lasting(left)))
                 .bind(&*finished.call);
             match self.database.change(finish, FAILING).await {
                 Ok(_) => break,
