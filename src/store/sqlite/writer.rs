@@ -45,8 +45,8 @@ impl Writer {
     pub(super) async fn close(self) -> Result<(), Error> {
         blocking(move || {
             let closed = self.connection.close();
-            let closed = closed
-                .map_err(|(_, e)| failed("the ledger's file was not closed in order")(e));
+            let closed =
+                closed.map_err(|(_, e)| failed("the ledger's file was not closed in order")(e));
             drop(self.lock);
             closed
         })
