@@ -77,7 +77,7 @@ impl SqliteStore {
             )
         })?;
         let connection = migrated(&options).await?;
-        let writer = Writer::open(&options, lock).await;
+        let writer = Writer::open(&path, url, lock).await;
         // Not before: the last one to close an SQLite file moves its log into it, and takes its time for that.
         let _ = connection.close().await;
         Ok(Self {

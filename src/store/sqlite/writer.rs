@@ -1,10 +1,9 @@
 //! The connection that writes the ledger's rows. They are most of what is written here, and a connection of `sqlx` would copy each value
 //! of them three times and cross to another thread for each statement: this one takes a batch at once.
 
-use std::fs::File;
+use std::{fs::File, path::Path};
 
 use rusqlite::{Connection, OpenFlags};
-use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tokio::task::spawn_blocking;
 
 use super::{BUSY, failed};
@@ -17,12 +16,15 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Opens a file that is there and has its schema.
-    pub(super) async fn open(options: &SqliteConnectOptions, lock: File) -> Result<Self, Error> {
-        let path = options.get_filename().to_path_buf();
-        let url = options.to_url_lossy();
-        let vfs = url.query_pairs().find(|(name, _)| name == "vfs");
-        let vfs = vfs.map(|(_, name)| name.into_owned());
+    /// Opens the file at `path`, which is there and has its schema, as `url` wants it.
+    pub(super) async fn open(path: &Path, url: &str, lock: File) -> Result<Self, Error> {
+        let path = path.to_path_buf();
+        let options = url.split_once('?').map_or("", |(_, options)| options);
+        let vfs = options
+            .split('&')
+            .rev()
+            .find_map(|o| o.strip_prefix("vfs="));
+        let vfs = vfs.map(str::to_owned);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
