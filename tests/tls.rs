@@ -21,7 +21,7 @@ use hyper_util::{
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rungs::provider::{HyperTransport, TransportConfig};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -56,12 +56,13 @@ async fn host(protocols: &[&str]) -> (u16, tempfile::NamedTempFile, Arc<AtomicUs
     let port = listener.local_addr().unwrap().port();
     let connections = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&connections);
-    tokio::spawn(async move {
+    tokio::runtime::Handle::current().spawn(async move {
+        let mut open = JoinSet::new();
         loop {
             let (socket, _) = listener.accept().await.unwrap();
             count.fetch_add(1, Ordering::SeqCst);
             let acceptor = acceptor.clone();
-            tokio::spawn(async move {
+            open.spawn(async move {
                 let socket = TokioIo::new(acceptor.accept(socket).await.unwrap());
                 let service = hyper::service::service_fn(|request: Request<_>| async move {
                     let version = format!("{:?}", request.version());

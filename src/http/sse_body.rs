@@ -30,10 +30,6 @@ pub(super) struct SseBody {
 
 pub(super) type Answering = BoxFuture<'static, Result<ModelResponse, Error>>;
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per stream, and almost always the large one"
-)]
 enum Source {
     /// The call has not been answered yet, but the client must not wait for its headers any longer.
     Waiting(Answering),

@@ -1,12 +1,13 @@
 use std::{
     fs::File,
     path::Path,
-    time::{Duration, SystemTime},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use rungs::{
     ErrorKind,
-    catalog::Money,
+    catalog::{Money, Tier},
+    model::{CostSource, Operation, Usage},
     store::{
         AuditLog, ConversationStore, Entry, KeyStore, LedgerLog, LedgerRow, LedgerSink, RowStatus,
         sqlite::{SqliteKeys, SqliteLog, SqliteStore},
@@ -58,6 +59,81 @@ async fn conversations_and_todo_lists_keep_their_contract() {
     let memory = again.load(&contract::conversation("acme", "order-7")).await;
     let memory = memory.expect("an answer").expect("it outlives the process");
     assert_eq!(memory.count, 2);
+}
+
+#[tokio::test]
+async fn no_row_of_a_batch_has_values_of_its_neighbours() {
+    let dir = Dir::new("neighbours");
+    let store = dir.open().await;
+    let began = UNIX_EPOCH + Duration::from_secs(1_764_000_000);
+    let first = LedgerRow {
+        started: began,
+        user: Some("ann".into()),
+        conversation: Some("conv".into()),
+        price_version: Some("2026-11".into()),
+        ..row("req", 1, 42, Duration::ZERO)
+    };
+    let bare = LedgerRow {
+        key: None,
+        user: None,
+        conversation: None,
+        usage: None,
+        price_version: None,
+        first_frame_ms: None,
+        ..first.clone()
+    };
+    let other = LedgerRow {
+        request: "another".into(),
+        attempt: 2,
+        tenant: "umbrella".into(),
+        accounts: ["global".into(), "key:k_2".into()].into(),
+        key: Some("k_2".into()),
+        user: Some("bob".into()),
+        conversation: Some("another".into()),
+        op: Operation::Embeddings,
+        deployment: "up/another".into(),
+        tier: Tier::new(3),
+        status: RowStatus::Truncated,
+        usage: Some(Usage::from_buckets([7, 6, 5, 4, 3, 2])),
+        cost: Money::from_nanos(1_000),
+        source: CostSource::Unknown,
+        price_version: Some("config".into()),
+        clamped: true,
+        started: began + Duration::from_secs(900),
+        first_frame_ms: Some(7),
+        total_ms: 8,
+    };
+    let free = LedgerRow {
+        cost: Money::ZERO,
+        ..other.clone()
+    };
+    let theirs = LedgerRow {
+        accounts: other.accounts.clone(),
+        ..first.clone()
+    };
+    let later = LedgerRow {
+        started: other.started,
+        ..first.clone()
+    };
+    let rows = [
+        &first, &other, &first, &bare, &free, &other, &bare, &theirs, &first, &later,
+    ];
+    let entries = entries(rows.into_iter().cloned());
+    store.write(&entries).await.expect("written");
+    let kept = store.log().read("", 0, UNIX_EPOCH, 100).await;
+    assert_eq!(
+        format!("{:#?}", kept.expect("rows")),
+        format!("{entries:#?}")
+    );
+    for (account, since, nanos) in [
+        ("global", began, 7 * 42 + 2 * 1_000),
+        ("key:k_1", began, 6 * 42),
+        ("key:k_2", began, 42 + 2 * 1_000),
+        ("global", other.started, 42 + 2 * 1_000),
+    ] {
+        let spent = store.spent(account, since).await.expect("a sum");
+        assert_eq!(spent.nanos(), nanos, "{account}");
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
-use sqlx::{Connection, Row, SqlitePool};
+use sqlx::{Row, SqlitePool};
 
-use super::{SqliteStore, failed, rows};
+use super::{SqliteStore, failed, rows, writer::blocking};
 use crate::{
     catalog::Money,
     error::Error,
@@ -14,22 +14,14 @@ const LAST: &str = "SELECT seq, chain FROM llm_calls ORDER BY seq DESC LIMIT 1";
 impl LedgerSink for SqliteStore {
     fn write<'a>(&'a self, entries: &'a [Entry]) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let mut writer = self.writer.lock().await;
-            let connection = writer.as_mut().ok_or_else(closed)?;
-            let written = async {
-                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-                let last: Option<i64> = sqlx::query_scalar("SELECT MAX(seq) FROM llm_calls")
-                    .fetch_one(&mut *transaction)
-                    .await?;
-                let last = last.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
-                // After an error at commit they may be there already.
-                let new = entries.partition_point(|entry| entry.seq <= last);
-                rows::insert(&mut transaction, &entries[new..]).await?;
-                transaction.commit().await
-            };
-            written
-                .await
-                .map_err(failed("the ledger's file cannot be written"))
+            let mut writer = Arc::clone(&self.writer).lock_owned().await;
+            let entries = entries.to_vec();
+            blocking(move || {
+                let writer = writer.as_mut().ok_or_else(closed)?;
+                rows::append(&mut writer.connection, &entries)
+                    .map_err(failed("the ledger's file cannot be written"))
+            })
+            .await
         })
     }
 
@@ -52,7 +44,7 @@ pub(super) async fn last(pool: &SqlitePool) -> Result<Option<(u64, Chain)>, Erro
         let seq: i64 = row.try_get(0)?;
         let chain: &[u8] = row.try_get(1)?;
         let chain = Chain::try_from(chain).map_err(|e| sqlx::Error::Decode(e.into()))?;
-        Ok((u64::try_from(seq).unwrap_or(0), chain))
+        Ok::<_, sqlx::Error>((u64::try_from(seq).unwrap_or(0), chain))
     })
     .transpose()
     .map_err(failed("the ledger's last row cannot be read"))

@@ -15,10 +15,10 @@ mod ledger;
 mod log;
 mod migrations;
 mod rows;
+mod writer;
 
 use std::{
     fmt,
-    fs::File,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -38,6 +38,7 @@ pub use keys::SqliteKeys;
 pub use log::SqliteLog;
 
 use database::NAMES;
+use writer::Writer;
 
 use super::{
     AuditLog, ConversationStore, IdempotencyStore, Spool, TodoStore,
@@ -46,7 +47,10 @@ use super::{
     memory::MemoryIdempotency,
     sql::{audit::SqlAudit, conversations::SqlConversations, names::SqlNames, todos::SqlTodos},
 };
-use crate::error::{Error, ErrorKind};
+use crate::error::{BoxError, Error, ErrorKind};
+
+/// How long others may keep the file to themselves.
+const BUSY: Duration = Duration::from_secs(5);
 
 /// One SQLite file with all that lasts.
 ///
@@ -54,9 +58,8 @@ use crate::error::{Error, ErrorKind};
 pub struct SqliteStore {
     path: PathBuf,
     pool: SqlitePool,
-    /// The one connection that writes rows, until the file is closed.
-    writer: Mutex<Option<SqliteConnection>>,
-    lock: Mutex<Option<File>>,
+    /// Writes rows until the file is closed.
+    writer: Arc<Mutex<Option<Writer>>>,
 }
 
 impl SqliteStore {
@@ -80,12 +83,13 @@ impl SqliteStore {
             )
         })?;
         let connection = migrated(&options).await?;
-        let pool = pool(options);
+        let writer = Writer::open(&path, url, lock).await;
+        // Not before: the last one to close an SQLite file moves its log into it, and takes its time for that.
+        let _ = connection.close().await;
         Ok(Self {
             path,
-            pool,
-            writer: Mutex::new(Some(connection)),
-            lock: Mutex::new(Some(lock)),
+            pool: pool(options),
+            writer: Arc::new(Mutex::new(Some(writer?))),
         })
     }
 
@@ -143,12 +147,10 @@ impl SqliteStore {
     /// [`ErrorKind::Internal`] if the file could not be closed in order.
     pub async fn close(&self) -> Result<(), Error> {
         self.pool.close().await;
-        let closed = match self.writer.lock().await.take() {
-            Some(connection) => connection.close().await,
+        match self.writer.lock().await.take() {
+            Some(writer) => writer.close().await,
             None => Ok(()),
-        };
-        drop(self.lock.lock().await.take());
-        closed.map_err(failed("the ledger's file was not closed in order"))
+        }
     }
 }
 
@@ -198,12 +200,12 @@ fn options(url: &str) -> Result<SqliteConnectOptions, Error> {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(5))
+        .busy_timeout(BUSY)
         .disable_statement_logging())
 }
 
 /// A database that fails is ours to mend: the client learns no more than that.
-fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> Error {
+fn failed<E: Into<BoxError>>(what: &'static str) -> impl Fn(E) -> Error {
     move |e| Error::internal(what).with_source(e)
 }
 

@@ -1,10 +1,11 @@
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    sync::{Arc, LazyLock},
-};
+//! Rows on their way into the file.
 
-use sqlx::{Arguments, AssertSqlSafe, SqliteConnection, sqlite::SqliteArguments};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use rusqlite::{
+    Connection, Error as SqlError, Result, Statement, ToSql, TransactionBehavior,
+    types::ToSqlOutput,
+};
 
 use crate::{
     catalog::Money,
@@ -15,73 +16,116 @@ use crate::{
     },
 };
 
-/// Rows per statement, each size prepared once and used again: a batch takes few statements, whatever its length.
-const SIZES: [usize; 7] = [64, 32, 16, 8, 4, 2, 1];
+const INSERT: &str = "INSERT INTO llm_calls (seq, chain, request_id, attempt, started_ms, tenant, accounts, key_id, user_id, \
+    conversation_id, op, deployment, tier, status, input_tokens, cache_read_tokens, cache_write_5m_tokens, \
+    cache_write_1h_tokens, output_tokens, reasoning_tokens, cost_nanos, cost_source, price_version, clamped, first_frame_ms, \
+    total_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-const COLUMNS: [&str; 26] = [
-    "seq",
-    "chain",
-    "request_id",
-    "attempt",
-    "started_ms",
-    "tenant",
-    "accounts",
-    "key_id",
-    "user_id",
-    "conversation_id",
-    "op",
-    "deployment",
-    "tier",
-    "status",
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "cost_nanos",
-    "cost_source",
-    "price_version",
-    "clamped",
-    "first_frame_ms",
-    "total_ms",
-];
+const SPEND: &str = "INSERT INTO spending (account, quarter, cost_nanos) VALUES (?, ?, ?) \
+    ON CONFLICT DO UPDATE SET cost_nanos = cost_nanos + excluded.cost_nanos";
 
-static STATEMENTS: LazyLock<[Arc<str>; SIZES.len()]> = LazyLock::new(|| SIZES.map(statement));
-
-fn statement(rows: usize) -> Arc<str> {
-    let row = format!("({})", ["?"; COLUMNS.len()].join(","));
-    format!(
-        "INSERT INTO llm_calls ({}) VALUES {}",
-        COLUMNS.join(","),
-        vec![row; rows].join(",")
-    )
-    .into()
+/// Inserts the rows that are not there yet, and adds what they cost to what their accounts have spent: all of it, or nothing.
+pub(super) fn append(connection: &mut Connection, entries: &[Entry]) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let last: Option<i64> = transaction
+        .prepare_cached("SELECT MAX(seq) FROM llm_calls")?
+        .query_row((), |row| row.get(0))?;
+    let last = last.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
+    // After an error at commit they may be there already.
+    let new = entries.partition_point(|entry| entry.seq <= last);
+    insert(&transaction, &entries[new..])?;
+    spend(&transaction, &entries[new..])?;
+    transaction.commit()
 }
 
-/// Inserts all rows, and adds what they cost to what their accounts have spent.
-pub(super) async fn insert(
-    connection: &mut SqliteConnection,
-    entries: &[Entry],
-) -> Result<(), sqlx::Error> {
-    let mut rest = entries;
-    for (size, statement) in SIZES.into_iter().zip(&*STATEMENTS) {
-        let chunks = rest.chunks_exact(size);
-        rest = chunks.remainder();
-        for chunk in chunks {
-            run(connection, statement, chunk).await?;
-        }
+fn insert(connection: &Connection, entries: &[Entry]) -> Result<()> {
+    let mut statement = connection.prepare_cached(INSERT)?;
+    let mut before = None;
+    for Entry { seq, chain, row } in entries {
+        let mut values = Values {
+            statement: &mut statement,
+            bound: 0,
+            before,
+            row,
+        };
+        let seq = i64::try_from(*seq).map_err(|e| SqlError::ToSqlConversionFailure(e.into()))?;
+        values.bind(seq)?;
+        values.bind(chain)?;
+        values.bind_row()?;
+        statement.raw_execute()?;
+        before = Some(row);
     }
+    Ok(())
+}
+
+/// What is bound for a row, in the order of [`INSERT`]. What is not bound anew stays as it was for the row before.
+struct Values<'a, 'c> {
+    statement: &'a mut Statement<'c>,
+    bound: usize,
+    before: Option<&'a LedgerRow>,
+    row: &'a LedgerRow,
+}
+
+impl<'a> Values<'a, '_> {
+    fn bind_row(&mut self) -> Result<()> {
+        self.bind(&self.row.request)?;
+        self.column(|row| row.attempt)?;
+        self.column(|row| millis(row.started))?;
+        self.column(|row| &row.tenant)?;
+        self.column(|row| Names(&row.accounts))?;
+        self.column(|row| &row.key)?;
+        self.column(|row| &row.user)?;
+        self.column(|row| &row.conversation)?;
+        self.column(|row| row.op.as_str())?;
+        self.column(|row| row.deployment.as_str())?;
+        self.column(|row| row.tier.level())?;
+        self.column(|row| row.status.as_str())?;
+        for bucket in 0..6 {
+            self.column(|row| {
+                let tokens = row.usage.map(|usage| usage.buckets()[bucket]);
+                tokens.map(|tokens| i64::try_from(tokens).unwrap_or(i64::MAX))
+            })?;
+        }
+        self.column(|row| row.cost.nanos())?;
+        self.column(|row| row.source.as_str())?;
+        self.column(|row| &row.price_version)?;
+        self.column(|row| row.clamped)?;
+        self.column(|row| row.first_frame_ms)?;
+        self.column(|row| row.total_ms)
+    }
+
+    /// Binds what may be the same in many rows.
+    fn column<T: ToSql + PartialEq>(&mut self, of: impl Fn(&'a LedgerRow) -> T) -> Result<()> {
+        let value = of(self.row);
+        if self.before.is_some_and(|before| of(before) == value) {
+            self.bound += 1;
+            return Ok(());
+        }
+        self.bind(value)
+    }
+
+    fn bind(&mut self, value: impl ToSql) -> Result<()> {
+        self.bound += 1;
+        self.statement.raw_bind_parameter(self.bound, value)
+    }
+}
+
+/// A JSON array.
+#[derive(PartialEq)]
+struct Names<'a>(&'a Arc<[Arc<str>]>);
+
+impl ToSql for Names<'_> {
+    fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
+        let json = serde_json::to_string(self.0);
+        let json = json.map_err(|e| SqlError::ToSqlConversionFailure(e.into()))?;
+        Ok(ToSqlOutput::from(json))
+    }
+}
+
+fn spend(connection: &Connection, entries: &[Entry]) -> Result<()> {
+    let mut statement = connection.prepare_cached(SPEND)?;
     for ((account, quarter), cost) in spending(entries) {
-        sqlx::query(
-            "INSERT INTO spending (account, quarter, cost_nanos) VALUES (?, ?, ?) \
-             ON CONFLICT DO UPDATE SET cost_nanos = cost_nanos + excluded.cost_nanos",
-        )
-        .bind(&*account)
-        .bind(quarter)
-        .bind(cost.nanos())
-        .execute(&mut *connection)
-        .await?;
+        statement.execute((account, quarter, cost.nanos()))?;
     }
     Ok(())
 }
@@ -89,59 +133,21 @@ pub(super) async fn insert(
 /// What each account has spent in each quarter of an hour.
 fn spending(entries: &[Entry]) -> BTreeMap<(Cow<'_, str>, i64), Money> {
     let mut spending = BTreeMap::new();
-    let paid = entries.iter().map(|entry| &entry.row);
-    for row in paid.filter(|row| !row.cost.is_zero()) {
+    let alike = entries.chunk_by(|Entry { row: a, .. }, Entry { row: b, .. }| {
+        a.accounts == b.accounts && quarter(a.started) == quarter(b.started)
+    });
+    for alike in alike {
+        let row = &alike[0].row;
+        let cost: Money = alike.iter().map(|entry| entry.row.cost).sum();
+        if cost.is_zero() {
+            continue;
+        }
         for account in row.accounts.iter() {
             let spent: &mut Money = spending
                 .entry((text(account), quarter(row.started)))
                 .or_default();
-            *spent += row.cost;
+            *spent += cost;
         }
     }
     spending
-}
-
-async fn run(
-    connection: &mut SqliteConnection,
-    sql: &Arc<str>,
-    entries: &[Entry],
-) -> Result<(), sqlx::Error> {
-    let mut values = SqliteArguments::default();
-    values.reserve(entries.len() * COLUMNS.len(), 0);
-    for entry in entries {
-        bind(&mut values, entry).map_err(sqlx::Error::Encode)?;
-    }
-    sqlx::query_with(AssertSqlSafe(sql.clone()), values)
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Binds in the order of [`COLUMNS`].
-fn bind(to: &mut SqliteArguments, entry: &Entry) -> Result<(), sqlx::error::BoxDynError> {
-    let row: &LedgerRow = &entry.row;
-    to.add(i64::try_from(entry.seq)?)?;
-    to.add(entry.chain.to_vec())?;
-    to.add(row.request.clone())?;
-    to.add(row.attempt)?;
-    to.add(millis(row.started))?;
-    to.add(row.tenant.clone())?;
-    to.add(serde_json::to_string(&row.accounts)?)?;
-    to.add(row.key.clone())?;
-    to.add(row.user.clone())?;
-    to.add(row.conversation.clone())?;
-    to.add(row.op.as_str())?;
-    to.add(row.deployment.as_str())?;
-    to.add(row.tier.level())?;
-    to.add(row.status.as_str())?;
-    let tokens = row.usage.map(|usage| usage.buckets());
-    for bucket in 0..6 {
-        to.add(tokens.map(|t| i64::try_from(t[bucket]).unwrap_or(i64::MAX)))?;
-    }
-    to.add(row.cost.nanos())?;
-    to.add(row.source.as_str())?;
-    to.add(row.price_version.clone())?;
-    to.add(row.clamped)?;
-    to.add(row.first_frame_ms)?;
-    to.add(row.total_ms)
 }

@@ -29,8 +29,7 @@ use crate::{error::Error, provider::Endpoint};
 /// whoever drops it closes the connection. One that speaks HTTP/2 is shared and has a task.
 #[derive(Clone)]
 pub struct HyperTransport {
-    /// Behind a pointer: stacks are cloned for each call, and pools are large.
-    pools: Arc<Pools>,
+    pools: Pools,
     private: Private,
 }
 
@@ -43,11 +42,15 @@ impl HyperTransport {
         let connector = Connector::new(config)?;
         let max_idle = config.max_idle;
         let pools = match config.pool_per_thread {
-            true => Pools::EachThread(connector, max_idle, ThreadLocal::new()),
-            false => Pools::One(Pool::new(connector, max_idle)),
+            true => Pools::EachThread(Arc::new(EachThread {
+                connector,
+                max_idle,
+                pools: ThreadLocal::new(),
+            })),
+            false => Pools::One(Arc::new(Pool::new(connector, max_idle))),
         };
         Ok(Self {
-            pools: Arc::new(pools),
+            pools,
             private: config.private,
         })
     }
@@ -62,20 +65,27 @@ impl HyperTransport {
     }
 }
 
-/// Connections that wait for their next request.
+/// Where connections wait for their next call.
+#[derive(Clone)]
 enum Pools {
-    One(Pool),
-    /// What a thread that has none yet makes its own from.
-    EachThread(Connector, usize, ThreadLocal<Pool>),
+    One(Arc<Pool>),
+    EachThread(Arc<EachThread>),
+}
+
+struct EachThread {
+    /// Of these, a thread that has no pool yet makes its own.
+    connector: Connector,
+    max_idle: usize,
+    pools: ThreadLocal<Pool>,
 }
 
 impl Pools {
     fn here(&self) -> &Pool {
         match self {
             Self::One(pool) => pool,
-            Self::EachThread(connector, max_idle, pools) => {
-                pools.get_or(|| Pool::new(connector.clone(), *max_idle))
-            }
+            Self::EachThread(each) => each
+                .pools
+                .get_or(|| Pool::new(each.connector.clone(), each.max_idle)),
         }
     }
 }
