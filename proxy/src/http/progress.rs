@@ -38,10 +38,6 @@ struct Progress {
     text: String,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per call, and mostly the large one"
-)]
 enum Stage {
     Calling(Answering),
     Answering(ResponseMeta, ModelBody),
