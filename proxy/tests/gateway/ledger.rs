@@ -189,3 +189,32 @@ async fn what_is_free_is_served_while_the_journal_cannot_be_written() {
     assert!(free >= 5, "{rows:?}");
     gateway.rungs(&["ledger", "verify"]);
 }
+
+#[tokio::test]
+async fn what_a_disk_failed_to_sync_is_not_believed_until_a_restart() {
+    let wire = Wire::answer(|_| whole("yes")).await;
+    let gateway = Gateway::serve(&format!(
+        "{}{}{}",
+        provider("p", &wire.base_url),
+        free("free", "p", "L0"),
+        model("m", "p", "L0", "price = { input = \"1\", output = \"2\" }")
+    ));
+    let mut gateway = gateway.killed(&[("FAILPOINTS", "journal.sync=1*return->off")]);
+    let unsynced = gateway.ask(&chat("m", "a")).await;
+    assert_eq!(unsynced.status, 503, "{unsynced:?}");
+    // What is free goes on, and what costs money does not, though the disk would sync again.
+    for question in ["b", "c"] {
+        assert_eq!(gateway.ask(&chat("free", question)).await.status, 200);
+        assert_eq!(gateway.ask(&chat("m", question)).await.status, 503);
+    }
+    assert!(gateway.stop().await.success());
+    assert_eq!(
+        gateway.rows().await.len(),
+        0,
+        "the store is ahead of the disk"
+    );
+    let gateway = gateway.killed(&[]);
+    let rows = gateway.rows_after(3).await;
+    assert_eq!(rows.iter().filter(|(_, cost)| *cost > 0).count(), 1);
+    gateway.rungs(&["ledger", "verify"]);
+}

@@ -75,9 +75,8 @@ impl Files {
         synced.map_err(|e| failed(&self.folder, e))
     }
 
-    /// Goes on in another segment: one whose rows are all shipped, or a new one.
+    /// Goes on in another segment, after the last one was synced: one whose rows are all shipped, or a new one.
     pub(super) fn turn(&mut self, head: Head, shipped: u64) -> Result<(), Error> {
-        self.sync()?;
         let number = self.segments.back().map_or(1, |(number, _)| number + 1);
         let path = self.path(number);
         let spent = self.segments.len() > KEPT

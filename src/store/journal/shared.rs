@@ -60,6 +60,8 @@ pub(super) struct Taken {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Stage {
     pub(super) shipped: u64,
+    /// Nothing more is shipped before a restart.
+    pub(super) broken: bool,
     /// The writer has ended, and freed the folder.
     pub(super) written: bool,
     /// The shipper has ended.
@@ -128,7 +130,9 @@ impl Shared {
         let last = self.survival.taken();
         self.hurry.notify_one();
         let mut stage = self.stage.subscribe();
-        let reached = stage.wait_for(|s| s.shipped >= last || s.done).await;
+        let reached = stage
+            .wait_for(|s| s.shipped >= last || s.broken || s.done)
+            .await;
         match reached {
             Ok(stage) if stage.shipped >= last => Ok(()),
             _ => Err(gone()),
@@ -201,6 +205,7 @@ impl Shared {
 
     /// A sync has failed: no later one can be believed, so no attempt begins before a restart.
     pub(super) fn break_down(&self, error: &Error) {
+        self.stage.send_modify(|s| s.broken = true);
         if self.survival.break_down(error) {
             unwritten(error);
         }

@@ -46,6 +46,8 @@ pub(super) struct Writer {
     /// Written and not synced. Only what is synced is shipped, so that the sink never has more than the journal.
     pub(super) unsynced: Vec<Entry>,
     pub(super) last_sync: Instant,
+    /// The disk has failed to sync. What it says from then on proves nothing.
+    pub(super) broken: bool,
     /// Held until all is written.
     pub(super) lock: File,
 }
@@ -63,7 +65,8 @@ impl Writer {
         let mut tries_left = TRIES_AT_CLOSE;
         let mut bytes = Vec::with_capacity(64 * 1024);
         loop {
-            let patience = (!self.unsynced.is_empty()).then_some(UNSYNCED);
+            let waits_for_sync = !self.unsynced.is_empty() && !self.broken;
+            let patience = waits_for_sync.then_some(UNSYNCED);
             let Some(mut rows) = self.shared.next(patience) else {
                 break;
             };
@@ -133,8 +136,11 @@ impl Writer {
     }
 
     fn sync(&mut self) {
+        if self.broken {
+            return;
+        }
         self.last_sync = Instant::now();
-        match self.files.sync() {
+        match fail_point("journal.sync").and_then(|()| self.files.sync()) {
             Ok(()) => {
                 let synced = std::mem::take(&mut self.unsynced);
                 let last = synced.last().map(|entry| entry.seq);
@@ -145,7 +151,10 @@ impl Writer {
                     self.shared.survival.reached(last, Durability::PowerLoss);
                 }
             }
-            Err(error) => self.shared.break_down(&error),
+            Err(error) => {
+                self.broken = true;
+                self.shared.break_down(&error);
+            }
         }
     }
 
@@ -156,6 +165,7 @@ impl Writer {
         };
         // The slots of rows whose segment may go now say that they are done.
         self.intents.tidy();
+        self.sync();
         let chain = self.chain;
         let shipped = self.shared.shipped();
         self.files.turn(Head { first, chain }, shipped)?;
