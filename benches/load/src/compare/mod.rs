@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// Whole answers at a time where there are many.
     #[arg(long, default_value_t = 64)]
     crowd: usize,
+    /// Whole answers a second where all get as many.
+    #[arg(long, default_value_t = 8000)]
+    rate: u32,
 }
 
 pub(crate) async fn run(options: Options) -> Result<()> {
@@ -55,12 +58,14 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 
     let whole = series(&setup, &options, Kind::Whole).await?;
     let crowd = series(&setup, &options, Kind::Crowd).await?;
+    let steady = series(&setup, &options, Kind::Steady).await?;
     let stream = series(&setup, &options, Kind::Stream).await?;
     let paced = paced(&setup, &options).await?;
 
     let report = Report {
         whole,
         crowd: (options.crowd, crowd),
+        steady: (options.rate, steady),
         stream,
         paced,
         bare: Footprint {
@@ -83,6 +88,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
 enum Kind {
     Whole,
     Crowd,
+    Steady,
     Stream,
 }
 
@@ -90,12 +96,13 @@ enum Kind {
 async fn series(setup: &Setup, options: &Options, kind: Kind) -> Result<Series> {
     let (requests, concurrency) = match kind {
         Kind::Whole => (options.requests, options.concurrency),
-        Kind::Crowd => (options.requests, options.crowd),
+        Kind::Crowd | Kind::Steady => (options.requests, options.crowd),
         Kind::Stream => (options.streams, options.concurrency),
     };
     let load = |process: &Process, requests| load::Options {
         requests,
         concurrency,
+        rate: (kind == Kind::Steady).then_some(options.rate),
         stream: kind == Kind::Stream,
         ..setup.load(process)
     };

@@ -40,6 +40,8 @@ pub(crate) struct Report {
     pub(crate) whole: Series,
     /// The same with so many at a time.
     pub(crate) crowd: (usize, Series),
+    /// The same with so many a second.
+    pub(crate) steady: (u32, Series),
     pub(crate) stream: Series,
     pub(crate) paced: Paced,
     pub(crate) bare: Footprint,
@@ -88,11 +90,22 @@ impl Series {
     }
 
     /// By how much budgets and the durable ledger raise the ratio: the median within each three of rounds.
-    fn money(&self, figure: fn(&Round) -> f64) -> f64 {
+    fn money(&self) -> f64 {
+        let figure = Round::cpu_seconds_per_thousand;
         let threes = self.bare.iter().zip(self.rungs.iter().zip(&self.waived));
         median(
             threes.map(|(bare, (rungs, waived))| (figure(rungs) - figure(waived)) / figure(bare)),
         )
+    }
+}
+
+impl Series {
+    fn json(&self) -> Value {
+        json!({
+            "seconds_per_1000": sides(self.figures(Round::cpu_seconds_per_thousand)),
+            "without_money": sides(self.waived()),
+            "money_adds": self.money(),
+        })
     }
 }
 
@@ -105,6 +118,17 @@ impl Paced {
 }
 
 impl Report {
+    /// The loads of whole answers, with the words that tell them apart.
+    fn loads(&self) -> [(String, &Series); 3] {
+        let (crowd, many) = &self.crowd;
+        let (rate, even) = &self.steady;
+        [
+            (String::new(), &self.whole),
+            (format!(", {crowd} at a time"), many),
+            (format!(", {rate} a second"), even),
+        ]
+    }
+
     /// Markdown tables.
     pub(crate) fn tables(&self) -> String {
         let mut rows =
@@ -114,15 +138,13 @@ impl Report {
                 "| {title} | {bare:.digits$}{unit} | {rungs:.digits$}{unit} | {ratio:.2} |\n"
             ));
         };
-        let per_thousand = self.whole.figures(Round::cpu_seconds_per_thousand);
-        row("processor time, 1,000 whole answers", " s", 3, per_thousand);
-        let waived = "the same, no budgets and no ledger on the disk";
-        row(waived, " s", 3, self.whole.waived());
-        let (crowd, series) = &self.crowd;
-        let per_thousand = series.figures(Round::cpu_seconds_per_thousand);
-        let title = format!("processor time, 1,000 whole answers, {crowd} at a time");
-        row(&title, " s", 3, per_thousand);
-        row(waived, " s", 3, series.waived());
+        for (load, series) in self.loads() {
+            let title = format!("processor time, 1,000 whole answers{load}");
+            let per_thousand = series.figures(Round::cpu_seconds_per_thousand);
+            row(&title, " s", 3, per_thousand);
+            let waived = "the same, no budgets and no ledger on the disk";
+            row(waived, " s", 3, series.waived());
+        }
         let per_chunk = self.stream.figures(Round::cpu_us_per_chunk);
         row("processor time, one streamed chunk", " µs", 2, per_chunk);
         let rate = self.whole.figures(Round::requests_per_second);
@@ -144,12 +166,17 @@ impl Report {
 
         let [direct, bare, rungs] = self.paced.figures();
         format!(
-            "{rows}\nBudgets and the durable ledger add {:.2} of the bare proxy's time to a whole answer, {:.2} with {crowd} at a time.\n\n\
+            "{rows}\nBudgets and the durable ledger add to a whole answer, in times of the bare proxy: {}.\n\n\
              | stream with 5 ms between chunks | direct | bare proxy | rungs | rungs over bare |\n\
              | :-- | --: | --: | --: | --: |\n\
              | first chunk, p50 | {direct:.3} ms | {bare:.3} ms | {rungs:.3} ms | {:+.3} ms |\n",
-            self.whole.money(Round::cpu_seconds_per_thousand),
-            series.money(Round::cpu_seconds_per_thousand),
+            self.loads()
+                .map(|(load, series)| format!(
+                    "{:.2}{}",
+                    series.money(),
+                    load.replace(", ", " with ")
+                ))
+                .join(", "),
             rungs - bare
         )
     }
@@ -160,19 +187,13 @@ impl Report {
         json!({
             "whole": {
                 "rounds": self.whole.bare.len(),
-                "cpu_seconds_per_1000": sides(self.whole.figures(Round::cpu_seconds_per_thousand)),
-                "without_money": sides(self.whole.waived()),
-                "money_adds": self.whole.money(Round::cpu_seconds_per_thousand),
+                "cpu": self.whole.json(),
                 "requests_per_second": sides(self.whole.figures(Round::requests_per_second)),
                 "p50_ms": sides(self.whole.figures(Round::p50_ms)),
                 "p99_ms": sides(self.whole.figures(Round::p99_ms)),
             },
-            "crowd": {
-                "at_a_time": self.crowd.0,
-                "cpu_seconds_per_1000": sides(self.crowd.1.figures(Round::cpu_seconds_per_thousand)),
-                "without_money": sides(self.crowd.1.waived()),
-                "money_adds": self.crowd.1.money(Round::cpu_seconds_per_thousand),
-            },
+            "crowd": { "at_a_time": self.crowd.0, "cpu": self.crowd.1.json() },
+            "steady": { "a_second": self.steady.0, "cpu": self.steady.1.json() },
             "stream": {
                 "rounds": self.stream.bare.len(),
                 "cpu_us_per_chunk": sides(self.stream.figures(Round::cpu_us_per_chunk)),
