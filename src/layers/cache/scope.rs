@@ -21,10 +21,10 @@ const FORM: [&str; 2] = ["stream", "stream_options"];
 impl CacheScope {
     /// The name of a question: it changes with the scope, the tenant (unless [`Shared`](Self::Shared)), the operation, every body
     /// member but `stream` and `stream_options`, the deployments that the model name stands for, the tiers allowed, the
-    /// deployments excluded, and the quality asked for.
+    /// deployments excluded, and the quality asked for. Machines whose processors differ may give other names to the same question.
     #[must_use]
     pub fn key(self, request: &ModelRequest) -> CacheKey {
-        let mut hash = FieldHash::of("rungs cache 2");
+        let mut hash = FieldHash::quick("rungs cache 2");
         match self {
             Self::Tenant => {
                 hash.field("tenant");

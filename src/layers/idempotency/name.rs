@@ -7,7 +7,7 @@ use crate::{
 pub(super) fn name(request: &ModelRequest) -> Option<IdempotencyKey> {
     let name = request.ctx.idempotency.as_deref()?;
     let key = request.ctx.key.as_deref();
-    let mut hash = FieldHash::of("rungs call 2");
+    let mut hash = FieldHash::lasting("rungs call 2");
     hash.field(&*request.ctx.tenant);
     hash.field([u8::from(key.is_some())]);
     hash.field(key.unwrap_or_default());
@@ -17,7 +17,7 @@ pub(super) fn name(request: &ModelRequest) -> Option<IdempotencyKey> {
 
 /// What is asked: the operation and every member of the body.
 pub(super) fn question(request: &ModelRequest) -> Question {
-    let mut hash = FieldHash::of("rungs question 2");
+    let mut hash = FieldHash::lasting("rungs question 2");
     hash.field(request.op.as_str());
     for (name, value) in request.body.sorted_except(&[]) {
         hash.field(name);

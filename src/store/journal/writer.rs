@@ -64,19 +64,25 @@ impl Writer {
     fn run(mut self) {
         let mut tries_left = TRIES_AT_CLOSE;
         let mut bytes = Vec::with_capacity(64 * 1024);
+        let mut in_company = false;
         loop {
+            // Where several have come at a time more will, and the first of them need not wake this thread to let it sleep.
+            if in_company {
+                thread::sleep(self.too_early());
+            }
             let waits_for_sync = !self.unsynced.is_empty() && !self.broken;
             let patience = waits_for_sync.then_some(UNSYNCED);
             let Some(mut rows) = self.shared.next(patience) else {
                 break;
             };
-            let early = SPACING.saturating_sub(self.last_sync.elapsed());
+            let early = self.too_early();
             if rows.is_empty() {
                 self.sync();
             } else if !early.is_zero() {
                 thread::sleep(early);
                 rows.extend(self.shared.more());
             }
+            in_company = rows.len() > 1;
             // A batch may reach over the end of a segment.
             while !rows.is_empty() {
                 if let Err(error) = self.write(&mut rows, &mut bytes) {
@@ -91,6 +97,11 @@ impl Writer {
             }
         }
         self.end();
+    }
+
+    /// How long it is until the next sync may be.
+    fn too_early(&self) -> Duration {
+        SPACING.saturating_sub(self.last_sync.elapsed())
     }
 
     /// Writes as many rows as the segment takes.
