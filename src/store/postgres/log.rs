@@ -37,7 +37,7 @@ impl PostgresLog {
 
     async fn prune_months(&self, before: SystemTime, key: &[u8; 32]) -> Result<u32, Error> {
         let failed = failed("the ledger cannot be pruned");
-        let cut = millis(self.horizon(before));
+        let cut = cut(before);
         let mut connection = self.pool.get().await?;
         let pruned = async {
             let mut transaction = connection.begin().await?;
@@ -93,8 +93,23 @@ impl LedgerLog for PostgresLog {
         }))
     }
 
-    fn horizon(&self, before: SystemTime) -> SystemTime {
-        Window::MONTH.start(before)
+    fn last_to_go<'a>(
+        &'a self,
+        journal: &'a str,
+        before: SystemTime,
+    ) -> StoreFuture<'a, Option<u64>> {
+        Box::pin(answered(async move {
+            let last: Option<i64> = sqlx::query_scalar(
+                "SELECT MAX(seq) FROM llm_calls WHERE journal = (SELECT id FROM journals WHERE name = $1) \
+                 AND started_ms < $2",
+            )
+            .bind(journal)
+            .bind(cut(before))
+            .fetch_one(&mut *self.pool.get().await?)
+            .await
+            .map_err(failed("the ledger cannot be read"))?;
+            Ok(last.map(unsigned))
+        }))
     }
 
     /// Takes whole months that ended at `before` or earlier: a table each, in milliseconds.
@@ -104,6 +119,11 @@ impl LedgerLog for PostgresLog {
             months.map(Pruned::Months)
         }))
     }
+}
+
+/// Rows that began before it go when those before `before` shall: whole months.
+fn cut(before: SystemTime) -> i64 {
+    millis(Window::MONTH.start(before))
 }
 
 /// Whether there is a row that began before `cut`, or a table for one.
