@@ -103,12 +103,14 @@
 //! | feature | adds |
 //! |---|---|
 //! | `hyper` | `provider::HyperTransport`, an HTTP client with rustls that connects to public addresses only |
+//! | `journal` | `store::journal`, a ledger that a kill loses nothing of, in front of a store |
 //! | `redis` | `store::redis`, rate limits, answers and names of calls that processes share |
 //! | `reqwest` | `provider::ReqwestTransport`, the same through the environment's proxies |
 //! | `postgres` | `store::postgres`, a ledger, keys and budgets that processes share |
 //! | `sqlite` | `store::sqlite`, a ledger and keys in one file |
 //! | `testing` | `testing`: scripted providers that keep their own bill, contract suites, private servers |
 //! | `full` | all of them |
+//! | `failpoints` | places where tests stop the process, or fail it |
 //!
 //! # Layout
 //! - [`model`]: what flows through the rings: request, response, body, frames, taps, the context of a call.

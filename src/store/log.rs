@@ -22,13 +22,19 @@ pub trait LedgerLog: Send + Sync {
         most: u32,
     ) -> StoreFuture<'a, Vec<Entry>>;
 
-    /// The time before which rows go when those before `before` shall: earlier, where they go in larger parts.
-    fn horizon(&self, before: SystemTime) -> SystemTime {
-        before
-    }
+    /// The number of the last row of a journal that [`prune`](Self::prune) would take, which may stand behind rows that stay; `None` if
+    /// it would take none.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    fn last_to_go<'a>(
+        &'a self,
+        journal: &'a str,
+        before: SystemTime,
+    ) -> StoreFuture<'a, Option<u64>>;
 
-    /// Forgets rows of attempts that began before the [horizon](Self::horizon) of `before`, and leaves [`Gone`] records in their place,
-    /// sealed with `seal`. What accounts have spent is not forgotten.
+    /// Forgets rows of attempts that began before `before`, not all where they go in larger parts, and leaves [`Gone`] records in their
+    /// place, sealed with `seal`. What accounts have spent is not forgotten.
     ///
     /// # Errors
     /// If they cannot be removed now; what was is recorded.

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, ErrorKind},
     model::{Collected, End, FinishReason, Usage},
-    store::{CacheEntry, KeptCall, KeptOutcome},
+    store::{KeptCall, KeptOutcome},
 };
+
+#[cfg(any(feature = "redis", test))]
+use crate::store::CacheEntry;
 
 /// The form of what is written here. Anything else is not read.
 const VERSION: u8 = 1;
@@ -51,6 +54,7 @@ enum Finish {
 }
 
 /// An answer of the cache.
+#[cfg(any(feature = "redis", test))]
 pub(in crate::store) fn of_entry(entry: &CacheEntry) -> Option<Vec<u8>> {
     let head = Head {
         question: None,
@@ -62,6 +66,7 @@ pub(in crate::store) fn of_entry(entry: &CacheEntry) -> Option<Vec<u8>> {
 }
 
 /// The answer again; `None` if it cannot be read.
+#[cfg(any(feature = "redis", test))]
 pub(in crate::store) fn entry(bytes: Bytes) -> Option<CacheEntry> {
     let (head, payloads) = read(bytes)?;
     Some(CacheEntry {

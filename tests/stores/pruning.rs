@@ -54,6 +54,10 @@ async fn findings(log: &dyn LedgerLog, name: &str) -> Vec<String> {
     found.iter().map(Finding::to_string).collect()
 }
 
+async fn last_to_go(log: &dyn LedgerLog, name: &str, before: SystemTime) -> Option<u64> {
+    log.last_to_go(name, before).await.expect("a number")
+}
+
 async fn spent(sink: &dyn LedgerSink) -> i64 {
     let spent = sink.spent("global", UNIX_EPOCH).await;
     spent.expect("a sum").nanos()
@@ -74,15 +78,19 @@ async fn r30_old_rows_of_a_file_go_and_the_rest_can_be_checked() {
     store.write(&chained(rows)).await.expect("written");
     let log = store.log();
     let before = SystemTime::now() - DAY * 1_000 - DAY / 2;
+    assert_eq!(last_to_go(&log, "", before).await, Some(2_000));
     let pruned = log.prune(before, &KEY).await.expect("pruned");
     assert_eq!(pruned, Pruned::Rows(2_000));
     assert_eq!(dir.number("SELECT MIN(seq) FROM llm_calls").await, 2_001);
     assert_eq!(spent(&store).await, 3_000, "what was spent stays");
     assert!(findings(&log, "").await.is_empty());
+    assert_eq!(last_to_go(&log, "", before).await, None);
     let again = log.prune(before, &KEY).await.expect("nothing more");
     assert_eq!(again, Pruned::Rows(0));
 
     // The newest row stays, whatever its age: the journal goes on behind it.
+    let last = last_to_go(&log, "", SystemTime::now()).await;
+    assert_eq!(last, Some(2_999));
     let all = log.prune(SystemTime::now(), &KEY).await.expect("pruned");
     assert_eq!(all, Pruned::Rows(999));
     store.close().await.expect("it closes");
@@ -233,8 +241,12 @@ async fn old_months_go_as_whole_tables_and_the_rest_can_be_checked() {
 
     let months = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'llm_calls'::regclass";
     let before = database.number(months).await;
+    let long_ago = SystemTime::now() - DAY * 200;
+    // Behind two that stay.
+    assert_eq!(last_to_go(&log, "j", long_ago).await, Some(9));
+    assert_eq!(last_to_go(&log, "other", long_ago).await, Some(3));
     let began = Instant::now();
-    let dropped = log.prune(SystemTime::now() - DAY * 200, &KEY).await;
+    let dropped = log.prune(long_ago, &KEY).await;
     println!("{:?}", began.elapsed());
     let Pruned::Months(dropped) = dropped.expect("pruned") else {
         panic!("months go as a whole");
@@ -245,7 +257,8 @@ async fn old_months_go_as_whole_tables_and_the_rest_can_be_checked() {
     for name in ["j", "other"] {
         assert_eq!(findings(&log, name).await, [""; 0], "{name}");
     }
-    let again = log.prune(SystemTime::now() - DAY * 200, &KEY).await;
+    assert_eq!(last_to_go(&log, "j", long_ago).await, None);
+    let again = log.prune(long_ago, &KEY).await;
     assert_eq!(again.expect("nothing more"), Pruned::Months(0));
 
     // A journal that slept may bring rows of a month that was dropped, and goes on.

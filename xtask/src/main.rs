@@ -19,7 +19,7 @@ const USAGE: &str = "\
 usage: cargo xtask <command>
 
 commands:
-  test                    server programs, formatting, lints, every test, doc tests, docs, the light library build
+  test                    server programs, formatting, lints, every test, doc tests, docs, the library with each feature alone
   crash --runs <n>        kills a gateway under load so often, also where it hurts, and looks whether the ledger lost anything
   sigterm --runs <n>      ends a gateway under load so often, in order, and looks for what its clients were told of
   restart                 starts a gateway with 100,000 rows in its journal: 300 ms to the first answer

@@ -66,61 +66,72 @@ pub(crate) async fn verify(
     seal: &[u8; 32],
 ) -> Result<(Vec<String>, u64), Error> {
     let (mut findings, mut rows) = (Vec::new(), 0);
-    for mut journal in log.journals().await? {
-        let found = loop {
-            let (found, seen) = audit(log, &journal, seal).await?;
-            let mut now = log.journals().await?.into_iter();
-            match now.find(|now| now.name == journal.name) {
-                // Rows went while they were walked.
-                Some(now) if !found.is_empty() && now.gone != journal.gone => journal = now,
-                _ => {
-                    rows += seen;
-                    break found;
-                }
-            }
-        };
-        findings.extend(found.iter().map(|finding| named(&journal, finding)));
+    for journal in log.journals().await? {
+        let (found, seen) = audit(log, journal, seal, u64::MAX).await?;
+        findings.extend(found);
+        rows += seen;
     }
     Ok((findings, rows))
 }
 
+/// Walks the rows of a journal up to number `end`: what is wrong with them, and how many there are.
 async fn audit(
+    log: &dyn LedgerLog,
+    mut journal: JournalHead,
+    seal: &[u8; 32],
+    end: u64,
+) -> Result<(Vec<String>, u64), Error> {
+    loop {
+        let (found, rows) = audit_once(log, &journal, seal, end).await?;
+        let mut now = log.journals().await?.into_iter();
+        match now.find(|now| now.name == journal.name) {
+            // Rows went while they were walked.
+            Some(now) if !found.is_empty() && now.gone != journal.gone => journal = now,
+            _ => {
+                let found = found.iter().map(|finding| named(&journal, finding));
+                return Ok((found.collect(), rows));
+            }
+        }
+    }
+}
+
+async fn audit_once(
     log: &dyn LedgerLog,
     journal: &JournalHead,
     seal: &[u8; 32],
+    end: u64,
 ) -> Result<(Vec<Finding>, u64), Error> {
     let (mut audit, mut found) = Audit::of(journal, seal);
     let after = audit.after();
     let see = |entry: &Entry| {
+        if entry.seq > end {
+            return ControlFlow::Break(());
+        }
         found.extend(audit.check(entry));
-        ControlFlow::<()>::Continue(())
+        ControlFlow::Continue(())
     };
-    let _ = walk(log, &journal.name, after, UNIX_EPOCH, see).await?;
-    found.extend(audit.finish(journal));
+    if after < end {
+        let _ = walk(log, &journal.name, after, UNIX_EPOCH, see).await?;
+    }
+    if journal.last.is_some_and(|(last, _)| last <= end) {
+        found.extend(audit.finish(journal));
+    }
     Ok((found, audit.rows()))
 }
 
-/// Checks the rows that are to go because they began before `before`, and lets them go. Afterwards nobody could say which of them were
-/// altered.
+/// Checks the rows up to the last one that is to go because it began before `before`, and lets those go that are. Afterwards nobody
+/// could say which of them were altered.
 pub(crate) async fn prune(
     log: &dyn LedgerLog,
     before: SystemTime,
     seal: &[u8; 32],
 ) -> Result<Outcome, Error> {
-    let horizon = log.horizon(before);
     let mut findings = Vec::new();
     for journal in log.journals().await? {
-        let (mut audit, mut found) = Audit::of(&journal, seal);
-        let after = audit.after();
-        let see = |entry: &Entry| {
-            if entry.row.started >= horizon {
-                return ControlFlow::Break(());
-            }
-            found.extend(audit.check(entry));
-            ControlFlow::Continue(())
-        };
-        let _ = walk(log, &journal.name, after, UNIX_EPOCH, see).await?;
-        findings.extend(found.iter().map(|finding| named(&journal, finding)));
+        // Rows that stay may stand among those that go.
+        let last = log.last_to_go(&journal.name, before).await?;
+        let (found, _) = audit(log, journal, seal, last.unwrap_or(0)).await?;
+        findings.extend(found);
     }
     let pruned = log.prune(before, seal).await?;
     Ok(Outcome { findings, pruned })

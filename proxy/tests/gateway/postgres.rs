@@ -264,6 +264,37 @@ async fn the_rows_of_all_processes_are_exported_and_checked_in_one_database() {
 }
 
 #[tokio::test]
+async fn an_altered_row_that_goes_is_named_also_behind_rows_that_stay() {
+    let shared = Shared::start(Reply::text("ok").usage(Usage::new(5, 5))).await;
+    let mut gateway = Gateway::serve(&shared.config("", ""));
+    for _ in 0..5 {
+        assert_eq!(gateway.ask(&chat("paid", "q")).await.status, 200);
+    }
+    assert!(gateway.stop().await.success());
+    // Rows that somebody moves into an old month would go with it.
+    let year = "started_ms - 86400000::BIGINT * 500";
+    for sql in [
+        format!("SELECT llm_calls_month({year}) FROM llm_calls"),
+        format!("UPDATE llm_calls SET started_ms = {year} WHERE seq IN (2, 4)"),
+    ] {
+        shared.server.query("db1", &sql).unwrap();
+    }
+    let (status, out, err) = run(&gateway.folder, &["ledger", "prune", "--before", "400d"]);
+    assert!(!status.success(), "{out}");
+    for row in [2, 4] {
+        assert!(out.contains(&format!("row {row} was altered")), "{out}");
+    }
+    assert!(out.contains("the rows of 1 months are gone"), "{out}");
+    assert!(err.contains("2 findings in what is gone"), "{err}");
+    assert_eq!(
+        gateway.rungs(&["ledger", "verify"]),
+        "3 rows, none altered, none missing\n0 audit rows, none altered, none missing\n"
+    );
+    let again = gateway.rungs(&["ledger", "prune", "--before", "400d"]);
+    assert_eq!(again, "the rows of 0 months are gone\n");
+}
+
+#[tokio::test]
 async fn t34_what_the_audit_cannot_hold_is_not_done_while_the_database_is_away() {
     let mut shared = Shared::start(Reply::text("ok")).await;
     let config = shared.config("", "[tools]\nallow = [\"write\"]\n");

@@ -7,6 +7,24 @@ use std::{
 
 use crate::{error::Error, store::Chain};
 
+/// How far the table `journals` says that a journal has arrived; `None` if nothing has.
+pub(super) fn told(
+    journal: &str,
+    seq: i64,
+    chain: Option<&[u8]>,
+) -> Result<Option<(u64, Chain)>, Error> {
+    match (u64::try_from(seq), chain.map(Chain::try_from)) {
+        (Ok(0), None) => Ok(None),
+        (Ok(seq @ 1..), Some(Ok(chain))) => Ok(Some((seq, chain))),
+        // As if nothing had arrived, all of it would be sent again.
+        _ => Err(Error::internal(format!(
+            "the table journals is damaged: what it says of the journal {journal}, row {seq} with a chain of {} bytes, nobody wrote. \
+             Nothing was changed; restore the database together with the journal",
+            chain.map_or(0, <[u8]>::len)
+        ))),
+    }
+}
+
 /// How far a journal has arrived, as of the last batch that was known to. Not synced: what is older than the truth does no harm.
 pub(super) struct ArrivedFile(Mutex<(File, Option<(u64, Chain)>)>);
 

@@ -9,7 +9,7 @@ use std::{
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
-    arrived::ArrivedFile,
+    arrived::{self, ArrivedFile},
     failed,
     pool::{Pool, answered},
     posting,
@@ -143,9 +143,10 @@ impl LedgerSink for PostgresLedger {
                     .fetch_optional(&mut *self.pool.get().await?)
                     .await
                     .map_err(failed("the ledger cannot be read"))?;
-            Ok(row.and_then(|(seq, chain)| {
-                Some((u64::try_from(seq).ok()?, Chain::try_from(chain?).ok()?))
-            }))
+            match row {
+                Some((seq, chain)) => arrived::told(&self.name, seq, chain.as_deref()),
+                None => Ok(None),
+            }
         });
         Box::pin(async move {
             match (asked.await, &self.arrived) {

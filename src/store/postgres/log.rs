@@ -3,7 +3,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::SystemTime};
 use sqlx::{Connection as _, PgConnection};
 
 use super::{
-    failed,
+    arrived, failed,
     pool::{Pool, answered},
     rows::millis,
 };
@@ -37,25 +37,23 @@ impl PostgresLog {
 
     async fn prune_months(&self, before: SystemTime, key: &[u8; 32]) -> Result<u32, Error> {
         let failed = failed("the ledger cannot be pruned");
-        let cut = millis(self.horizon(before));
+        let cut = cut(before);
         let mut connection = self.pool.get().await?;
-        let pruned = async {
-            let mut transaction = connection.begin().await?;
-            if !has_older(&mut transaction, cut).await? {
-                return Ok(0);
-            }
-            // Locked: no row arrives while it is written down which ones go.
-            for journal in journals(&mut transaction, true).await? {
-                excuse(&mut transaction, &journal, cut, key).await?;
-            }
-            let months: i32 = sqlx::query_scalar("SELECT llm_calls_prune($1)")
-                .bind(cut)
-                .fetch_one(&mut *transaction)
-                .await?;
-            transaction.commit().await?;
-            Ok(months)
-        };
-        let months = pruned.await.map_err(&failed)?;
+        let mut transaction = connection.begin().await.map_err(&failed)?;
+        if !has_older(&mut transaction, cut).await.map_err(&failed)? {
+            return Ok(0);
+        }
+        // Locked: no row arrives while it is written down which ones go.
+        for journal in journals(&mut transaction, true).await? {
+            let excused = excuse(&mut transaction, &journal, cut, key).await;
+            excused.map_err(&failed)?;
+        }
+        let months: i32 = sqlx::query_scalar("SELECT llm_calls_prune($1)")
+            .bind(cut)
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(&failed)?;
+        transaction.commit().await.map_err(&failed)?;
         Ok(u32::try_from(months).unwrap_or(0))
     }
 }
@@ -64,8 +62,7 @@ impl LedgerLog for PostgresLog {
     fn journals(&self) -> StoreFuture<'_, Vec<JournalHead>> {
         Box::pin(answered(async move {
             let mut connection = self.pool.get().await?;
-            let known = journals(&mut connection, false).await;
-            let known = known.map_err(failed("the ledger cannot be read"))?;
+            let known = journals(&mut connection, false).await?;
             Ok(known.into_iter().map(|known| known.head).collect())
         }))
     }
@@ -93,8 +90,23 @@ impl LedgerLog for PostgresLog {
         }))
     }
 
-    fn horizon(&self, before: SystemTime) -> SystemTime {
-        Window::MONTH.start(before)
+    fn last_to_go<'a>(
+        &'a self,
+        journal: &'a str,
+        before: SystemTime,
+    ) -> StoreFuture<'a, Option<u64>> {
+        Box::pin(answered(async move {
+            let last: Option<i64> = sqlx::query_scalar(
+                "SELECT MAX(seq) FROM llm_calls WHERE journal = (SELECT id FROM journals WHERE name = $1) \
+                 AND started_ms < $2",
+            )
+            .bind(journal)
+            .bind(cut(before))
+            .fetch_one(&mut *self.pool.get().await?)
+            .await
+            .map_err(failed("the ledger cannot be read"))?;
+            Ok(last.map(unsigned))
+        }))
     }
 
     /// Takes whole months that ended at `before` or earlier: a table each, in milliseconds.
@@ -104,6 +116,11 @@ impl LedgerLog for PostgresLog {
             months.map(Pruned::Months)
         }))
     }
+}
+
+/// Rows that began before it go when those before `before` shall: whole months.
+fn cut(before: SystemTime) -> i64 {
+    millis(Window::MONTH.start(before))
 }
 
 /// Whether there is a row that began before `cut`, or a table for one.
@@ -119,43 +136,54 @@ async fn has_older(connection: &mut PgConnection, cut: i64) -> Result<bool, sqlx
 }
 
 /// All journals, with what is known to be gone of each; locked until the transaction ends if they are to be written.
-async fn journals(connection: &mut PgConnection, lock: bool) -> Result<Vec<Known>, sqlx::Error> {
+async fn journals(connection: &mut PgConnection, lock: bool) -> Result<Vec<Known>, Error> {
+    let failed = failed("the ledger cannot be read");
     let gone = sqlx::query("SELECT journal, seq, alone, chain, seal FROM pruned ORDER BY seq");
     let mut by_journal: HashMap<i32, Vec<Gone>> = HashMap::new();
     let journals = match lock {
         true => "SELECT id, name, seq, chain FROM journals ORDER BY id FOR UPDATE",
         false => "SELECT id, name, seq, chain FROM journals ORDER BY id",
     };
-    let journals = sqlx::query(journals).fetch_all(&mut *connection).await?;
-    for row in gone.fetch_all(connection).await? {
-        by_journal
-            .entry(row.int("journal")?)
-            .or_default()
-            .push(Gone {
-                seq: row.count("seq")?,
-                extent: match row.flag("alone")? {
-                    true => Extent::Alone,
-                    false => Extent::UpTo,
-                },
-                chain: row.chain("chain")?,
-                seal: row.chain("seal")?,
-            });
+    let journals = sqlx::query(journals).fetch_all(&mut *connection).await;
+    let journals = journals.map_err(&failed)?;
+    for row in gone.fetch_all(connection).await.map_err(&failed)? {
+        let (journal, gone) = gone_of(&row).map_err(&failed)?;
+        by_journal.entry(journal).or_default().push(gone);
     }
     let known = journals.iter().map(|row| {
-        let id = row.int("id")?;
-        let chain = row.maybe_bytes("chain")?;
-        let chain = chain.and_then(|chain| Chain::try_from(chain).ok());
-        let seq = row.count("seq")?;
+        let read = || {
+            Ok((
+                row.int("id")?,
+                row.text("name")?,
+                row.big("seq")?,
+                row.maybe_bytes("chain")?,
+            ))
+        };
+        let (id, name, seq, chain) = read().map_err(&failed)?;
         Ok(Known {
             id,
             head: JournalHead {
-                name: row.text("name")?.into(),
-                last: chain.map(|chain| (seq, chain)),
+                name: name.into(),
+                last: arrived::told(name, seq, chain)?,
                 gone: by_journal.remove(&id).unwrap_or_default(),
             },
         })
     });
     known.collect()
+}
+
+/// A record, and the number of its journal.
+fn gone_of(row: &impl Columns) -> Result<(i32, Gone), sqlx::Error> {
+    let gone = Gone {
+        seq: row.count("seq")?,
+        extent: match row.flag("alone")? {
+            true => Extent::Alone,
+            false => Extent::UpTo,
+        },
+        chain: row.chain("chain")?,
+        seal: row.chain("seal")?,
+    };
+    Ok((row.int("journal")?, gone))
 }
 
 /// Writes down which rows of a journal go when those do that began before `cut`: all up to some number, and single ones behind it,

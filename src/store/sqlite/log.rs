@@ -133,6 +133,21 @@ impl LedgerLog for SqliteLog {
         })
     }
 
+    fn last_to_go<'a>(&'a self, _: &'a str, before: SystemTime) -> StoreFuture<'a, Option<u64>> {
+        Box::pin(async move {
+            let last: Option<i64> = sqlx::query_scalar(
+                "SELECT MAX(seq) FROM llm_calls WHERE seq < COALESCE( \
+                 (SELECT seq FROM llm_calls WHERE started_ms >= ? ORDER BY seq LIMIT 1), \
+                 (SELECT MAX(seq) FROM llm_calls))",
+            )
+            .bind(millis(before))
+            .fetch_one(&self.pool)
+            .await
+            .map_err(failed("the ledger cannot be read"))?;
+            Ok(last.map(unsigned))
+        })
+    }
+
     /// Takes the oldest rows, up to the first that is not old enough, and never the newest of all: it says where the journal goes on.
     fn prune<'a>(&'a self, before: SystemTime, seal: &'a [u8; 32]) -> StoreFuture<'a, Pruned> {
         Box::pin(async move { self.prune_all(before, seal).await.map(Pruned::Rows) })

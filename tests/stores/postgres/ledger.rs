@@ -1,9 +1,9 @@
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rungs::{
     ErrorKind,
     catalog::Money,
-    store::{LedgerRow, LedgerSink, RowStatus, postgres::PostgresStore},
+    store::{LedgerLog, LedgerRow, LedgerSink, RowStatus, postgres::PostgresStore},
     testing::{
         ledger_contract::{self as contract, row},
         servers::Fsync,
@@ -107,6 +107,50 @@ async fn journals_do_not_mix() {
         .expect("written");
     assert_eq!(one.last().await.expect("it answers"), Some((2, [7; 16])));
     assert_eq!(other.last().await.expect("it answers"), Some((1, [7; 16])));
+}
+
+#[tokio::test]
+async fn what_the_table_of_journals_cannot_say_is_no_empty_journal() {
+    let database = Database::new();
+    let store = database.store();
+    let (ledger, log) = (store.ledger("mine"), store.log());
+    // Of a month that would go.
+    let old = row("req_1", 1, 1, Duration::from_secs(400 * 86_400));
+    ledger.write(&entries(1, [old])).await.expect("written");
+    for damage in [
+        "chain = '\\x0707'",
+        "chain = NULL",
+        "chain = chain || '\\x00'",
+        "seq = 0",
+        "seq = -1",
+    ] {
+        database.run(&format!("UPDATE journals SET {damage}")).await;
+        let pruned = log.prune(SystemTime::now(), &[7; 32]).await;
+        for (what, error) in [
+            ("last", ledger.last().await.err()),
+            ("journals", log.journals().await.err()),
+            ("prune", pruned.err()),
+        ] {
+            let error = error.unwrap_or_else(|| panic!("{damage}: {what} goes on"));
+            assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+            let names = ["table journals", "journal mine"];
+            assert!(
+                names.iter().all(|name| error.message().contains(name)),
+                "{error}"
+            );
+        }
+        database
+            .run(&format!(
+                "UPDATE journals SET seq = 1, chain = '\\x{}'",
+                "07".repeat(16)
+            ))
+            .await;
+        assert_eq!(
+            ledger.last().await.expect("it is whole"),
+            Some((1, [7; 16]))
+        );
+    }
+    assert_eq!(database.number("SELECT count(*) FROM llm_calls").await, 1);
 }
 
 #[tokio::test]

@@ -29,7 +29,9 @@ use crate::{
     },
 };
 use task::{Finished, Job, Task};
-pub(in crate::store) use texts::{Texts, claim, texts};
+#[cfg(feature = "postgres")]
+pub(in crate::store) use texts::claim;
+pub(in crate::store) use texts::{Texts, texts};
 
 const FAILING: &str = "names of calls cannot be kept";
 

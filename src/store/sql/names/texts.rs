@@ -11,6 +11,7 @@ pub(in crate::store) struct Texts {
     pub(in crate::store) prune: &'static str,
 }
 
+#[cfg(feature = "postgres")]
 macro_rules! claim {
     ($now:literal) => {
         concat!(
@@ -51,4 +52,6 @@ macro_rules! texts {
     };
 }
 
-pub(in crate::store) use {claim, texts};
+#[cfg(feature = "postgres")]
+pub(in crate::store) use claim;
+pub(in crate::store) use texts;
