@@ -216,3 +216,31 @@ async fn connections_that_wait_are_closed_in_time() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(told.recv().unwrap(), (0, false));
 }
+
+/// A task may do so much in one turn, and a call goes on in the next one wherever that limit meets it: also where its connection
+/// has more than the call has taken, and waits for nothing from the host.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_goes_on_after_the_turn_of_its_task() {
+    let (base, _) = server(|connection| {
+        say(
+            connection,
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n4\r\n you\r\n0\r\n\r\n",
+        )
+    });
+    let transport = transport();
+    for before in 0..128 {
+        let mut call = std::pin::pin!(ask(&transport, &base));
+        let call = std::future::poll_fn(|cx| {
+            for _ in 0..before {
+                let _ = std::pin::pin!(tokio::task::consume_budget()).poll(cx);
+            }
+            call.as_mut().poll(cx)
+        });
+        tokio::select! {
+            // First: it would wake a call that hangs.
+            biased;
+            () = tokio::time::sleep(Duration::from_secs(5)) => panic!("no answer after {before}"),
+            answer = call => assert_eq!(answer, "hi you"),
+        }
+    }
+}
