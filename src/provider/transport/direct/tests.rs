@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
+use crate::error::ErrorKind;
 
 /// What a server does with one connection; it hears each request and says whether the connection goes on.
 type Serve = fn(&mut TcpStream) -> bool;
@@ -188,6 +189,18 @@ async fn an_answer_cut_short_is_an_error() {
     });
     let answer = transport().oneshot(get(&base)).await.unwrap();
     assert!(answer.into_body().collect().await.is_err());
+}
+
+/// What was certainly not sent is not said to be cut: that would be charged.
+#[tokio::test]
+async fn a_host_that_hangs_up_before_it_hears_anything_was_not_asked() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let call = transport().oneshot(get(&base));
+    let hang_up = async { drop(listener.accept().unwrap()) };
+    // The end is there before the client looks at its new connection.
+    let (answer, ()) = tokio::join!(call, hang_up);
+    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test]
