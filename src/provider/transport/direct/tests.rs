@@ -191,6 +191,80 @@ async fn an_answer_cut_short_is_an_error() {
     assert!(answer.into_body().collect().await.is_err());
 }
 
+/// What is said without being asked must not answer the next call.
+#[tokio::test]
+async fn a_connection_that_is_not_clean_after_its_answer_is_not_used() {
+    let unclean: [Serve; 5] = [
+        |connection| {
+            say(
+                connection,
+                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
+            )
+        },
+        |connection| {
+            say(
+                connection,
+                "HTTP/1.1 204 No Content\r\ncontent-length: 4\r\n\r\nevil",
+            )
+        },
+        |connection| {
+            say(
+                connection,
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: evil\r\n\r\n",
+            )
+        },
+        |connection| say(connection, "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nhi"),
+        |connection| {
+            say(
+                connection,
+                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi\r\n",
+            )
+        },
+    ];
+    for (kind, serve) in unclean.into_iter().enumerate() {
+        let (base, told) = server(serve);
+        let transport = transport();
+        for number in 0..3 {
+            let answer = ask(&transport, &base).await;
+            assert!(answer.is_empty() || answer == "hi", "{kind}");
+            let heard = told.iter().find(|(_, open)| *open);
+            assert_eq!(heard, Some((number, true)), "{kind}");
+        }
+    }
+}
+
+/// A host may answer before it has heard all, such as that it will not hear so much. The rest is not sent then.
+#[tokio::test]
+async fn a_connection_whose_request_was_not_sent_whole_is_not_used() {
+    let (base, told) = server(|connection| {
+        whole(connection);
+        // What is not read now is read as the next request.
+        while let Ok(1..) = connection.read(&mut [0; 1]) {}
+        false
+    });
+    let transport = transport();
+    let large = Request::post(&base).body(vec![7; 32 << 20].into()).unwrap();
+    let answer = transport.clone().oneshot(large).await.unwrap();
+    let answer = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(answer, "hi");
+    assert_eq!(told.recv().unwrap(), (0, true));
+    assert_eq!(ask(&transport, &base).await, "hi");
+    let next = told.iter().find(|(_, open)| *open);
+    assert_eq!(next, Some((1, true)));
+}
+
+#[tokio::test]
+async fn what_comes_before_the_answer_is_passed_over() {
+    let (base, told) = server(|connection| {
+        say(connection, "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n") && whole(connection)
+    });
+    let transport = transport();
+    for _ in 0..3 {
+        assert_eq!(ask(&transport, &base).await, "hi");
+        assert_eq!(told.recv().unwrap(), (0, true));
+    }
+}
+
 /// What was certainly not sent is not said to be cut: that would be charged.
 #[tokio::test]
 async fn a_host_that_hangs_up_before_it_hears_anything_was_not_asked() {
