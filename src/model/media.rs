@@ -6,8 +6,8 @@ use crate::json::{self, Fault, Scan};
 
 /// How many of them the messages of a chat hold, at most.
 ///
-/// They are counted where providers read them, by structure: a name may be spelled with escapes, and in capitals too, which some
-/// providers do not mind. A kind that this code has never heard of counts as well. What does not have the form of messages counts
+/// They are counted where providers read them, by structure: a name may be spelled with escapes, and a kind or a member that
+/// this code has never heard of counts too: some providers read names in capitals. What does not have the form of messages counts
 /// as much as it has room for.
 pub(super) fn in_messages(messages: &str) -> u64 {
     let mut found = 0;
@@ -125,11 +125,7 @@ fn each_member<'a>(
 ) -> Result<u64, Fault> {
     let mut found = 0;
     object.members(|name, value| {
-        let mut name = json::meaning(name);
-        if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            name.to_mut().make_ascii_lowercase();
-        }
-        found += count(name, value)?;
+        found += count(json::meaning(name), value)?;
         Ok(())
     })?;
     Ok(found)
