@@ -295,13 +295,46 @@ async fn no_more_connections_wait_than_may() {
 async fn connections_that_wait_are_closed_in_time() {
     let (base, told) = server(whole);
     let transport = transport();
+    for number in 0..2 {
+        assert_eq!(ask(&transport, &base).await, "hi");
+        assert_eq!(told.recv().unwrap(), (number, true));
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(told.try_recv().is_err());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(told.recv().unwrap(), (number, false));
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_free_at_the_end_of_its_answer() {
+    let (base, told) = server(whole);
+    let transport = transport();
+    let answer = transport.clone().oneshot(get(&base)).await.unwrap();
+    let mut body = answer.into_body();
+    while body.frame().await.is_some() {}
     assert_eq!(ask(&transport, &base).await, "hi");
-    assert_eq!(told.recv().unwrap(), (0, true));
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(60)).await;
-    assert!(told.try_recv().is_err());
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(told.recv().unwrap(), (0, false));
+    drop(body);
+    let used: Vec<_> = told.iter().take(2).collect();
+    assert_eq!(used, [(0, true), (0, true)]);
+}
+
+#[tokio::test]
+async fn a_request_names_its_host_and_its_path() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let heard = std::thread::spawn(move || {
+        let mut connection = listener.accept().unwrap().0;
+        let mut buffer = [0; 4096];
+        let read = connection.read(&mut buffer).unwrap();
+        whole(&mut connection);
+        String::from_utf8(buffer[..read].to_vec()).unwrap()
+    });
+    ask(&transport(), &format!("http://{host}/v1?a=b")).await;
+    let heard = heard.join().unwrap();
+    assert!(heard.starts_with("GET /v1?a=b HTTP/1.1\r\n"), "{heard}");
+    assert!(heard.contains(&format!("host: {host}\r\n")), "{heard}");
 }
 
 /// A task may do so much in one turn, and a call goes on in the next one wherever that limit meets it: also where its connection
