@@ -182,6 +182,18 @@ async fn bad_input_is_refused_by_name_and_nobody_is_asked() {
         ("{\"model\":1,\"messages\":[{}]}", "model"),
         ("{\"model\":\"a\"}", "messages"),
         ("{\"model\":\"a\",\"messages\":\"hi\"}", "messages"),
+        (
+            "{\"model\":\"a\",\"messages\":[{}],\"Model\":\"b\"}",
+            "Model",
+        ),
+        (
+            "{\"model\":\"a\",\"messages\":[{}],\"meſſages\":[]}",
+            "meſſages",
+        ),
+        (
+            "{\"model\":\"a\",\"messages\":[{}],\"max_toKens\":9}",
+            "max_toKens",
+        ),
         ("{\"model\":\"a\",\"messages\":[]}", "messages"),
         (
             "{\"model\":\"a\",\"messages\":[{}],\"stream\":\"yes\"}",

@@ -40,6 +40,9 @@ pub(super) fn validate(op: Operation, body: &RawObject) -> Result<(), Error> {
         {
             return Err(Error::invalid(format!("`{name}` must be {}", kind.name())).param(name));
         }
+        if let Some(meant) = meant(name) {
+            return Err(Error::invalid(format!("`{name}` is spelled `{meant}`")).param(name));
+        }
     }
     for name in ["model", required] {
         match body.get(name) {
@@ -50,6 +53,33 @@ pub(super) fn validate(op: Operation, body: &RawObject) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// What decides about a call's price.
+const PRICED: [&str; 9] = [
+    "model",
+    "messages",
+    "input",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "service_tier",
+];
+
+/// Which of those a provider may take `name` for that reads names in any case, as those written in Go do. It would see what nobody
+/// here has looked at.
+fn meant(name: &str) -> Option<&'static str> {
+    if name
+        .bytes()
+        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
+    {
+        return None;
+    }
+    // The long s has no small letter, and the sign of Kelvin no capital one.
+    let folded = name.to_uppercase().to_lowercase();
+    PRICED.into_iter().find(|priced| *priced == folded)
 }
 
 impl Kind {

@@ -37,9 +37,10 @@ impl TokenBound {
         let body = &request.body;
         let class = asked_class(body);
         let text = body.as_bytes().len() as u64 + OVERHEAD;
-        let media = body.once(|body| match request.op {
-            Operation::Chat => body.get("messages").map_or(0, media::in_messages),
-            Operation::Embeddings => body.get("input").map_or(0, media::in_input),
+        // Some providers embed messages, so both are looked for.
+        let media = body.once(|body| {
+            let in_messages = body.get("messages").map_or(0, media::in_messages);
+            in_messages + body.get("input").map_or(0, media::in_input)
         });
         let input = text.saturating_add(PER_MEDIUM.saturating_mul(media));
         if request.op == Operation::Embeddings {

@@ -6,17 +6,19 @@ use crate::json::{self, Fault, Scan};
 
 /// How many of them the messages of a chat hold, at most.
 ///
-/// They are counted where providers read them, by structure: a name may be spelled with escapes, and a kind that this code has
-/// never heard of counts too. What does not have the form of messages counts as much as it has room for.
+/// They are counted where providers read them, by structure: a name may be spelled with escapes, and a kind or a member that
+/// this code has never heard of counts too: some providers read names in capitals. What does not have the form of messages counts
+/// as much as it has room for.
 pub(super) fn in_messages(messages: &str) -> u64 {
     let mut found = 0;
     let walked = json::elements(messages, |message| {
         found += each_member(message, |name, value| match &*name {
-            "content" => content(value),
-            // What an earlier answer was spoken as; calls of functions are text.
-            "function_call" => value.value().map(|_| 0),
-            _ if value.is_object() => value.value().map(|_| 1),
-            _ => value.value().map(|_| 0),
+            // Calls of functions are text, and so are thoughts.
+            "function_call" | "tool_calls" | "reasoning_details" => value.value().map(|_| 0),
+            // What an earlier answer was spoken as.
+            name if name != "content" && value.is_object() => value.value().map(|_| 1),
+            // Or drawn as, and what was read for it.
+            _ => content(value),
         })?;
         Ok(())
     });
@@ -63,17 +65,22 @@ fn content(value: &mut Scan<'_>) -> Result<u64, Fault> {
 
 /// Whether a part is a medium, and the media in it.
 fn part(value: &mut Scan<'_>) -> Result<u64, Fault> {
-    let (mut kinds, mut texts) = (0, 0);
+    let (mut kinds, mut texts, mut others) = (0, 0, 0);
     let inner = each_member(value, |name, value| match &*name {
         "type" => {
             kinds += 1;
             texts += u64::from(is_text(&json::meaning(value.value()?.trim_matches('"'))));
             Ok(0)
         }
-        "content" => content(value),
-        _ => value.value().map(|_| 0),
+        name => {
+            others += u64::from(!is_of_text(name));
+            match value.is_object() && name != "content" {
+                true => each_member(value, |_, value| content(value)),
+                false => content(value),
+            }
+        }
     })?;
-    let is_medium = kinds == 0 || texts < kinds;
+    let is_medium = kinds == 0 || texts < kinds || others > 0;
     Ok(inner + u64::from(is_medium))
 }
 
@@ -81,7 +88,33 @@ fn part(value: &mut Scan<'_>) -> Result<u64, Fault> {
 fn is_text(kind: &str) -> bool {
     matches!(
         kind,
-        "text" | "input_text" | "output_text" | "refusal" | "reasoning" | "thinking"
+        "text"
+            | "input_text"
+            | "output_text"
+            | "refusal"
+            | "reasoning"
+            | "thinking"
+            | "url_citation"
+    )
+}
+
+/// Whether a text has such a member. Some providers look for others first, and for the kind only if there are none.
+fn is_of_text(name: &str) -> bool {
+    matches!(
+        name,
+        "text"
+            | "refusal"
+            | "reasoning"
+            | "thinking"
+            | "content"
+            | "signature"
+            | "cache_control"
+            | "annotations"
+            | "citations"
+            | "url_citation"
+            | "logprobs"
+            | "id"
+            | "index"
     )
 }
 

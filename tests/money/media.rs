@@ -85,6 +85,45 @@ fn media_lie_within_results_and_twice_named_contents() {
     assert_eq!(media(Operation::Chat, spoken), 1);
 }
 
+/// Providers that are written in Go do not mind capitals.
+#[test]
+fn capitals_hide_nothing() {
+    let image = r#"{"type":"image_url","image_url":{"url":"u"}}"#;
+    let body = format!(r#"{{"messages":[{{"role":"user","Content":[{image}]}}]}}"#);
+    assert_eq!(media(Operation::Chat, &body), 1);
+    let part = r#"[{"type":"text","text":"t","TYPE":"image_url"}]"#;
+    assert_eq!(in_content(part), 1);
+}
+
+/// vLLM looks for pictures first in a part with a `uuid`.
+#[test]
+fn a_text_with_a_medium_is_no_text() {
+    for part in [
+        r#"{"type":"text","text":"t","uuid":"u","image_url":{"url":"u"}}"#,
+        r#"{"type":"text","text":"t","uuid":"u","image_url":"u"}"#,
+        r#"{"type":"text","text":[{"type":"image_url"}]}"#,
+    ] {
+        assert_eq!(in_content(&format!("[{part}]")), 1, "{part}");
+    }
+}
+
+/// `OpenRouter` takes back what its answers had beside their text.
+#[test]
+fn media_lie_beside_the_content_too() {
+    let image = r#"{"type":"image_url","image_url":{"url":"u"}}"#;
+    let message = |member: &str| {
+        let body = format!(r#"{{"messages":[{{"role":"assistant","content":"t",{member}}}]}}"#);
+        media(Operation::Chat, &body)
+    };
+    assert_eq!(message(&format!(r#""images":[{image},{image}]"#)), 2);
+    let file = format!(r#"{{"type":"file","file":{{"hash":"h","content":[{image},{image}]}}}}"#);
+    assert_eq!(message(&format!(r#""annotations":[{file}]"#)), 3);
+    let source = r#"{"type":"url_citation","url_citation":{"url":"u","title":"t"}}"#;
+    assert_eq!(message(&format!(r#""annotations":[{source}]"#)), 0);
+    let thought = r#"{"type":"reasoning.encrypted","data":"d"}"#;
+    assert_eq!(message(&format!(r#""reasoning_details":[{thought}]"#)), 0);
+}
+
 #[test]
 fn what_has_another_form_counts_as_much_as_it_can_hold() {
     let body = r#"{"messages":{"role":"user","content":[{"type":"image_url"}]}}"#;
@@ -101,6 +140,8 @@ fn embeddings_embed_media_too() {
     assert_eq!(media("[[1,2],[3]]"), 0);
     assert_eq!(media(r#"["a",{"image":"https://a.b/c"}]"#), 1);
     assert_eq!(media(r#"{"image":"https://a.b/c"}"#), 1);
+    let beside = r#""a","messages":[{"content":[{"type":"image_url","image_url":"u"}]}]"#;
+    assert_eq!(media(beside), 1);
 }
 
 #[test]

@@ -56,7 +56,9 @@ pub(super) async fn ask(
             Ok(answer) => return Ok(answer.map(TransportBody::new)),
             Err(mut failed) => match failed.take_message() {
                 Some(unsent) if !is_new => request = unsent,
-                _ => return Err(translate(failed.into_error(), Stage::Connected)),
+                // The host hung up before it heard anything.
+                Some(_) => return Err(translate(failed.into_error(), Stage::Connecting)),
+                None => return Err(translate(failed.into_error(), Stage::Connected)),
             },
         }
     }

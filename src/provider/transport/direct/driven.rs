@@ -16,6 +16,7 @@ use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1},
 };
+use tokio::task::coop::unconstrained;
 
 use super::connect::Io;
 
@@ -53,7 +54,10 @@ impl Driven {
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
-        let mut answering = std::pin::pin!(self.sender.try_send_request(request));
+        // What has come is taken also when the task has used up its turn: only the connection waits for the next one, because the
+        // wake that says so is heard of it alone.
+        let answering = unconstrained(self.sender.try_send_request(request));
+        let mut answering = std::pin::pin!(answering);
         let mut driver = Driver {
             connection: &mut self.connection,
             signal: &self.signal,

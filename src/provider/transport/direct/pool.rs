@@ -86,8 +86,17 @@ pub(super) struct Host {
 struct Idle {
     /// With the time since when they have been waiting, the latest last.
     http1: Vec<(Box<Driven>, Instant)>,
-    http2: Option<Http2>,
+    /// With the time when it was last taken.
+    http2: Option<(Http2, Instant)>,
     swept: bool,
+}
+
+impl Idle {
+    /// Lets go of a shared connection that is over, or that nobody has needed for long: what lies in between may have forgotten it.
+    fn expire(&mut self) {
+        self.http2
+            .take_if(|(shared, since)| shared.is_closed() || since.elapsed() >= IDLE);
+    }
 }
 
 /// A connection for any number of calls, which a task drives.
@@ -103,8 +112,9 @@ impl Host {
     /// A connection that is open already.
     pub(super) fn open(&self) -> Option<Way> {
         let mut idle = lock(&self.idle);
-        idle.http2.take_if(|shared| shared.is_closed());
-        if let Some(shared) = &idle.http2 {
+        idle.expire();
+        if let Some((shared, since)) = &mut idle.http2 {
+            *since = Instant::now();
             return Some(Way::Http2(shared.clone()));
         }
         while let Some((mut driven, since)) = idle.http1.pop() {
@@ -122,7 +132,7 @@ impl Host {
         Box::pin(async move { host.connected(uri).await })
     }
 
-    async fn connected(&self, uri: Uri) -> Result<Way, BoxError> {
+    async fn connected(self: &Arc<Self>, uri: Uri) -> Result<Way, BoxError> {
         let io: Io = self.connector.connect(uri).await?;
         if !io.connected().is_negotiated_h2() {
             return Ok(Way::Http1(Driven::handshake(io).await?));
@@ -135,7 +145,9 @@ impl Host {
             .await?;
         // Whoever waits for an answer hears of its end.
         TokioExecutor::new().execute(async move { drop(connection.await) });
-        lock(&self.idle).http2 = Some(sender.clone());
+        let mut idle = lock(&self.idle);
+        idle.http2 = Some((sender.clone(), Instant::now()));
+        self.sweep(idle);
         Ok(Way::Http2(sender))
     }
 
@@ -159,12 +171,18 @@ impl Host {
         if idle.http1.len() < self.max_idle {
             idle.http1.push((driven, Instant::now()));
         }
-        if !std::mem::replace(&mut idle.swept, true) {
-            drop(idle);
-            let sweeping = Sweeping(Arc::downgrade(self));
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(sweep(sweeping));
-            }
+        self.sweep(idle);
+    }
+
+    /// Sees to it that somebody sweeps.
+    fn sweep(self: &Arc<Self>, mut idle: MutexGuard<'_, Idle>) {
+        if std::mem::replace(&mut idle.swept, true) {
+            return;
+        }
+        drop(idle);
+        let sweeping = Sweeping(Arc::downgrade(self));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(sweep(sweeping));
         }
     }
 }
@@ -179,7 +197,8 @@ async fn sweep(mut sweeping: Sweeping) {
         let mut idle = lock(&host.idle);
         idle.http1
             .retain_mut(|(driven, since)| since.elapsed() < IDLE && driven.is_still_free());
-        if idle.http1.is_empty() {
+        idle.expire();
+        if idle.http1.is_empty() && idle.http2.is_none() {
             idle.swept = false;
             sweeping.0 = Weak::new();
             return;

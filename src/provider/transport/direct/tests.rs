@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
+use crate::error::ErrorKind;
 
 /// What a server does with one connection; it hears each request and says whether the connection goes on.
 type Serve = fn(&mut TcpStream) -> bool;
@@ -190,6 +191,92 @@ async fn an_answer_cut_short_is_an_error() {
     assert!(answer.into_body().collect().await.is_err());
 }
 
+/// What is said without being asked must not answer the next call.
+#[tokio::test]
+async fn a_connection_that_is_not_clean_after_its_answer_is_not_used() {
+    let unclean: [Serve; 5] = [
+        |connection| {
+            say(
+                connection,
+                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil",
+            )
+        },
+        |connection| {
+            say(
+                connection,
+                "HTTP/1.1 204 No Content\r\ncontent-length: 4\r\n\r\nevil",
+            )
+        },
+        |connection| {
+            say(
+                connection,
+                "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: evil\r\n\r\n",
+            )
+        },
+        |connection| say(connection, "HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nhi"),
+        |connection| {
+            say(
+                connection,
+                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi\r\n",
+            )
+        },
+    ];
+    for (kind, serve) in unclean.into_iter().enumerate() {
+        let (base, told) = server(serve);
+        let transport = transport();
+        for number in 0..3 {
+            let answer = ask(&transport, &base).await;
+            assert!(answer.is_empty() || answer == "hi", "{kind}");
+            let heard = told.iter().find(|(_, open)| *open);
+            assert_eq!(heard, Some((number, true)), "{kind}");
+        }
+    }
+}
+
+/// A host may answer before it has heard all, such as that it will not hear so much. The rest is not sent then.
+#[tokio::test]
+async fn a_connection_whose_request_was_not_sent_whole_is_not_used() {
+    let (base, told) = server(|connection| {
+        whole(connection);
+        // What is not read now is read as the next request.
+        while let Ok(1..) = connection.read(&mut [0; 1]) {}
+        false
+    });
+    let transport = transport();
+    let large = Request::post(&base).body(vec![7; 32 << 20].into()).unwrap();
+    let answer = transport.clone().oneshot(large).await.unwrap();
+    let answer = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(answer, "hi");
+    assert_eq!(told.recv().unwrap(), (0, true));
+    assert_eq!(ask(&transport, &base).await, "hi");
+    let next = told.iter().find(|(_, open)| *open);
+    assert_eq!(next, Some((1, true)));
+}
+
+#[tokio::test]
+async fn what_comes_before_the_answer_is_passed_over() {
+    let (base, told) = server(|connection| {
+        say(connection, "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n") && whole(connection)
+    });
+    let transport = transport();
+    for _ in 0..3 {
+        assert_eq!(ask(&transport, &base).await, "hi");
+        assert_eq!(told.recv().unwrap(), (0, true));
+    }
+}
+
+/// What was certainly not sent is not said to be cut: that would be charged.
+#[tokio::test]
+async fn a_host_that_hangs_up_before_it_hears_anything_was_not_asked() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let call = transport().oneshot(get(&base));
+    let hang_up = async { drop(listener.accept().unwrap()) };
+    // The end is there before the client looks at its new connection.
+    let (answer, ()) = tokio::join!(call, hang_up);
+    assert_eq!(answer.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
 #[tokio::test]
 async fn no_more_connections_wait_than_may() {
     let (base, told) = server(whole);
@@ -208,11 +295,72 @@ async fn no_more_connections_wait_than_may() {
 async fn connections_that_wait_are_closed_in_time() {
     let (base, told) = server(whole);
     let transport = transport();
+    for number in 0..2 {
+        assert_eq!(ask(&transport, &base).await, "hi");
+        assert_eq!(told.recv().unwrap(), (number, true));
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(told.try_recv().is_err());
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(told.recv().unwrap(), (number, false));
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_free_at_the_end_of_its_answer() {
+    let (base, told) = server(whole);
+    let transport = transport();
+    let answer = transport.clone().oneshot(get(&base)).await.unwrap();
+    let mut body = answer.into_body();
+    while body.frame().await.is_some() {}
     assert_eq!(ask(&transport, &base).await, "hi");
-    assert_eq!(told.recv().unwrap(), (0, true));
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(60)).await;
-    assert!(told.try_recv().is_err());
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(told.recv().unwrap(), (0, false));
+    drop(body);
+    let used: Vec<_> = told.iter().take(2).collect();
+    assert_eq!(used, [(0, true), (0, true)]);
+}
+
+#[tokio::test]
+async fn a_request_names_its_host_and_its_path() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let heard = std::thread::spawn(move || {
+        let mut connection = listener.accept().unwrap().0;
+        let mut buffer = [0; 4096];
+        let read = connection.read(&mut buffer).unwrap();
+        whole(&mut connection);
+        String::from_utf8(buffer[..read].to_vec()).unwrap()
+    });
+    ask(&transport(), &format!("http://{host}/v1?a=b")).await;
+    let heard = heard.join().unwrap();
+    assert!(heard.starts_with("GET /v1?a=b HTTP/1.1\r\n"), "{heard}");
+    assert!(heard.contains(&format!("host: {host}\r\n")), "{heard}");
+}
+
+/// A task may do so much in one turn, and a call goes on in the next one wherever that limit meets it: also where its connection
+/// has more than the call has taken, and waits for nothing from the host.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_goes_on_after_the_turn_of_its_task() {
+    let (base, _) = server(|connection| {
+        say(
+            connection,
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n4\r\n you\r\n0\r\n\r\n",
+        )
+    });
+    let transport = transport();
+    for before in 0..128 {
+        let mut call = std::pin::pin!(ask(&transport, &base));
+        let call = std::future::poll_fn(|cx| {
+            for _ in 0..before {
+                let _ = std::pin::pin!(tokio::task::consume_budget()).poll(cx);
+            }
+            call.as_mut().poll(cx)
+        });
+        tokio::select! {
+            // First: it would wake a call that hangs.
+            biased;
+            () = tokio::time::sleep(Duration::from_secs(5)) => panic!("no answer after {before}"),
+            answer = call => assert_eq!(answer, "hi you"),
+        }
+    }
 }
