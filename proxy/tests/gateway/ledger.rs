@@ -146,8 +146,8 @@ async fn r30_old_rows_go_by_command_and_by_themselves() {
     );
 }
 
-#[tokio::test]
-async fn what_is_free_is_served_while_the_journal_cannot_be_written() {
+/// A gateway with a model that costs nothing and one that does.
+async fn free_and_paid() -> (Wire, Gateway) {
     let wire = Wire::answer(|_| whole("yes")).await;
     let gateway = Gateway::serve(&format!(
         "{}{}{}",
@@ -155,6 +155,12 @@ async fn what_is_free_is_served_while_the_journal_cannot_be_written() {
         free("free", "p", "L0"),
         model("m", "p", "L0", "price = { input = \"1\", output = \"2\" }")
     ));
+    (wire, gateway)
+}
+
+#[tokio::test]
+async fn what_is_free_is_served_while_the_journal_cannot_be_written() {
+    let (_wire, gateway) = free_and_paid().await;
     assert_eq!(gateway.ask(&chat("m", "kept")).await.status, 200);
     gateway.rows_after(1).await;
     // Each try of the journal fails for some seconds.
@@ -192,13 +198,7 @@ async fn what_is_free_is_served_while_the_journal_cannot_be_written() {
 
 #[tokio::test]
 async fn what_a_disk_failed_to_sync_is_not_believed_until_a_restart() {
-    let wire = Wire::answer(|_| whole("yes")).await;
-    let gateway = Gateway::serve(&format!(
-        "{}{}{}",
-        provider("p", &wire.base_url),
-        free("free", "p", "L0"),
-        model("m", "p", "L0", "price = { input = \"1\", output = \"2\" }")
-    ));
+    let (_wire, gateway) = free_and_paid().await;
     let mut gateway = gateway.killed(&[("FAILPOINTS", "journal.sync=1*return->off")]);
     let unsynced = gateway.ask(&chat("m", "a")).await;
     assert_eq!(unsynced.status, 503, "{unsynced:?}");
