@@ -30,8 +30,9 @@ pub(super) async fn ask(
     host: Arc<Host>,
     request: Request<Bytes>,
 ) -> Result<Response<TransportBody<AnswerBody>>, Error> {
-    let uri = request.uri().clone();
     let mut request = request.map(Full::new);
+    // Absolute. What a request says of it depends on the protocol.
+    let uri = std::mem::take(request.uri_mut());
     loop {
         let (way, is_new) = match host.open() {
             Some(way) => (way, false),
@@ -42,7 +43,7 @@ pub(super) async fn ask(
         };
         let answer = match way {
             Way::Http1(mut driven) => {
-                host.address(&mut request);
+                host.address(&mut request, &uri);
                 let answer = driven.send(request).await;
                 answer.map(|answer| answer.map(|body| AnswerBody::driven(body, driven, &host)))
             }

@@ -27,10 +27,7 @@ const ROUNDS: u32 = 8;
 /// arrives wakes the call itself and not a task in between that has to wake the call.
 pub(super) struct Driven {
     sender: http1::SendRequest<Full<Bytes>>,
-    /// `None` when it is over.
-    connection: Option<http1::Connection<Io, Full<Bytes>>>,
-    signal: Arc<Signal>,
-    waker: Waker,
+    driver: Driver,
 }
 
 impl Driven {
@@ -38,12 +35,12 @@ impl Driven {
     pub(super) async fn handshake(io: Io) -> hyper::Result<Box<Self>> {
         let (sender, connection) = http1::handshake(io).await?;
         let signal = Arc::new(Signal::default());
-        Ok(Box::new(Self {
-            sender,
+        let driver = Driver {
             connection: Some(connection),
             waker: Waker::from(Arc::clone(&signal)),
             signal,
-        }))
+        };
+        Ok(Box::new(Self { sender, driver }))
     }
 
     /// Sends `request` and reads the head of the answer.
@@ -58,11 +55,7 @@ impl Driven {
         // wake that says so is heard of it alone.
         let answering = unconstrained(self.sender.try_send_request(request));
         let mut answering = std::pin::pin!(answering);
-        let mut driver = Driver {
-            connection: &mut self.connection,
-            signal: &self.signal,
-            waker: &self.waker,
-        };
+        let driver = &mut self.driver;
         std::future::poll_fn(|cx| driver.poll(cx, |cx| answering.as_mut().poll(cx))).await
     }
 
@@ -72,45 +65,36 @@ impl Driven {
         cx: &mut Context<'_>,
         read: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let mut driver = Driver {
-            connection: &mut self.connection,
-            signal: &self.signal,
-            waker: &self.waker,
-        };
-        driver.poll(cx, read)
+        self.driver.poll(cx, read)
     }
 
     /// Whether it may carry another call. To be asked when nobody reads from it any more.
     pub(super) fn is_free(&mut self) -> bool {
-        self.signal.drive();
-        let over = self.connection.as_mut().is_none_or(|connection| {
-            let mut cx = Context::from_waker(&self.waker);
-            connection.poll_without_shutdown(&mut cx).is_ready()
-        });
-        !over && self.sender.is_ready()
+        !self.driver.is_over() && self.sender.is_ready()
     }
 
     /// Whether it is free as it was when that was last found.
     pub(super) fn is_still_free(&mut self) -> bool {
-        self.signal.is_quiet() || self.is_free()
+        self.driver.signal.is_quiet() || self.is_free()
     }
 }
 
-/// A [`Driven`] without its sender.
-struct Driver<'a> {
-    connection: &'a mut Option<http1::Connection<Io, Full<Bytes>>>,
-    signal: &'a Signal,
-    waker: &'a Waker,
+/// Polls a connection.
+struct Driver {
+    /// `None` when it is over.
+    connection: Option<http1::Connection<Io, Full<Bytes>>>,
+    signal: Arc<Signal>,
+    waker: Waker,
 }
 
-impl Driver<'_> {
+impl Driver {
     fn poll<T>(
         &mut self,
         cx: &mut Context<'_>,
         mut read: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         self.signal.call.register(cx.waker());
-        let mut own = Context::from_waker(self.waker);
+        let mut own = Context::from_waker(&self.waker);
         for _ in 0..ROUNDS {
             self.signal.drive();
             if let Poll::Ready(found) = read(&mut own) {
@@ -123,12 +107,21 @@ impl Driver<'_> {
                 Some(Poll::Pending) if self.signal.rest() => return Poll::Pending,
                 Some(Poll::Pending) => {}
                 // The reader hears why.
-                Some(Poll::Ready(_)) => *self.connection = None,
+                Some(Poll::Ready(_)) => self.connection = None,
                 None => return Poll::Pending,
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Polls it once, for nobody.
+    fn is_over(&mut self) -> bool {
+        self.signal.drive();
+        self.connection.as_mut().is_none_or(|connection| {
+            let mut own = Context::from_waker(&self.waker);
+            connection.poll_without_shutdown(&mut own).is_ready()
+        })
     }
 }
 

@@ -151,14 +151,14 @@ impl Host {
         Ok(Way::Http2(sender))
     }
 
-    /// Makes `request`, which has an absolute URL, one to this host in HTTP/1.1.
-    pub(super) fn address(&self, request: &mut Request<Full<Bytes>>) {
+    /// Makes `request` one for the path of `uri` at this host, in HTTP/1.1.
+    pub(super) fn address(&self, request: &mut Request<Full<Bytes>>, uri: &Uri) {
         *request.version_mut() = Version::HTTP_11;
         let headers = request.headers_mut();
         if !headers.contains_key(HOST) {
             headers.insert(HOST, self.name.clone());
         }
-        let path = request.uri().path_and_query().cloned();
+        let path = uri.path_and_query().cloned();
         *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
     }
 
