@@ -113,7 +113,6 @@ impl Journal {
             synced: found.next_seq - 1,
             unsynced: Vec::new(),
             last_sync: Instant::now(),
-            broken: false,
             lock,
         }
         .start()?;

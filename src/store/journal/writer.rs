@@ -46,8 +46,6 @@ pub(super) struct Writer {
     /// Written and not synced. Only what is synced is shipped, so that the sink never has more than the journal.
     pub(super) unsynced: Vec<Entry>,
     pub(super) last_sync: Instant,
-    /// The disk has failed to sync. What it says from then on proves nothing.
-    pub(super) broken: bool,
     /// Held until all is written.
     pub(super) lock: File,
 }
@@ -70,7 +68,7 @@ impl Writer {
             if in_company {
                 thread::sleep(self.too_early());
             }
-            let waits_for_sync = !self.unsynced.is_empty() && !self.broken;
+            let waits_for_sync = !self.unsynced.is_empty() && !self.shared.survival.is_broken();
             let patience = waits_for_sync.then_some(UNSYNCED);
             let Some(mut rows) = self.shared.next(patience) else {
                 break;
@@ -147,7 +145,7 @@ impl Writer {
     }
 
     fn sync(&mut self) {
-        if self.broken {
+        if self.shared.survival.is_broken() {
             return;
         }
         self.last_sync = Instant::now();
@@ -162,10 +160,7 @@ impl Writer {
                     self.shared.survival.reached(last, Durability::PowerLoss);
                 }
             }
-            Err(error) => {
-                self.broken = true;
-                self.shared.break_down(&error);
-            }
+            Err(error) => self.shared.break_down(&error),
         }
     }
 

@@ -152,8 +152,6 @@ pub(super) struct Writer {
     files: Files,
     written: u64,
     synced: u64,
-    /// The disk has failed to sync. What it says from then on proves nothing.
-    broken: bool,
     /// Held until all is written.
     lock: File,
 }
@@ -165,7 +163,6 @@ impl Writer {
             files,
             written: 0,
             synced: 0,
-            broken: false,
             lock,
         };
         let thread = thread::Builder::new().name("rungs-spool".into());
@@ -272,12 +269,11 @@ impl Writer {
     }
 
     fn sync(&mut self) {
-        if !self.broken {
+        if !self.shared.survival.is_broken() {
             let Err(error) = self.files.sync() else {
                 return self.reach();
             };
             tracing::error!(%error, "the spool's disk fails to sync; nothing is believed until a restart");
-            self.broken = true;
             self.shared.survival.break_down(&error);
         }
         // Who wanted it has been told.

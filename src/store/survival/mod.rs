@@ -101,6 +101,11 @@ impl Survival {
 
     // For the writer.
 
+    /// The disk has failed to sync. What it says from then on proves nothing.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_failing() && self.waiting().broken
+    }
+
     /// All up to number `seq` survives `what`.
     pub(super) fn reached(&self, seq: u64, what: Durability) {
         let mut waiting = self.waiting();
