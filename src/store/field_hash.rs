@@ -47,6 +47,14 @@ impl FieldHash {
         }
     }
 
+    /// A field for each name and each value.
+    pub(crate) fn pairs<'a>(&mut self, pairs: impl Iterator<Item = (&'a str, &'a str)>) {
+        for (name, value) in pairs {
+            self.field(name);
+            self.field(value);
+        }
+    }
+
     pub(crate) fn finish(self) -> [u8; 32] {
         match self.0 {
             Hasher::Blake3(hasher) => *hasher.finalize().as_bytes(),

@@ -45,10 +45,7 @@ impl CacheScope {
         for deployment in &route.exclude {
             hash.field(deployment.as_str());
         }
-        for (name, value) in request.body.sorted_except(&FORM) {
-            hash.field(name);
-            hash.field(value);
-        }
+        hash.pairs(request.body.sorted_except(&FORM));
         // What has no such name is refused below, or never kept.
         let model = request.body.get_as::<Arc<str>>("model");
         CacheKey {

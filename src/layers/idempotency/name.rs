@@ -19,9 +19,6 @@ pub(super) fn name(request: &ModelRequest) -> Option<IdempotencyKey> {
 pub(super) fn question(request: &ModelRequest) -> Question {
     let mut hash = FieldHash::lasting("rungs question 2");
     hash.field(request.op.as_str());
-    for (name, value) in request.body.sorted_except(&[]) {
-        hash.field(name);
-        hash.field(value);
-    }
+    hash.pairs(request.body.sorted_except(&[]));
     hash.finish()
 }

@@ -97,9 +97,7 @@ impl Series {
             threes.map(|(bare, (rungs, waived))| (figure(rungs) - figure(waived)) / figure(bare)),
         )
     }
-}
 
-impl Series {
     fn json(&self) -> Value {
         json!({
             "seconds_per_1000": sides(self.figures(Round::cpu_seconds_per_thousand)),
