@@ -6,7 +6,9 @@ use super::{SqliteStore, failed, rows, writer::blocking};
 use crate::{
     catalog::Money,
     error::Error,
-    store::{Chain, Entry, LedgerSink, StoreFuture, ledger::quarter, plain::text},
+    store::{
+        Chain, Entry, LedgerSink, StoreFuture, ledger::quarter, plain::text, sql::columns::unsigned,
+    },
 };
 
 const LAST: &str = "SELECT seq, chain FROM llm_calls ORDER BY seq DESC LIMIT 1";
@@ -44,7 +46,7 @@ pub(super) async fn last(pool: &SqlitePool) -> Result<Option<(u64, Chain)>, Erro
         let seq: i64 = row.try_get(0)?;
         let chain: &[u8] = row.try_get(1)?;
         let chain = Chain::try_from(chain).map_err(|e| sqlx::Error::Decode(e.into()))?;
-        Ok::<_, sqlx::Error>((u64::try_from(seq).unwrap_or(0), chain))
+        Ok::<_, sqlx::Error>((unsigned(seq), chain))
     })
     .transpose()
     .map_err(failed("the ledger's last row cannot be read"))

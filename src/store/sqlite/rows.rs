@@ -13,6 +13,7 @@ use crate::{
         Entry, LedgerRow,
         ledger::quarter,
         plain::{millis, text},
+        sql::columns::{clamp, unsigned},
     },
 };
 
@@ -30,7 +31,7 @@ pub(super) fn append(connection: &mut Connection, entries: &[Entry]) -> Result<(
     let last: Option<i64> = transaction
         .prepare_cached("SELECT MAX(seq) FROM llm_calls")?
         .query_row((), |row| row.get(0))?;
-    let last = last.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
+    let last = last.map_or(0, unsigned);
     // After an error at commit they may be there already.
     let new = entries.partition_point(|entry| entry.seq <= last);
     insert(&transaction, &entries[new..])?;
@@ -83,7 +84,7 @@ impl<'a> Values<'a, '_> {
         for bucket in 0..6 {
             self.column(|row| {
                 let tokens = row.usage.map(|usage| usage.buckets()[bucket]);
-                tokens.map(|tokens| i64::try_from(tokens).unwrap_or(i64::MAX))
+                tokens.map(clamp)
             })?;
         }
         self.column(|row| row.cost.nanos())?;
