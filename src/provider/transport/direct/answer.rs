@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, client::conn::TrySendError};
 
 use super::{
     super::{
@@ -20,12 +20,13 @@ use super::{
     },
     driven::Driven,
     pool::{Host, Way},
+    shared::Shared,
 };
 use crate::error::Error;
 
 /// Sends `request` over a connection that waits, or else over a new one.
 ///
-/// A connection may be closed by the other side at any moment. If nothing of the request was sent over it, another one is taken.
+/// A connection may be closed by the other side at any moment. If the host has done nothing about the request, another one is taken.
 pub(super) async fn ask(
     host: Arc<Host>,
     request: Request<Bytes>,
@@ -36,31 +37,56 @@ pub(super) async fn ask(
     loop {
         let (way, is_new) = match host.open() {
             Some(way) => (way, false),
-            None => {
-                let way = host.connect(uri.clone()).await;
-                (way.map_err(|e| translate(e, Stage::Connecting))?, true)
-            }
+            None => (host.connect(uri.clone()).await?, true),
         };
         let answer = match way {
             Way::Http1(mut driven) => {
                 host.address(&mut request, &uri);
                 let answer = driven.send(request).await;
-                answer.map(|answer| answer.map(|body| AnswerBody::driven(body, driven, &host)))
+                let read =
+                    |body| AnswerBody::new(body, Connection::Driven(driven, Arc::clone(&host)));
+                answer.map(|answer| answer.map(read))
             }
             Way::Http2(mut shared) => {
                 *request.uri_mut() = uri.clone();
-                let answer = shared.try_send_request(request).await;
-                answer.map(|answer| answer.map(AnswerBody::shared))
+                let answer = shared.send(request).await;
+                if let Err(Unanswered {
+                    request: Some(_), ..
+                }) = &answer
+                {
+                    host.leave(&shared);
+                }
+                let read = |body| AnswerBody::new(body, Connection::Shared(shared));
+                answer.map(|answer| answer.map(read))
             }
         };
         match answer {
             Ok(answer) => return Ok(answer.map(TransportBody::new)),
-            Err(mut failed) => match failed.take_message() {
-                Some(unsent) if !is_new => request = unsent,
-                // The host hung up before it heard anything.
-                Some(_) => return Err(translate(failed.into_error(), Stage::Connecting)),
-                None => return Err(translate(failed.into_error(), Stage::Connected)),
+            Err(Unanswered {
+                error,
+                request: undone,
+            }) => match undone {
+                Some(undone) if !is_new => request = undone,
+                Some(_) => return Err(translate(error, Stage::Connecting)),
+                None => return Err(translate(error, Stage::Connected)),
             },
+        }
+    }
+}
+
+/// Why there is no answer.
+pub(super) struct Unanswered {
+    pub(super) error: hyper::Error,
+    /// The request, if the host has done nothing about it.
+    pub(super) request: Option<Request<Full<Bytes>>>,
+}
+
+impl From<TrySendError<Request<Full<Bytes>>>> for Unanswered {
+    fn from(mut failed: TrySendError<Request<Full<Bytes>>>) -> Self {
+        Self {
+            // If nothing of it was sent.
+            request: failed.take_message(),
+            error: failed.into_error(),
         }
     }
 }
@@ -69,28 +95,26 @@ pub(super) async fn ask(
 pub struct AnswerBody {
     /// `None` when nobody reads any more.
     incoming: Option<Incoming>,
-    connection: Option<(Box<Driven>, Arc<Host>)>,
+    connection: Option<Connection>,
+}
+
+enum Connection {
+    Driven(Box<Driven>, Arc<Host>),
+    Shared(#[expect(dead_code, reason = "counts as a call while it is held")] Shared),
 }
 
 impl AnswerBody {
-    fn driven(incoming: Incoming, driven: Box<Driven>, host: &Arc<Host>) -> Self {
+    fn new(incoming: Incoming, connection: Connection) -> Self {
         Self {
             incoming: Some(incoming),
-            connection: Some((driven, Arc::clone(host))),
-        }
-    }
-
-    fn shared(incoming: Incoming) -> Self {
-        Self {
-            incoming: Some(incoming),
-            connection: None,
+            connection: Some(connection),
         }
     }
 
     /// Lets go of the connection. One whose answer has not come whole closes, unless the rest is there already.
     fn release(&mut self) {
         self.incoming = None;
-        if let Some((driven, host)) = self.connection.take() {
+        if let Some(Connection::Driven(driven, host)) = self.connection.take() {
             host.keep(driven);
         }
     }
@@ -109,8 +133,10 @@ impl Body for AnswerBody {
             return Poll::Ready(None);
         };
         let frame = match &mut this.connection {
-            Some((driven, _)) => driven.poll(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx)),
-            None => Pin::new(incoming).poll_frame(cx),
+            Some(Connection::Driven(driven, _)) => {
+                driven.poll(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx))
+            }
+            _ => Pin::new(incoming).poll_frame(cx),
         };
         if let Poll::Ready(None | Some(Err(_))) = frame {
             this.release();

@@ -12,13 +12,10 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1},
-};
+use hyper::{body::Incoming, client::conn::http1};
 use tokio::task::coop::unconstrained;
 
-use super::connect::Io;
+use super::{answer::Unanswered, connect::Io};
 
 /// How often in a row a connection is polled because it woke itself, before others get their turn.
 const ROUNDS: u32 = 8;
@@ -44,19 +41,17 @@ impl Driven {
     }
 
     /// Sends `request` and reads the head of the answer.
-    ///
-    /// # Errors
-    /// With the request, if nothing of it was sent.
     pub(super) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
+    ) -> Result<Response<Incoming>, Unanswered> {
         // What has come is taken also when the task has used up its turn: only the connection waits for the next one, because the
         // wake that says so is heard of it alone.
         let answering = unconstrained(self.sender.try_send_request(request));
         let mut answering = std::pin::pin!(answering);
         let driver = &mut self.driver;
-        std::future::poll_fn(|cx| driver.poll(cx, |cx| answering.as_mut().poll(cx))).await
+        let answer = std::future::poll_fn(|cx| driver.poll(cx, |cx| answering.as_mut().poll(cx)));
+        answer.await.map_err(Unanswered::from)
     }
 
     /// What `read` finds, which may come from the connection.

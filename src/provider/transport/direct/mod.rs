@@ -4,6 +4,7 @@ mod answer;
 mod connect;
 mod driven;
 mod pool;
+mod shared;
 
 use std::{
     fmt,
@@ -26,7 +27,8 @@ use crate::{error::Error, provider::Endpoint};
 /// URL before the connection.
 ///
 /// A connection that speaks HTTP/1.1 is driven by the call that it carries: whoever reads the answer reads from the socket, and
-/// whoever drops it closes the connection. One that speaks HTTP/2 is shared and has a task.
+/// whoever drops it closes the connection. One that speaks HTTP/2 is shared and has a task; calls that it has no room for open another,
+/// and what its host refuses unheard is asked again over another.
 #[derive(Clone)]
 pub struct HyperTransport {
     pools: Pools,

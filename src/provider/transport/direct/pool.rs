@@ -7,25 +7,26 @@ use std::{
 
 use bytes::Bytes;
 use foldhash::HashMap;
-use futures_util::future::BoxFuture;
+use futures_util::{
+    FutureExt,
+    future::{self, BoxFuture, WeakShared},
+};
 use http::{
     HeaderValue, Request, Uri, Version,
     header::HOST,
     uri::{Authority, Scheme},
 };
 use http_body_util::Full;
-use hyper::{client::conn::http2, rt::Executor};
-use hyper_util::{
-    client::legacy::connect::Connection as _,
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper_util::client::legacy::connect::Connection as _;
 use tokio::time::Instant;
 
 use super::{
+    super::error::{Stage, translate},
     connect::{Connector, Io},
     driven::Driven,
+    shared::Shared,
 };
-use crate::error::{BoxError, Error};
+use crate::error::Error;
 
 /// How long a connection may wait for its next call.
 const IDLE: Duration = Duration::from_secs(90);
@@ -86,26 +87,29 @@ pub(super) struct Host {
 struct Idle {
     /// With the time since when they have been waiting, the latest last.
     http1: Vec<(Box<Driven>, Instant)>,
-    /// With the time when it was last taken.
-    http2: Option<(Http2, Instant)>,
+    /// With the times when they were last taken. The first ones are filled first, so that the last ones can go.
+    http2: Vec<(Shared, Instant)>,
+    /// Whether the host spoke HTTP/2 the last time.
+    shares: bool,
+    opening: Option<WeakShared<Opening>>,
     swept: bool,
 }
 
 impl Idle {
-    /// Lets go of a shared connection that is over, or that nobody has needed for long: what lies in between may have forgotten it.
+    /// Lets go of shared connections that are over, or that nobody has needed for long: what lies in between may have forgotten them.
     fn expire(&mut self) {
         self.http2
-            .take_if(|(shared, since)| shared.is_closed() || since.elapsed() >= IDLE);
+            .retain(|(shared, since)| !shared.is_over() && since.elapsed() < IDLE);
     }
 }
 
-/// A connection for any number of calls, which a task drives.
-pub(super) type Http2 = http2::SendRequest<Full<Bytes>>;
+/// Opens a connection for several calls; `None` if it cannot be shared.
+type Opening = BoxFuture<'static, Result<Option<Shared>, Error>>;
 
 /// A connection for a call.
 pub(super) enum Way {
     Http1(Box<Driven>),
-    Http2(Http2),
+    Http2(Shared),
 }
 
 impl Host {
@@ -113,7 +117,8 @@ impl Host {
     pub(super) fn open(&self) -> Option<Way> {
         let mut idle = lock(&self.idle);
         idle.expire();
-        if let Some((shared, since)) = &mut idle.http2 {
+        let mut shared = idle.http2.iter_mut();
+        if let Some((shared, since)) = shared.find(|(shared, _)| shared.has_room()) {
             *since = Instant::now();
             return Some(Way::Http2(shared.clone()));
         }
@@ -125,30 +130,74 @@ impl Host {
         None
     }
 
-    /// A new connection, in the protocol that the host chooses.
-    pub(super) fn connect(self: &Arc<Self>, uri: Uri) -> BoxFuture<'static, Result<Way, BoxError>> {
+    /// A new connection, in the protocol that the host chooses. To a host of HTTP/2 one is opened at a time, for all who wait.
+    pub(super) fn connect(self: &Arc<Self>, uri: Uri) -> BoxFuture<'static, Result<Way, Error>> {
         let host = Arc::clone(self);
         // Boxed: it is rare, and larger than all the rest of a call.
-        Box::pin(async move { host.connected(uri).await })
+        Box::pin(async move {
+            loop {
+                let Some(opening) = host.opening(&uri) else {
+                    return host.connected(uri).await;
+                };
+                match opening.await? {
+                    Some(shared) if shared.is_full() => {}
+                    Some(shared) => return Ok(Way::Http2(shared)),
+                    // The host has changed its mind.
+                    None => return host.connected(uri).await,
+                }
+            }
+        })
     }
 
-    async fn connected(self: &Arc<Self>, uri: Uri) -> Result<Way, BoxError> {
-        let io: Io = self.connector.connect(uri).await?;
-        if !io.connected().is_negotiated_h2() {
-            return Ok(Way::Http1(Driven::handshake(io).await?));
-        }
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .adaptive_window(true)
-            .keep_alive_interval(Duration::from_secs(20))
-            .handshake(io)
-            .await?;
-        // Whoever waits for an answer hears of its end.
-        TokioExecutor::new().execute(async move { drop(connection.await) });
+    /// The connection that is being opened for all who wait; `None` if the host is not known to speak HTTP/2.
+    fn opening(self: &Arc<Self>, uri: &Uri) -> Option<future::Shared<Opening>> {
         let mut idle = lock(&self.idle);
-        idle.http2 = Some((sender.clone(), Instant::now()));
+        if !idle.shares {
+            return None;
+        }
+        // Gone with those who waited for it.
+        let opening = idle.opening.as_ref().and_then(WeakShared::upgrade);
+        Some(opening.unwrap_or_else(|| {
+            let (host, uri) = (Arc::clone(self), uri.clone());
+            let opening = async move {
+                let opened = host.connected(uri).await;
+                lock(&host.idle).opening = None;
+                opened.map(|way| match way {
+                    Way::Http1(_) => None,
+                    Way::Http2(shared) => Some(shared),
+                })
+            };
+            let opening = opening.boxed().shared();
+            idle.opening = opening.downgrade();
+            opening
+        }))
+    }
+
+    async fn connected(self: &Arc<Self>, uri: Uri) -> Result<Way, Error> {
+        let unreachable = |e| translate(e, Stage::Connecting);
+        let io: Io = self.connector.connect(uri).await.map_err(unreachable)?;
+        let shares = io.connected().is_negotiated_h2();
+        lock(&self.idle).shares = shares;
+        if !shares {
+            let driven = Driven::handshake(io).await;
+            return driven.map(Way::Http1).map_err(|e| unreachable(e.into()));
+        }
+        let shared = Shared::handshake(io).await;
+        let shared = shared.map_err(|e| unreachable(e.into()))?;
+        let mut idle = lock(&self.idle);
+        // The first calls open connections of their own. One with room is enough to be kept.
+        if !idle.http2.iter().any(|(shared, _)| shared.has_room()) {
+            idle.http2.push((shared.clone(), Instant::now()));
+        }
         self.sweep(idle);
-        Ok(Way::Http2(sender))
+        Ok(Way::Http2(shared))
+    }
+
+    /// Gives no further call to a connection on which one has failed.
+    pub(super) fn leave(&self, failed: &Shared) {
+        lock(&self.idle)
+            .http2
+            .retain(|(shared, _)| !shared.is(failed));
     }
 
     /// Makes `request` one for the path of `uri` at this host, in HTTP/1.1.
@@ -198,7 +247,7 @@ async fn sweep(mut sweeping: Sweeping) {
         idle.http1
             .retain_mut(|(driven, since)| since.elapsed() < IDLE && driven.is_still_free());
         idle.expire();
-        if idle.http1.is_empty() && idle.http2.is_none() {
+        if idle.http1.is_empty() && idle.http2.is_empty() {
             idle.swept = false;
             sweeping.0 = Weak::new();
             return;
