@@ -89,6 +89,17 @@ async fn the_cache_is_bounded_in_bytes() {
     assert_eq!(cache.weight(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_answer_whose_time_is_over_is_given_up_when_it_is_asked_for() {
+    let cache = MemoryCache::new(1 << 20);
+    cache.put(question(0), entry("p/m", "old"), Duration::from_secs(60));
+    sleep(Duration::from_secs(59)).await;
+    assert!(cache.get(&question(0)).await.unwrap().is_some());
+    sleep(Duration::from_secs(1)).await;
+    assert!(cache.get(&question(0)).await.unwrap().is_none());
+    assert_eq!(cache.weight(), 0);
+}
+
 async fn ask(rates: &MemoryRates, name: &str, quota: Quota, units: u64) -> RateDecision {
     let decision = rates.take(&[take(name, quota, units)]).await;
     decision.expect("an answer")

@@ -1,87 +1,112 @@
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use foldhash::fast::RandomState;
-use moka::{Expiry, sync::Cache};
+use quick_cache::{
+    OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
+use tokio::time::Instant;
 
 use super::done;
 use crate::store::{CacheEntry, CacheKey, CacheStore, StoreFuture};
 
+/// About the size of an answer, in bytes.
+const USUAL: u64 = 2 << 10;
+
+/// About what is behind one lock, in bytes; an answer larger than that is not kept.
+const SHARD: u64 = 8 << 20;
+
 /// Answers in memory, bounded in bytes; what is asked for often outlives what is not.
-pub struct MemoryCache(Cache<CacheKey, Kept, RandomState>);
+///
+/// An answer whose time is over is given up when it is asked for, or when there is no room for another one.
+pub struct MemoryCache(Cache<CacheKey, Kept, Bytes, RandomState>);
 
 #[derive(Clone)]
 struct Kept {
     entry: Arc<CacheEntry>,
-    ttl: Duration,
+    /// In bytes.
+    weight: u64,
+    /// `None` if that is too far away to be told.
+    until: Option<Instant>,
 }
 
-struct PerEntry;
+impl Kept {
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| until <= Instant::now())
+    }
+}
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<CacheKey, Kept> for Bytes {
+    fn weight(&self, _: &CacheKey, kept: &Kept) -> u64 {
+        kept.weight
+    }
+}
 
 impl MemoryCache {
-    /// A cache of about `capacity` bytes.
+    /// A cache of at most `capacity` bytes.
     #[must_use]
     pub fn new(capacity: u64) -> Self {
-        let cache = Cache::builder()
-            .max_capacity(capacity)
-            .weigher(|_: &CacheKey, kept: &Kept| {
-                u32::try_from(kept.entry.weight()).unwrap_or(u32::MAX)
-            })
-            .expire_after(PerEntry)
-            // Keys are hashes already.
-            .build_with_hasher(RandomState::default());
-        Self(cache)
+        let shards = usize::try_from(capacity / SHARD).unwrap_or(usize::MAX);
+        let options = OptionsBuilder::new()
+            .weight_capacity(capacity)
+            .estimated_items_capacity(usize::try_from(capacity / USUAL).unwrap_or(usize::MAX))
+            .shards(shards.clamp(1, 256))
+            .build()
+            .expect("both capacities are set");
+        Self(Cache::with_options(
+            options,
+            Bytes,
+            RandomState::default(),
+            DefaultLifecycle::default(),
+        ))
     }
 
-    /// The bytes held, after housekeeping that is due.
+    /// The bytes held.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        self.0.run_pending_tasks();
-        self.0.weighted_size()
+        self.0.weight()
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
-        self.0.invalidate_all();
+        self.0.clear();
     }
 }
 
 impl CacheStore for MemoryCache {
     fn get<'a>(&'a self, key: &'a CacheKey) -> StoreFuture<'a, Option<Arc<CacheEntry>>> {
-        done(self.0.get(key).map(|kept| kept.entry))
+        let found = self.0.get(key).filter(|kept| {
+            let is_over = kept.is_over();
+            if is_over {
+                // Unless another answer has come meanwhile.
+                self.0.remove_if(key, |kept| kept.is_over());
+            }
+            !is_over
+        });
+        done(found.map(|kept| kept.entry))
     }
 
     fn put(&self, key: CacheKey, entry: Arc<CacheEntry>, ttl: Duration) {
-        if !ttl.is_zero() {
-            self.0.insert(key, Kept { entry, ttl });
+        if ttl.is_zero() {
+            return;
         }
-    }
-}
-
-impl Expiry<CacheKey, Kept> for PerEntry {
-    fn expire_after_create(&self, _: &CacheKey, kept: &Kept, _: Instant) -> Option<Duration> {
-        Some(kept.ttl)
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &CacheKey,
-        kept: &Kept,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(kept.ttl)
+        let kept = Kept {
+            weight: entry.weight() as u64,
+            until: Instant::now().checked_add(ttl),
+            entry,
+        };
+        self.0.insert(key, kept);
     }
 }
 
 impl fmt::Debug for MemoryCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryCache")
-            .field("entries", &self.0.entry_count())
-            .field("weight", &self.0.weighted_size())
+            .field("entries", &self.0.len())
+            .field("weight", &self.0.weight())
             .finish()
     }
 }
