@@ -5,17 +5,44 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::dist::{self, PACKAGES, Programs};
 use crate::workspace::{cargo, must_succeed, root, target_dir};
 use crate::{Record, doc_block};
 
+/// How the programs are built.
+#[derive(Clone, Copy)]
+pub(crate) enum Build {
+    /// As they are released.
+    Dist,
+    /// As `cargo build --release` does.
+    Release,
+}
+
+impl Build {
+    fn programs(self) -> Result<Programs> {
+        match self {
+            Self::Dist => dist::build(),
+            Self::Release => {
+                must_succeed(cargo(&["build", "--release"])?.args(PACKAGES))?;
+                Ok(Programs::within(&target_dir()?.join("release")))
+            }
+        }
+    }
+
+    fn command(self) -> &'static str {
+        match self {
+            Self::Dist => "bench-proxy",
+            Self::Release => "bench-proxy --release",
+        }
+    }
+}
+
 /// Build both programs, compare them, print the result and, when asked, record it.
-pub(crate) fn run(record: Record) -> Result<ExitCode> {
-    let packages = ["-p", "rungs-proxy", "-p", "rungs-load"];
-    must_succeed(cargo(&["build", "--release"])?.args(packages))?;
-    let release = target_dir()?.join("release");
-    let output = Command::new(release.join("rungs-load"))
+pub(crate) fn run(build: Build, record: Record) -> Result<ExitCode> {
+    let programs = build.programs()?;
+    let output = Command::new(programs.load)
         .args(["compare", "--rungs"])
-        .arg(release.join("rungs"))
+        .arg(programs.rungs)
         .stderr(Stdio::inherit())
         .output()
         .context("start rungs-load")?;
@@ -28,20 +55,22 @@ pub(crate) fn run(record: Record) -> Result<ExitCode> {
     );
     if record == Record::Yes {
         let page = root()?.join("docs/PERFORMANCE.md");
-        doc_block::replace(&page, "bench-proxy", &recorded(&report))?;
+        let block = build.command().replace(" --", "-");
+        doc_block::replace(&page, &block, &recorded(build, &report))?;
         println!("recorded in {}", page.display());
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The tables with the command and the machine they came from; the JSON line stays out.
-fn recorded(report: &str) -> String {
+fn recorded(build: Build, report: &str) -> String {
     let tables: Vec<&str> = report
         .lines()
         .filter(|line| !line.starts_with('{'))
         .collect();
     format!(
-        "`cargo xtask bench-proxy` on {}:\n\n{}",
+        "`cargo xtask {}` on {}:\n\n{}",
+        build.command(),
         processor(),
         tables.join("\n").trim()
     )

@@ -2,6 +2,7 @@
 
 mod bench_proxy;
 mod child;
+mod dist;
 mod doc_block;
 mod escapes;
 mod mcp;
@@ -15,6 +16,8 @@ mod workspace;
 
 use std::process::ExitCode;
 
+use bench_proxy::Build;
+
 const USAGE: &str = "\
 usage: cargo xtask <command>
 
@@ -25,7 +28,9 @@ commands:
   restart                 starts a gateway with 100,000 rows in its journal: 300 ms to the first answer
   budget --runs <n>       processes that share a budget, so many random runs against what their provider really bills
   writers --seconds <n>   64 writers on one SQLite file for so long, while old rows go: it is never locked
-  bench-proxy [--record]  gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
+  dist                    the gateway as it is released: built, tried, and built again after what it did there
+  bench-proxy [--record]  that gateway against a bare reverse proxy; --record writes docs/PERFORMANCE.md
+  bench-proxy --release [--record]  the same with the release build
   real-model [--record]   a real language model behind the gateway; --record writes docs/REAL-MODEL.md
   escapes                 everything that tries to get out of the sandbox, with 100,000 rounds of the race
   real-runners [--record] the real Vitest and Playwright behind the tools; --record writes docs/TOOLS.md
@@ -58,8 +63,11 @@ fn main() -> ExitCode {
         ["mcp-client", url] => mcp::act(url),
         ["mcp-conformance"] => mcp::conformance(Record::No),
         ["mcp-conformance", "--record"] => mcp::conformance(Record::Yes),
-        ["bench-proxy"] => bench_proxy::run(Record::No),
-        ["bench-proxy", "--record"] => bench_proxy::run(Record::Yes),
+        ["dist"] => dist::run(),
+        ["bench-proxy"] => bench_proxy::run(Build::Dist, Record::No),
+        ["bench-proxy", "--record"] => bench_proxy::run(Build::Dist, Record::Yes),
+        ["bench-proxy", "--release"] => bench_proxy::run(Build::Release, Record::No),
+        ["bench-proxy", "--release", "--record"] => bench_proxy::run(Build::Release, Record::Yes),
         ["real-mcp"] => real_mcp::run(Record::No),
         ["real-mcp", "--record"] => real_mcp::run(Record::Yes),
         ["real-model"] => real_model::run(Record::No),

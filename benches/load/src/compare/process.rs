@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use http::uri::Authority;
+use nix::sys::signal::{Signal, kill};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Kernel ticks per second in `/proc/<pid>/stat`: 100 for user space on every Linux.
-const TICK: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server that announced where it listens; killed when dropped.
@@ -83,24 +84,22 @@ impl Process {
         self.ready_after
     }
 
-    /// Kill it and wait for its end.
+    /// Tell it to end, and wait until it has.
     pub(crate) async fn stop(mut self) -> Result<()> {
-        let stopped = self.child.kill().await;
+        let stopped = async {
+            kill(self.id()?, Signal::SIGTERM)?;
+            timeout(PATIENCE, self.child.wait()).await??;
+            anyhow::Ok(())
+        };
+        let stopped = stopped.await;
         stopped.with_context(|| format!("stop {}", self.name))
     }
 
     /// Processor time so far, in user and kernel mode, of all its threads.
     pub(crate) fn processor_time(&self) -> Result<Duration> {
-        let stat = self.read("stat")?;
-        // The second field is the program's name in parentheses and may hold spaces.
-        let fields = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' '));
-        let ticks: Vec<u32> = fields
-            .context("fields after the name")?
-            .skip(11)
-            .take(2)
-            .map(str::parse)
-            .collect::<Result<_, _>>()?;
-        Ok(TICK * ticks.iter().sum::<u32>())
+        let time = clock_getcpuclockid(self.id()?).and_then(clock_gettime);
+        let time = time.with_context(|| format!("read the clock of {}", self.name))?;
+        Ok(time.into())
     }
 
     /// Resident memory in KiB.
@@ -109,6 +108,10 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let number = line.and_then(|line| line.split_whitespace().next());
         Ok(number.context("a VmRSS line")?.parse()?)
+    }
+
+    fn id(&self) -> Result<Pid> {
+        Ok(Pid::from_raw(self.pid.try_into()?))
     }
 
     fn read(&self, file: &str) -> Result<String> {
