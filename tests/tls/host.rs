@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    ops::Range,
     process::Command,
     sync::{
         Arc,
@@ -113,8 +114,9 @@ fn acceptor(protocols: &[&str]) -> (TlsAcceptor, tempfile::NamedTempFile) {
     (TlsAcceptor::from(Arc::new(config)), trusted)
 }
 
-/// Answers each request with the version it was asked in: heads, or bodies, of some paths when there are enough of them.
-pub(crate) async fn answer(socket: TlsStream<TcpStream>, together: Arc<Barrier>) {
+/// Answers each request with the version it was asked in, so many at a time: heads, or bodies, of some paths when there are enough
+/// of them.
+pub(crate) async fn answer(socket: TlsStream<TcpStream>, at_a_time: u32, together: Arc<Barrier>) {
     let leave = Arc::new(Notify::new());
     let service = hyper::service::service_fn(|request: Request<_>| {
         let path = request.uri().path();
@@ -137,7 +139,8 @@ pub(crate) async fn answer(socket: TlsStream<TcpStream>, together: Arc<Barrier>)
             Ok::<_, Infallible>(Response::new(StreamBody::new(body)))
         }
     });
-    let server = auto::Builder::new(TokioExecutor::new());
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http2().max_concurrent_streams(at_a_time);
     let mut serving = std::pin::pin!(server.serve_connection(TokioIo::new(socket), service));
     tokio::select! {
         _ = &mut serving => return,
@@ -170,8 +173,12 @@ pub(crate) fn break_off(stream: u32) -> Vec<u8> {
     leave(stream + 2)
 }
 
-/// Speaks HTTP/2 itself: answers the first `good` requests of a connection, and refuses the next one.
-pub(crate) async fn refusing(mut socket: TlsStream<TcpStream>, good: u32, refusal: Refusal) {
+/// Speaks HTTP/2 itself: answers all requests of a connection but those with these numbers.
+pub(crate) async fn refusing(
+    mut socket: TlsStream<TcpStream>,
+    refused: Range<u32>,
+    refusal: Refusal,
+) {
     let mut preface = [0; 24];
     socket.read_exact(&mut preface).await.unwrap();
     socket
@@ -179,32 +186,31 @@ pub(crate) async fn refusing(mut socket: TlsStream<TcpStream>, good: u32, refusa
         .await
         .unwrap();
     let mut head = [0; 9];
-    let mut asked = 0;
     while socket.read_exact(&mut head).await.is_ok() {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let mut rest = vec![0; length as usize];
         socket.read_exact(&mut rest).await.unwrap();
-        let stream = [head[5], head[6], head[7], head[8]];
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
         match (head[3], head[4]) {
             // SETTINGS are acknowledged.
             (4, 0) => socket
                 .write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0])
                 .await
                 .unwrap(),
-            (1, _) if asked < good => {
-                asked += 1;
-                // 200, and that is all.
-                let mut frame = vec![0, 0, 1, 1, 5];
-                frame.extend(stream);
-                frame.push(0x88);
-                socket.write_all(&frame).await.unwrap();
-            }
-            (1, _) => {
-                let said = refusal(u32::from_be_bytes(stream));
+            // Streams of clients have odd numbers.
+            (1, _) if refused.contains(&(stream / 2)) => {
+                let said = refusal(stream);
                 socket.write_all(&said).await.unwrap();
-                if said == break_off(u32::from_be_bytes(stream)) {
+                if said == break_off(stream) {
                     return;
                 }
+            }
+            (1, _) => {
+                // 200, and that is all.
+                let mut frame = vec![0, 0, 1, 1, 5];
+                frame.extend(stream.to_be_bytes());
+                frame.push(0x88);
+                socket.write_all(&frame).await.unwrap();
             }
             _ => {}
         }

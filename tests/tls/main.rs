@@ -4,7 +4,7 @@
 
 mod host;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -14,7 +14,7 @@ use rungs::{
     Error, ErrorKind,
     provider::{HyperTransport, TransportConfig},
 };
-use tokio::sync::Barrier;
+use tokio::{sync::Barrier, time::timeout};
 use tower::ServiceExt;
 
 use self::host::{HOST, Host, Refusal, answer, break_off, leave, refuse, refusing};
@@ -22,10 +22,18 @@ use self::host::{HOST, Host, Refusal, answer, break_off, leave, refuse, refusing
 /// More than a connection carries.
 const TOGETHER: usize = 150;
 
+/// More than we give to a connection.
+const MANY: u32 = 200;
+
 /// Runs the client of that name against a host that offers `protocols`; how many connections it took.
 async fn run(client: &str, protocols: &[&str], spoken: Version) -> usize {
+    crowd(client, protocols, spoken, MANY).await
+}
+
+/// The same, where a connection carries no more than so many.
+async fn crowd(client: &str, protocols: &[&str], spoken: Version, at_a_time: u32) -> usize {
     let together = Arc::new(Barrier::new(TOGETHER));
-    let serve = move |socket, _| answer(socket, Arc::clone(&together));
+    let serve = move |socket, _| answer(socket, at_a_time, Arc::clone(&together));
     let host = Host::start(protocols, serve).await;
     host.serves(client, spoken).await
 }
@@ -67,36 +75,42 @@ async fn calls_that_a_connection_has_no_room_for_open_another_one() {
     }
 }
 
-/// Runs the client of that name against a host that answers `good` requests on its first connection, and `then` on the next.
-async fn refused(client: &str, good: u32, then: u32, refusal: Refusal) -> usize {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_carries_no_more_than_its_host_allows() {
+    let http2 = crowd("steady_client", &["h2"], Version::HTTP_2, 40).await;
+    assert_eq!(http2, TOGETHER.div_ceil(40));
+}
+
+/// Runs the client of that name against a host that refuses these requests of its first connection.
+async fn refused(client: &str, refused: Range<u32>, refusal: Refusal) -> usize {
     let serve = move |socket, number| {
-        let good = if number == 0 { good } else { then };
-        refusing(socket, good, refusal)
+        let refused = if number == 0 { refused.clone() } else { 0..0 };
+        refusing(socket, refused, refusal)
     };
     let host = Host::start(&["h2"], serve).await;
     host.serves(client, Version::HTTP_2).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_host_refuses_unheard_is_asked_again_over_another_connection() {
-    for refusal in [refuse, leave] {
-        let connections = refused("content_client", 1, 9, refusal).await;
-        assert_eq!(connections, 2);
-    }
+async fn what_a_host_has_no_room_for_is_asked_again() {
+    assert_eq!(refused("content_client", 1..2, refuse).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_host_refuses_everywhere_was_not_begun() {
+async fn what_a_host_does_not_hear_as_it_leaves_is_asked_over_another_connection() {
+    assert_eq!(refused("content_client", 1..2, leave).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_host_refuses_again_was_not_begun() {
     for refusal in [refuse, leave] {
-        let connections = refused("refused_client", 0, 0, refusal).await;
-        assert_eq!(connections, 1);
+        assert_eq!(refused("refused_client", 0..9, refusal).await, 1);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_host_may_have_begun_is_not_asked_again() {
-    let connections = refused("cut_client", 0, 9, break_off).await;
-    assert_eq!(connections, 1);
+    assert_eq!(refused("cut_client", 0..1, break_off).await, 1);
 }
 
 /// Has its answers, one call after another.
@@ -153,13 +167,14 @@ async fn steady_client() {
     ask(&transport, 1).await;
     let mut bodies = Vec::new();
     for _ in 0..TOGETHER {
-        let answer = transport.clone().oneshot(get("/bodies")).await.unwrap();
+        let asking = transport.clone().oneshot(get("/bodies"));
+        let answer = timeout(Duration::from_secs(10), asking).await;
+        let answer = answer.expect("there is room").unwrap();
         bodies.push(answer.into_body().collect());
     }
     for body in join_all(bodies).await {
         body.unwrap();
     }
-    ask(&transport, 1).await;
 }
 
 fn get(path: &str) -> Request<Bytes> {

@@ -4,7 +4,7 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
@@ -23,6 +23,16 @@ impl Programs {
             load: folder.join("rungs-load"),
         }
     }
+
+    /// Tells these programs, and what the trial asks of them, from others.
+    fn fingerprint(&self) -> Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        for program in [&self.rungs, &self.load] {
+            hasher.update(&fs::read(program)?);
+        }
+        hasher.update(TRIAL.concat().as_bytes());
+        Ok(hasher.finalize().to_hex()[..16].to_owned())
+    }
 }
 
 /// What `cargo build` builds them from.
@@ -38,47 +48,38 @@ pub(crate) fn run() -> Result<ExitCode> {
 pub(crate) fn build() -> Result<Programs> {
     let compiler = Compiler::find()?;
     let folder = target_dir()?.join("trained");
-    let (traces, trial) = (folder.join("traces"), folder.join("trial"));
+    let traces = folder.join("traces");
     let flag = format!("-Cprofile-generate={}", traces.display());
-    let trial = compiler.build(&trial, &flag)?;
-    let profile = match profile_of(&folder, &trial)? {
-        Some(profile) => profile,
-        None => {
-            let _ = fs::remove_dir_all(&traces);
-            run_trial(&trial)?;
-            compiler.merge(&traces, &folder)?
-        }
-    };
+    let trial = compiler.build(&folder.join("trial"), &flag)?;
+    // Its name says of which trial it is, so that cargo builds anew after another one.
+    let profile = folder.join(trial.fingerprint()?).with_extension("profdata");
+    if !profile.exists() {
+        run_trial(&trial, &traces)?;
+        compiler.merge(&traces, &profile)?;
+    }
     let flag = format!("-Cprofile-use={}", profile.display());
     compiler.build(&folder, &flag)
 }
 
-/// The same loads as in the comparison, for a few seconds.
-fn run_trial(programs: &Programs) -> Result<()> {
-    let trial = [
-        ["--rounds", "1"],
-        ["--requests", "4000"],
-        ["--streams", "300"],
-        ["--paced", "10"],
-    ];
+/// The loads of the comparison, for a few seconds.
+const TRIAL: [&str; 8] = [
+    "--rounds",
+    "1",
+    "--requests",
+    "4000",
+    "--streams",
+    "300",
+    "--paced",
+    "10",
+];
+
+fn run_trial(programs: &Programs, traces: &Path) -> Result<()> {
+    if traces.exists() {
+        fs::remove_dir_all(traces).with_context(|| format!("remove {}", traces.display()))?;
+    }
     let mut command = Command::new(&programs.load);
     command.args(["compare", "--rungs"]).arg(&programs.rungs);
-    must_succeed(command.args(trial.concat()))
-}
-
-/// The profile in `folder` that was made by a trial run of these programs.
-fn profile_of(folder: &Path, trial: &Programs) -> Result<Option<PathBuf>> {
-    let built = fs::metadata(&trial.rungs)?.modified()?;
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|end| end == "profdata") {
-            if fs::metadata(&path)?.modified()? > built {
-                return Ok(Some(path));
-            }
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok(None)
+    must_succeed(command.args(TRIAL).stdout(Stdio::null()))
 }
 
 struct Compiler {
@@ -108,20 +109,14 @@ impl Compiler {
         // With a target, build scripts and macros are built without the flag.
         let mut command = cargo(&["build", "--profile", "dist", "--target", &self.host])?;
         command.args(PACKAGES).arg("--target-dir").arg(folder);
-        must_succeed(command.env("RUSTFLAGS", flag))?;
+        must_succeed(command.env("CARGO_ENCODED_RUSTFLAGS", flag))?;
         Ok(Programs::within(&folder.join(&self.host).join("dist")))
     }
 
-    /// Merge `traces` into a profile in `folder`. Its name tells its content, so that cargo builds anew after another one.
-    fn merge(&self, traces: &Path, folder: &Path) -> Result<PathBuf> {
-        let merged = folder.join("merged");
+    /// Merge `traces` into a profile.
+    fn merge(&self, traces: &Path, profile: &Path) -> Result<()> {
         let mut command = Command::new(&self.profdata);
-        let command = command.arg("merge").arg("-o").arg(&merged).arg(traces);
-        must_succeed(command)?;
-        let name = blake3::hash(&fs::read(&merged)?).to_hex();
-        let profile = folder.join(&name[..16]).with_extension("profdata");
-        fs::rename(&merged, &profile)?;
-        Ok(profile)
+        must_succeed(command.arg("merge").arg("-o").arg(profile).arg(traces))
     }
 }
 

@@ -13,12 +13,12 @@ use crate::store::{CacheEntry, CacheKey, CacheStore, StoreFuture};
 /// About the size of an answer, in bytes.
 const USUAL: u64 = 2 << 10;
 
-/// About what is behind one lock, in bytes; an answer larger than that is not kept.
+/// The least that is behind one lock, in bytes.
 const SHARD: u64 = 8 << 20;
 
 /// Answers in memory, bounded in bytes; what is asked for often outlives what is not.
 ///
-/// An answer whose time is over is given up when it is asked for, or when there is no room for another one.
+/// An answer that would take more than 7 MiB, or nearly all of a smaller capacity, may not be kept. One whose time is over is given up when it is asked for, or when there is no room for another one.
 pub struct MemoryCache(Cache<CacheKey, Kept, Bytes, RandomState>);
 
 #[derive(Clone)]
@@ -49,11 +49,13 @@ impl MemoryCache {
     /// A cache of at most `capacity` bytes.
     #[must_use]
     pub fn new(capacity: u64) -> Self {
-        let shards = usize::try_from(capacity / SHARD).unwrap_or(usize::MAX);
+        let most = (capacity / SHARD).clamp(1, 256);
+        let shards = 1 << most.ilog2();
         let options = OptionsBuilder::new()
-            .weight_capacity(capacity)
+            // Each has the same whole number of bytes.
+            .weight_capacity(capacity - capacity % shards)
             .estimated_items_capacity(usize::try_from(capacity / USUAL).unwrap_or(usize::MAX))
-            .shards(shards.clamp(1, 256))
+            .shards(usize::try_from(shards).unwrap_or(1))
             .build()
             .expect("both capacities are set");
         Self(Cache::with_options(

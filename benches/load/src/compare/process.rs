@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use http::uri::Authority;
 use nix::sys::signal::{Signal, kill};
 use nix::time::{clock_getcpuclockid, clock_gettime};
@@ -88,8 +88,9 @@ impl Process {
     pub(crate) async fn stop(mut self) -> Result<()> {
         let stopped = async {
             kill(self.id()?, Signal::SIGTERM)?;
-            timeout(PATIENCE, self.child.wait()).await??;
-            anyhow::Ok(())
+            let status = timeout(PATIENCE, self.child.wait()).await??;
+            ensure!(status.success(), "it ended with {status}");
+            Ok(())
         };
         let stopped = stopped.await;
         stopped.with_context(|| format!("stop {}", self.name))

@@ -26,7 +26,8 @@ use crate::error::Error;
 
 /// Sends `request` over a connection that waits, or else over a new one.
 ///
-/// A connection may be closed by the other side at any moment. If the host has done nothing about the request, another one is taken.
+/// A connection may be closed by the other side at any moment. If the host has done nothing about the request, another one is taken;
+/// if it only had no room for it, once.
 pub(super) async fn ask(
     host: Arc<Host>,
     request: Request<Bytes>,
@@ -34,6 +35,7 @@ pub(super) async fn ask(
     let mut request = request.map(Full::new);
     // Absolute. What a request says of it depends on the protocol.
     let uri = std::mem::take(request.uri_mut());
+    let mut was_refused = false;
     loop {
         let (way, is_new) = match host.open() {
             Some(way) => (way, false),
@@ -50,25 +52,22 @@ pub(super) async fn ask(
             Way::Http2(mut shared) => {
                 *request.uri_mut() = uri.clone();
                 let answer = shared.send(request).await;
-                if let Err(Unanswered {
-                    request: Some(_), ..
-                }) = &answer
-                {
-                    host.leave(&shared);
-                }
                 let read = |body| AnswerBody::new(body, Connection::Shared(shared));
                 answer.map(|answer| answer.map(read))
             }
         };
         match answer {
             Ok(answer) => return Ok(answer.map(TransportBody::new)),
-            Err(Unanswered {
-                error,
-                request: undone,
-            }) => match undone {
-                Some(undone) if !is_new => request = undone,
-                Some(_) => return Err(translate(error, Stage::Connecting)),
-                None => return Err(translate(error, Stage::Connected)),
+            Err(Unanswered { error, progress }) => match progress {
+                Progress::Unsent(again) if !is_new => request = again,
+                Progress::Refused(again) if !was_refused => {
+                    was_refused = true;
+                    request = again;
+                }
+                Progress::Unsent(_) | Progress::Refused(_) => {
+                    return Err(translate(error, Stage::Connecting));
+                }
+                Progress::Begun => return Err(translate(error, Stage::Connected)),
             },
         }
     }
@@ -77,15 +76,24 @@ pub(super) async fn ask(
 /// Why there is no answer.
 pub(super) struct Unanswered {
     pub(super) error: hyper::Error,
-    /// The request, if the host has done nothing about it.
-    pub(super) request: Option<Request<Full<Bytes>>>,
+    pub(super) progress: Progress,
+}
+
+/// What the host may have done about a request that it has not answered.
+pub(super) enum Progress {
+    /// Nothing: it had not heard of it when the connection ended, or says so as it leaves.
+    Unsent(Request<Full<Bytes>>),
+    /// Nothing: it had no room for it just then.
+    Refused(Request<Full<Bytes>>),
+    /// Anything.
+    Begun,
 }
 
 impl From<TrySendError<Request<Full<Bytes>>>> for Unanswered {
     fn from(mut failed: TrySendError<Request<Full<Bytes>>>) -> Self {
+        let unsent = failed.take_message();
         Self {
-            // If nothing of it was sent.
-            request: failed.take_message(),
+            progress: unsent.map_or(Progress::Begun, Progress::Unsent),
             error: failed.into_error(),
         }
     }

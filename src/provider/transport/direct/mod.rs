@@ -28,7 +28,7 @@ use crate::{error::Error, provider::Endpoint};
 ///
 /// A connection that speaks HTTP/1.1 is driven by the call that it carries: whoever reads the answer reads from the socket, and
 /// whoever drops it closes the connection. One that speaks HTTP/2 is shared and has a task; calls that it has no room for open another,
-/// and what its host refuses unheard is asked again over another.
+/// and what its host has done nothing about is asked again.
 #[derive(Clone)]
 pub struct HyperTransport {
     pools: Pools,

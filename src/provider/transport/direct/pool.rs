@@ -118,7 +118,7 @@ impl Host {
         let mut idle = lock(&self.idle);
         idle.expire();
         let mut shared = idle.http2.iter_mut();
-        if let Some((shared, since)) = shared.find(|(shared, _)| shared.has_room()) {
+        if let Some((shared, since)) = shared.find(|(shared, _)| !shared.is_full()) {
             *since = Instant::now();
             return Some(Way::Http2(shared.clone()));
         }
@@ -139,11 +139,11 @@ impl Host {
                 let Some(opening) = host.opening(&uri) else {
                     return host.connected(uri).await;
                 };
-                match opening.await? {
-                    Some(shared) if shared.is_full() => {}
-                    Some(shared) => return Ok(Way::Http2(shared)),
-                    // The host has changed its mind.
-                    None => return host.connected(uri).await,
+                if let Some(shared) = opening.await?.filter(|shared| !shared.is_full()) {
+                    return Ok(Way::Http2(shared));
+                }
+                if let Some(way) = host.open() {
+                    return Ok(way);
                 }
             }
         })
@@ -163,8 +163,12 @@ impl Host {
                 let opened = host.connected(uri).await;
                 lock(&host.idle).opening = None;
                 opened.map(|way| match way {
-                    Way::Http1(_) => None,
                     Way::Http2(shared) => Some(shared),
+                    // The host has changed its mind. One of those who wait finds it in the pool.
+                    Way::Http1(driven) => {
+                        host.keep(driven);
+                        None
+                    }
                 })
             };
             let opening = opening.boxed().shared();
@@ -186,18 +190,12 @@ impl Host {
         let shared = shared.map_err(|e| unreachable(e.into()))?;
         let mut idle = lock(&self.idle);
         // The first calls open connections of their own. One with room is enough to be kept.
-        if !idle.http2.iter().any(|(shared, _)| shared.has_room()) {
+        idle.expire();
+        if idle.http2.iter().all(|(shared, _)| shared.is_full()) {
             idle.http2.push((shared.clone(), Instant::now()));
         }
         self.sweep(idle);
         Ok(Way::Http2(shared))
-    }
-
-    /// Gives no further call to a connection on which one has failed.
-    pub(super) fn leave(&self, failed: &Shared) {
-        lock(&self.idle)
-            .http2
-            .retain(|(shared, _)| !shared.is(failed));
     }
 
     /// Makes `request` one for the path of `uri` at this host, in HTTP/1.1.

@@ -1,6 +1,16 @@
 //! An HTTP/2 connection that many calls share.
 
-use std::{error::Error as StdError, iter::successors, sync::Arc, time::Duration};
+use std::{
+    error::Error as StdError,
+    future::poll_fn,
+    iter::successors,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use h2::Reason;
@@ -9,10 +19,13 @@ use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http2, rt::Executor};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::{answer::Unanswered, connect::Io};
+use super::{
+    answer::{Progress, Unanswered},
+    connect::Io,
+};
 
-/// How many calls a connection carries at a time. Hosts are advised to allow no fewer
-/// ([RFC 9113, 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2)); one that is not allowed would wait for another's end.
+/// The most calls that a connection carries at a time, where its host allows as many. Hosts are advised to allow no fewer
+/// ([RFC 9113, 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2)).
 const CALLS: usize = 100;
 
 /// A connection that a task drives. Whoever holds a clone has a call on it, but for the pool.
@@ -20,21 +33,31 @@ const CALLS: usize = 100;
 pub(super) struct Shared {
     sender: http2::SendRequest<Full<Bytes>>,
     holders: Arc<()>,
+    /// The most calls at a time that the host allows.
+    allowed: Arc<AtomicUsize>,
 }
 
 impl Shared {
     pub(super) async fn handshake(io: Io) -> hyper::Result<Self> {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .adaptive_window(true)
             .keep_alive_interval(Duration::from_secs(20))
             .handshake(io)
             .await?;
-        // Whoever waits for an answer hears of its end.
-        TokioExecutor::new().execute(async move { drop(connection.await) });
+        let allowed = Arc::new(AtomicUsize::new(CALLS));
+        let told = Arc::clone(&allowed);
+        let driving = poll_fn(move |cx| {
+            let polled = Pin::new(&mut connection).poll(cx);
+            told.store(connection.current_max_send_streams(), Ordering::Relaxed);
+            // Whoever waits for an answer hears of its end.
+            polled.map(drop)
+        });
+        TokioExecutor::new().execute(driving);
         Ok(Self {
             sender,
             holders: Arc::new(()),
+            allowed,
         })
     }
 
@@ -43,18 +66,11 @@ impl Shared {
         self.sender.is_closed()
     }
 
-    /// Whether it may carry one more now.
-    pub(super) fn has_room(&self) -> bool {
-        !self.is_full() && !self.is_over()
-    }
-
+    /// Whether another call would wait for one of these to end.
     pub(super) fn is_full(&self) -> bool {
+        let allowed = self.allowed.load(Ordering::Relaxed);
         // One holder is the pool.
-        Arc::strong_count(&self.holders) > CALLS
-    }
-
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.holders, &other.holders)
+        Arc::strong_count(&self.holders) > allowed.clamp(1, CALLS)
     }
 
     /// Sends `request` and reads the head of the answer.
@@ -65,23 +81,39 @@ impl Shared {
         let copy = request.clone();
         let answer = self.sender.try_send_request(request).await;
         answer.map_err(|failed| {
-            let mut unanswered = Unanswered::from(failed);
-            if is_refusal(&unanswered.error) {
-                unanswered.request.get_or_insert(copy);
+            let unanswered = Unanswered::from(failed);
+            let progress = match Refusal::read(&unanswered.error) {
+                Some(Refusal::Full) => Progress::Refused(copy),
+                Some(Refusal::Leaving) => Progress::Unsent(copy),
+                None => unanswered.progress,
+            };
+            Unanswered {
+                progress,
+                ..unanswered
             }
-            unanswered
         })
     }
 }
 
-/// Whether the host has said that it did nothing about a request: it is full, or leaves and had not yet begun with this one.
-fn is_refusal(error: &hyper::Error) -> bool {
-    let first: &(dyn StdError + 'static) = error;
-    successors(Some(first), |&error| error.source())
-        .find_map(|error| error.downcast_ref::<h2::Error>())
-        .is_some_and(|error| {
-            // Requests that a host still answers when it leaves hear nothing of that.
-            error.is_remote()
-                && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
-        })
+/// Why a host does nothing about a request that it has.
+///
+/// What hyper still holds back when a host leaves is not told from what it has sent, and counts as begun.
+enum Refusal {
+    Full,
+    /// It answers the requests before, which hear nothing of this, and no others.
+    Leaving,
+}
+
+impl Refusal {
+    fn read(error: &hyper::Error) -> Option<Self> {
+        let first: &(dyn StdError + 'static) = error;
+        let error = successors(Some(first), |&error| error.source())
+            .find_map(|error| error.downcast_ref::<h2::Error>())?;
+        match error.reason() {
+            _ if !error.is_remote() => None,
+            _ if error.is_go_away() => Some(Self::Leaving),
+            Some(Reason::REFUSED_STREAM) => Some(Self::Full),
+            _ => None,
+        }
+    }
 }
