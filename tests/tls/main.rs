@@ -117,7 +117,7 @@ async fn what_a_host_may_have_begun_is_not_asked_again() {
 #[tokio::test]
 #[ignore = "run by the others, with the environment that it needs"]
 async fn content_client() {
-    let transport = HyperTransport::new(&TransportConfig::default().allow_private()).unwrap();
+    let transport = transport();
     for _ in 0..4 {
         assert_eq!(call(&transport).await.unwrap(), StatusCode::OK);
     }
@@ -126,23 +126,19 @@ async fn content_client() {
 #[tokio::test]
 #[ignore = "run by the others, with the environment that it needs"]
 async fn refused_client() {
-    let transport = HyperTransport::new(&TransportConfig::default().allow_private()).unwrap();
-    let refused = call(&transport).await.unwrap_err();
+    let refused = call(&transport()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test]
 #[ignore = "run by the others, with the environment that it needs"]
 async fn cut_client() {
-    let transport = HyperTransport::new(&TransportConfig::default().allow_private()).unwrap();
-    let cut = call(&transport).await.unwrap_err();
+    let cut = call(&transport()).await.unwrap_err();
     assert_eq!(cut.kind(), ErrorKind::Cut);
 }
 
 async fn call(transport: &HyperTransport) -> Result<StatusCode, Error> {
-    let host = std::env::var(HOST).unwrap();
-    let url = host.split_once(' ').unwrap().1;
-    let request = Request::post(url).body(Bytes::from("{}")).unwrap();
+    let request = Request::post(told().1).body(Bytes::from("{}")).unwrap();
     Ok(transport.clone().oneshot(request).await?.status())
 }
 
@@ -150,7 +146,7 @@ async fn call(transport: &HyperTransport) -> Result<StatusCode, Error> {
 #[tokio::test]
 #[ignore = "run by the others, with the environment that it needs"]
 async fn sudden_client() {
-    let transport = HyperTransport::new(&TransportConfig::default().allow_private()).unwrap();
+    let transport = transport();
     ask(&transport, 1).await;
     let calls = (0..TOGETHER).map(|_| transport.clone().oneshot(get("/heads")));
     for answer in join_all(calls).await {
@@ -163,7 +159,7 @@ async fn sudden_client() {
 #[tokio::test]
 #[ignore = "run by the others, with the environment that it needs"]
 async fn steady_client() {
-    let transport = HyperTransport::new(&TransportConfig::default().allow_private()).unwrap();
+    let transport = transport();
     ask(&transport, 1).await;
     let mut bodies = Vec::new();
     for _ in 0..TOGETHER {
@@ -177,9 +173,19 @@ async fn steady_client() {
     }
 }
 
-fn get(path: &str) -> Request<Bytes> {
+fn transport() -> HyperTransport {
+    HyperTransport::new(&TransportConfig::default().allow_private()).unwrap()
+}
+
+/// What the host speaks, and where it is.
+fn told() -> (String, String) {
     let host = std::env::var(HOST).unwrap();
-    let url = host.split_once(' ').unwrap().1.replace("/v1", path);
+    let (spoken, url) = host.split_once(' ').unwrap();
+    (spoken.to_owned(), url.to_owned())
+}
+
+fn get(path: &str) -> Request<Bytes> {
+    let url = told().1.replace("/v1", path);
     Request::get(url).body(Bytes::new()).unwrap()
 }
 
@@ -187,7 +193,7 @@ fn get(path: &str) -> Request<Bytes> {
 #[tokio::test]
 #[ignore = "run by the others, with the environment that it needs"]
 async fn client() {
-    let transport = HyperTransport::new(&TransportConfig::default().allow_private()).unwrap();
+    let transport = transport();
     for at_a_time in [1, 8, 8] {
         ask(&transport, at_a_time).await;
     }
@@ -197,7 +203,7 @@ async fn client() {
 #[tokio::test]
 #[ignore = "run by the others, with the environment that it needs"]
 async fn patient_client() {
-    let transport = HyperTransport::new(&TransportConfig::default().allow_private()).unwrap();
+    let transport = transport();
     for after in [0, 60, 60, 120] {
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(after)).await;
@@ -210,7 +216,7 @@ async fn patient_client() {
 #[tokio::test]
 #[ignore = "run by the others, with the environment that it needs"]
 async fn left_client() {
-    let transport = HyperTransport::new(&TransportConfig::default().allow_private()).unwrap();
+    let transport = transport();
     for _ in 0..3 {
         let answer = transport.clone().oneshot(get("/last")).await.unwrap();
         answer.into_body().collect().await.unwrap();
@@ -223,13 +229,8 @@ async fn left_client() {
 
 /// So many calls at a time.
 async fn ask(transport: &HyperTransport, at_a_time: usize) {
-    let host = std::env::var(HOST).unwrap();
-    let (spoken, url) = host.split_once(' ').unwrap();
-    let calls = (0..at_a_time).map(|_| {
-        let request = Request::get(url).body(Bytes::new()).unwrap();
-        let transport = transport.clone();
-        async { transport.oneshot(request).await }
-    });
+    let (spoken, _) = told();
+    let calls = (0..at_a_time).map(|_| transport.clone().oneshot(get("/v1")));
     for answer in join_all(calls).await {
         let body = answer.unwrap().into_body().collect().await.unwrap();
         assert_eq!(body.to_bytes(), spoken);

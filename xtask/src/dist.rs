@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{cargo, must_succeed, root, target_dir};
 
@@ -30,7 +30,7 @@ impl Programs {
         for program in [&self.rungs, &self.load] {
             hasher.update(&fs::read(program)?);
         }
-        hasher.update(TRIAL.concat().as_bytes());
+        hasher.update(TRIAL.as_bytes());
         Ok(hasher.finalize().to_hex()[..16].to_owned())
     }
 }
@@ -62,16 +62,7 @@ pub(crate) fn build() -> Result<Programs> {
 }
 
 /// The loads of the comparison, for a few seconds.
-const TRIAL: [&str; 8] = [
-    "--rounds",
-    "1",
-    "--requests",
-    "4000",
-    "--streams",
-    "300",
-    "--paced",
-    "10",
-];
+const TRIAL: &str = "--rounds 1 --requests 4000 --streams 300 --paced 10";
 
 fn run_trial(programs: &Programs, traces: &Path) -> Result<()> {
     if traces.exists() {
@@ -79,7 +70,7 @@ fn run_trial(programs: &Programs, traces: &Path) -> Result<()> {
     }
     let mut command = Command::new(&programs.load);
     command.args(["compare", "--rungs"]).arg(&programs.rungs);
-    must_succeed(command.args(TRIAL).stdout(Stdio::null()))
+    must_succeed(command.args(TRIAL.split(' ')).stdout(Stdio::null()))
 }
 
 struct Compiler {
@@ -125,5 +116,7 @@ fn said(arguments: &[&str]) -> Result<String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let mut command = Command::new(rustc);
     let output = command.args(arguments).current_dir(root()?).output();
-    Ok(String::from_utf8(output.context("start rustc")?.stdout)?)
+    let output = output.context("start rustc")?;
+    ensure!(output.status.success(), "rustc failed ({})", output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }

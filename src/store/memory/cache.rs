@@ -18,8 +18,9 @@ const SHARD: u64 = 8 << 20;
 
 /// Answers in memory, bounded in bytes; what is asked for often outlives what is not.
 ///
-/// An answer that would take more than 7 MiB, or nearly all of a smaller capacity, may not be kept. One whose time is over is given up when it is asked for, or when there is no room for another one.
-pub struct MemoryCache(Cache<CacheKey, Kept, Bytes, RandomState>);
+/// An answer that would take more than 7 MiB, or nearly all of a smaller capacity, may not be kept. One whose time is over
+/// is given up when it is asked for, or when there is no room for another one.
+pub struct MemoryCache(Cache<CacheKey, Kept, ByWeight, RandomState>);
 
 #[derive(Clone)]
 struct Kept {
@@ -37,9 +38,9 @@ impl Kept {
 }
 
 #[derive(Clone)]
-struct Bytes;
+struct ByWeight;
 
-impl Weighter<CacheKey, Kept> for Bytes {
+impl Weighter<CacheKey, Kept> for ByWeight {
     fn weight(&self, _: &CacheKey, kept: &Kept) -> u64 {
         kept.weight
     }
@@ -60,7 +61,7 @@ impl MemoryCache {
             .expect("both capacities are set");
         Self(Cache::with_options(
             options,
-            Bytes,
+            ByWeight,
             RandomState::default(),
             DefaultLifecycle::default(),
         ))

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Process {
     name: &'static str,
     address: Authority,
-    pid: u32,
+    pid: Pid,
     started: Instant,
     ready_after: Duration,
     child: Child,
@@ -38,6 +38,7 @@ impl Process {
             .spawn()
             .with_context(|| format!("start {name}"))?;
         let pid = child.id().with_context(|| format!("{name} ended"))?;
+        let pid = Pid::from_raw(pid.try_into()?);
         let stdout = child.stdout.take().context("stdout is piped")?;
         let mut lines = BufReader::new(stdout).lines();
         let announced = async {
@@ -87,7 +88,7 @@ impl Process {
     /// Tell it to end, and wait until it has.
     pub(crate) async fn stop(mut self) -> Result<()> {
         let stopped = async {
-            kill(self.id()?, Signal::SIGTERM)?;
+            kill(self.pid, Signal::SIGTERM)?;
             let status = timeout(PATIENCE, self.child.wait()).await??;
             ensure!(status.success(), "it ended with {status}");
             Ok(())
@@ -98,7 +99,7 @@ impl Process {
 
     /// Processor time so far, in user and kernel mode, of all its threads.
     pub(crate) fn processor_time(&self) -> Result<Duration> {
-        let time = clock_getcpuclockid(self.id()?).and_then(clock_gettime);
+        let time = clock_getcpuclockid(self.pid).and_then(clock_gettime);
         let time = time.with_context(|| format!("read the clock of {}", self.name))?;
         Ok(time.into())
     }
@@ -109,10 +110,6 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let number = line.and_then(|line| line.split_whitespace().next());
         Ok(number.context("a VmRSS line")?.parse()?)
-    }
-
-    fn id(&self) -> Result<Pid> {
-        Ok(Pid::from_raw(self.pid.try_into()?))
     }
 
     fn read(&self, file: &str) -> Result<String> {

@@ -41,23 +41,22 @@ pub(super) async fn ask(
             Some(way) => (way, false),
             None => (host.connect(uri.clone()).await?, true),
         };
-        let answer = match way {
+        let (answer, connection) = match way {
             Way::Http1(mut driven) => {
                 host.address(&mut request, &uri);
                 let answer = driven.send(request).await;
-                let read =
-                    |body| AnswerBody::new(body, Connection::Driven(driven, Arc::clone(&host)));
-                answer.map(|answer| answer.map(read))
+                (answer, Connection::Driven(driven, Arc::clone(&host)))
             }
             Way::Http2(mut shared) => {
                 *request.uri_mut() = uri.clone();
                 let answer = shared.send(request).await;
-                let read = |body| AnswerBody::new(body, Connection::Shared(shared));
-                answer.map(|answer| answer.map(read))
+                (answer, Connection::Shared(shared))
             }
         };
         match answer {
-            Ok(answer) => return Ok(answer.map(TransportBody::new)),
+            Ok(answer) => {
+                return Ok(answer.map(|body| TransportBody::new(AnswerBody::new(body, connection))));
+            }
             Err(Unanswered { error, progress }) => match progress {
                 Progress::Unsent(again) if !is_new => request = again,
                 Progress::Refused(again) if !was_refused => {

@@ -26,7 +26,7 @@ use super::{
     driven::Driven,
     shared::Shared,
 };
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 
 /// How long a connection may wait for its next call.
 const IDLE: Duration = Duration::from_secs(90);
@@ -178,16 +178,14 @@ impl Host {
     }
 
     async fn connected(self: &Arc<Self>, uri: Uri) -> Result<Way, Error> {
-        let unreachable = |e| translate(e, Stage::Connecting);
         let io: Io = self.connector.connect(uri).await.map_err(unreachable)?;
         let shares = io.connected().is_negotiated_h2();
         lock(&self.idle).shares = shares;
         if !shares {
-            let driven = Driven::handshake(io).await;
-            return driven.map(Way::Http1).map_err(|e| unreachable(e.into()));
+            let driven = Driven::handshake(io).await.map_err(unreachable)?;
+            return Ok(Way::Http1(driven));
         }
-        let shared = Shared::handshake(io).await;
-        let shared = shared.map_err(|e| unreachable(e.into()))?;
+        let shared = Shared::handshake(io).await.map_err(unreachable)?;
         let mut idle = lock(&self.idle);
         // The first calls open connections of their own. One with room is enough to be kept.
         idle.expire();
@@ -262,6 +260,10 @@ impl Drop for Sweeping {
             lock(&host.idle).swept = false;
         }
     }
+}
+
+fn unreachable(error: impl Into<BoxError>) -> Error {
+    translate(error, Stage::Connecting)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -81,39 +81,27 @@ impl Shared {
         let copy = request.clone();
         let answer = self.sender.try_send_request(request).await;
         answer.map_err(|failed| {
-            let unanswered = Unanswered::from(failed);
-            let progress = match Refusal::read(&unanswered.error) {
-                Some(Refusal::Full) => Progress::Refused(copy),
-                Some(Refusal::Leaving) => Progress::Unsent(copy),
-                None => unanswered.progress,
-            };
-            Unanswered {
-                progress,
-                ..unanswered
+            let mut unanswered = Unanswered::from(failed);
+            if let Some(progress) = refusal(&unanswered.error, copy) {
+                unanswered.progress = progress;
             }
+            unanswered
         })
     }
 }
 
-/// Why a host does nothing about a request that it has.
+/// How far `request` came, if the host says that it does nothing about it. One that leaves answers the requests before, which hear
+/// nothing of this, and no others.
 ///
 /// What hyper still holds back when a host leaves is not told from what it has sent, and counts as begun.
-enum Refusal {
-    Full,
-    /// It answers the requests before, which hear nothing of this, and no others.
-    Leaving,
-}
-
-impl Refusal {
-    fn read(error: &hyper::Error) -> Option<Self> {
-        let first: &(dyn StdError + 'static) = error;
-        let error = successors(Some(first), |&error| error.source())
-            .find_map(|error| error.downcast_ref::<h2::Error>())?;
-        match error.reason() {
-            _ if !error.is_remote() => None,
-            _ if error.is_go_away() => Some(Self::Leaving),
-            Some(Reason::REFUSED_STREAM) => Some(Self::Full),
-            _ => None,
-        }
+fn refusal(error: &hyper::Error, request: Request<Full<Bytes>>) -> Option<Progress> {
+    let first: &(dyn StdError + 'static) = error;
+    let error = successors(Some(first), |&error| error.source())
+        .find_map(|error| error.downcast_ref::<h2::Error>())?;
+    match error.reason() {
+        _ if !error.is_remote() => None,
+        _ if error.is_go_away() => Some(Progress::Unsent(request)),
+        Some(Reason::REFUSED_STREAM) => Some(Progress::Refused(request)),
+        _ => None,
     }
 }
