@@ -415,6 +415,25 @@ async fn rows_wait_while_the_store_is_away_and_are_shipped_in_the_end() {
 }
 
 #[tokio::test]
+async fn what_costs_nothing_is_shipped_though_more_of_it_comes_all_the_time() {
+    let dir = Dir::new("free");
+    let (journal, _store) = open(&dir).await;
+    let shipping = async {
+        let mut taken = 0;
+        while journal.backlog() == taken {
+            journal.record(LedgerRow {
+                cost: Money::ZERO,
+                ..cheap(&format!("req_{taken}"))
+            });
+            taken += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let shipped = tokio::time::timeout(Duration::from_secs(20), shipping).await;
+    shipped.expect("some of it is shipped meanwhile");
+}
+
+#[tokio::test]
 async fn what_is_on_its_way_is_spent_and_counts_once() {
     let dir = Dir::new("on_its_way");
     let (journal, sink) = away(&dir).await;

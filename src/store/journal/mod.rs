@@ -36,6 +36,7 @@ mod audit;
 mod codec;
 mod files;
 mod intents;
+mod pace;
 mod recover;
 mod segment;
 mod shared;
@@ -54,7 +55,7 @@ use std::{
 pub use audit::Audit;
 pub use codec::{encode, next_chain};
 
-use self::{intents::Intents, shared::Shared};
+use self::{intents::Intents, pace::Pace, shared::Shared};
 use super::{Durability, Intent, Ledger, LedgerRow, LedgerSink, Progress, StoreFuture, lock};
 use crate::{catalog::Money, error::Error};
 
@@ -112,7 +113,7 @@ impl Journal {
             chain: found.chain,
             synced: found.next_seq - 1,
             unsynced: Vec::new(),
-            last_sync: Instant::now(),
+            pace: Pace::new(Instant::now()),
             lock,
         }
         .start()?;

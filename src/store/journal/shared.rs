@@ -6,7 +6,7 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use tokio::sync::{Notify, watch};
@@ -45,7 +45,16 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct State {
     taken: VecDeque<Taken>,
-    idle: bool,
+    /// How many of them cost something: those wait for a sync.
+    paid: usize,
+    /// The writer sleeps until so many of those are there, or one that waits for no sync.
+    awaited: Option<usize>,
+}
+
+impl State {
+    fn has(&self, paid: usize) -> bool {
+        self.paid >= paid || self.paid < self.taken.len()
+    }
 }
 
 /// A row on its way to the writer.
@@ -54,6 +63,13 @@ pub(super) struct Taken {
     pub(super) row: LedgerRow,
     /// The slot that it frees.
     pub(super) slot: Option<u32>,
+}
+
+impl Taken {
+    /// Whether it cost something: who waits for it waits for a sync.
+    pub(super) fn is_paid(&self) -> bool {
+        !self.row.cost.is_zero()
+    }
 }
 
 /// What others wait for.
@@ -103,8 +119,11 @@ impl Shared {
         }
         let seq = self.survival.taken() + 1;
         self.survival.take(seq);
-        state.taken.push_back(Taken { seq, row, slot });
-        if std::mem::take(&mut state.idle) {
+        let taken = Taken { seq, row, slot };
+        state.paid += usize::from(taken.is_paid());
+        state.taken.push_back(taken);
+        if state.awaited.is_some_and(|paid| state.has(paid)) {
+            state.awaited = None;
             drop(state);
             self.work.notify_one();
         }
@@ -160,33 +179,37 @@ impl Shared {
 
     // For the writer.
 
-    /// Waits for rows, `at_most` so long; `None` when the journal closes and all are written.
-    pub(super) fn next(&self, at_most: Option<Duration>) -> Option<VecDeque<Taken>> {
+    /// Waits until `paid` rows are there that cost something, or one that does not; not longer than `until`, nor than the journal is open.
+    pub(super) fn wait(&self, paid: usize, until: Option<Instant>) {
         let mut state = self.state();
-        while state.taken.is_empty() {
-            if self.is_closing() {
-                return None;
-            }
-            state.idle = true;
-            let Some(at_most) = at_most else {
-                let woken = self.work.wait(state);
-                state = woken.unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let woken = self.work.wait_timeout(state, at_most);
-            let (woken, waited) = woken.unwrap_or_else(PoisonError::into_inner);
-            state = woken;
-            if waited.timed_out() {
+        while !state.has(paid) && !self.is_closing() {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
                 break;
             }
+            state.awaited = Some(paid);
+            state = match left {
+                None => {
+                    let woken = self.work.wait(state);
+                    woken.unwrap_or_else(PoisonError::into_inner)
+                }
+                Some(left) => {
+                    let woken = self.work.wait_timeout(state, left);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
-        state.idle = false;
-        Some(std::mem::take(&mut state.taken))
+        state.awaited = None;
     }
 
-    /// The rows that have come since.
-    pub(super) fn more(&self) -> VecDeque<Taken> {
-        std::mem::take(&mut self.state().taken)
+    /// The rows that have come; `None` when the journal closes and all are written.
+    pub(super) fn rows(&self) -> Option<VecDeque<Taken>> {
+        let mut state = self.state();
+        if state.taken.is_empty() && self.is_closing() {
+            return None;
+        }
+        state.paid = 0;
+        Some(std::mem::take(&mut state.taken))
     }
 
     /// The writer has ended, and freed the folder.
@@ -267,4 +290,53 @@ fn unwritten(error: &Error) {
 
 fn gone() -> Error {
     Error::internal("the journal is closed and not all rows are shipped; the next start ships them")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{thread, time::Duration};
+
+    use super::*;
+    use crate::testing::ledger_contract::row;
+
+    fn take(shared: &Shared, cost: i64) {
+        shared.take(row("req", 1, cost, Duration::ZERO), None);
+    }
+
+    /// A writer that sleeps until there are ten rows that cost something; how many rows it has then.
+    fn waits_for_ten(shared: &Arc<Shared>) -> thread::JoinHandle<usize> {
+        let writer = Arc::clone(shared);
+        let waiting = thread::spawn(move || {
+            writer.wait(10, None);
+            writer.rows().map_or(0, |rows| rows.len())
+        });
+        while shared.state().awaited.is_none() {
+            thread::yield_now();
+        }
+        waiting
+    }
+
+    #[test]
+    fn a_row_that_waits_for_no_sync_waits_for_no_company() {
+        let shared = Arc::new(Shared::new(1, 0));
+        let writer = waits_for_ten(&shared);
+        take(&shared, 1);
+        take(&shared, 0);
+        assert_eq!(writer.join().unwrap(), 2);
+    }
+
+    #[test]
+    fn the_last_of_a_company_ends_the_wait_and_so_does_the_end() {
+        let shared = Arc::new(Shared::new(1, 0));
+        let writer = waits_for_ten(&shared);
+        for _ in 0..10 {
+            take(&shared, 1);
+        }
+        assert_eq!(writer.join().unwrap(), 10);
+        let writer = waits_for_ten(&shared);
+        take(&shared, 1);
+        shared.close();
+        assert_eq!(writer.join().unwrap(), 1);
+        assert!(shared.rows().is_none());
+    }
 }

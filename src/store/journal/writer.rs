@@ -12,6 +12,7 @@ use super::{
     codec::encode,
     files::Files,
     intents::Intents,
+    pace::Pace,
     segment::{Head, Place, append},
     shared::{Shared, Taken},
 };
@@ -26,14 +27,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How often it is tried when the journal closes.
 const TRIES_AT_CLOSE: u32 = 5;
 
-/// The least time between two syncs. A row that comes alone does not wait; where many come, this gives them company.
-const SPACING: Duration = Duration::from_millis(1);
-
-/// How long rows that cost nothing may go without a sync, and so without being shipped.
-const UNSYNCED: Duration = Duration::from_millis(100);
-
 /// Rows come in as they are taken, all that have come while the last ones were written are written together, and one sync serves
-/// them all: the more there is to do, the less each row costs.
+/// all that cost something: the more there is to do, the less each row costs. Who waits for a row that cost nothing waits for no sync,
+/// so that one is written when it comes.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) intents: Arc<Intents>,
@@ -45,7 +41,7 @@ pub(super) struct Writer {
     pub(super) synced: u64,
     /// Written and not synced. Only what is synced is shipped, so that the sink never has more than the journal.
     pub(super) unsynced: Vec<Entry>,
-    pub(super) last_sync: Instant,
+    pub(super) pace: Pace,
     /// Held until all is written.
     pub(super) lock: File,
 }
@@ -62,25 +58,7 @@ impl Writer {
     fn run(mut self) {
         let mut tries_left = TRIES_AT_CLOSE;
         let mut bytes = Vec::with_capacity(64 * 1024);
-        let mut in_company = false;
-        loop {
-            // Where several have come at a time more will, and the first of them need not wake this thread to let it sleep.
-            if in_company {
-                thread::sleep(self.too_early());
-            }
-            let waits_for_sync = !self.unsynced.is_empty() && !self.shared.survival.is_broken();
-            let patience = waits_for_sync.then_some(UNSYNCED);
-            let Some(mut rows) = self.shared.next(patience) else {
-                break;
-            };
-            let early = self.too_early();
-            if rows.is_empty() {
-                self.sync();
-            } else if !early.is_zero() {
-                thread::sleep(early);
-                rows.extend(self.shared.more());
-            }
-            in_company = rows.len() > 1;
+        while let Some(mut rows) = self.next() {
             // A batch may reach over the end of a segment.
             while !rows.is_empty() {
                 if let Err(error) = self.write(&mut rows, &mut bytes) {
@@ -93,13 +71,25 @@ impl Writer {
                     thread::sleep(PAUSE);
                 }
             }
+            if self.pace.is_due(Instant::now()) {
+                self.sync();
+            }
         }
         self.end();
     }
 
-    /// How long it is until the next sync may be.
-    fn too_early(&self) -> Duration {
-        SPACING.saturating_sub(self.last_sync.elapsed())
+    /// Waits until there are rows to write, or a sync is due. `None` when the journal closes and all is written.
+    fn next(&self) -> Option<VecDeque<Taken>> {
+        let Self { pace, shared, .. } = self;
+        // Where several have come at a time more will, and the first of them need not wake this thread to let it sleep.
+        if pace.is_crowded() {
+            shared.wait(pace.missing(), Some(pace.spaced()));
+        }
+        if !pace.is_awaited() {
+            shared.wait(1, pace.due());
+            shared.wait(pace.missing(), Some(pace.spaced()));
+        }
+        shared.rows()
     }
 
     /// Writes as many rows as the segment takes.
@@ -130,25 +120,25 @@ impl Writer {
         let written: Vec<_> = rows.drain(..chains.len()).collect();
         self.intents
             .close(written.iter().filter_map(|taken| taken.slot));
-        let is_paid = written.iter().any(|taken| !taken.row.cost.is_zero());
+        // What is written to a disk that has failed to sync is not told, and not shipped.
+        if !self.shared.survival.is_broken() {
+            let paid = written.iter().filter(|taken| taken.is_paid());
+            self.pace.written(paid.count(), Instant::now());
+        }
         let entries = written.into_iter().zip(chains);
         self.unsynced
             .extend(entries.map(|(Taken { seq, row, .. }, chain)| Entry { seq, chain, row }));
         if let Some(last) = self.unsynced.last() {
             self.shared.survival.reached(last.seq, Durability::Crash);
         }
-        fail_point("journal.after_write")?;
-        if is_paid {
-            self.sync();
-        }
-        fail_point("journal.after_sync")
+        fail_point("journal.after_write")
     }
 
     fn sync(&mut self) {
         if self.shared.survival.is_broken() {
             return;
         }
-        self.last_sync = Instant::now();
+        self.pace.syncs(Instant::now());
         match fail_point("journal.sync").and_then(|()| self.files.sync()) {
             Ok(()) => {
                 let synced = std::mem::take(&mut self.unsynced);
@@ -159,6 +149,7 @@ impl Writer {
                     self.synced = last;
                     self.shared.survival.reached(last, Durability::PowerLoss);
                 }
+                let _ = fail_point("journal.after_sync");
             }
             Err(error) => self.shared.break_down(&error),
         }
