@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use crate::load::{self, Outcome};
 use process::Process;
-use report::{Footprint, Paced, Report, Round, Series};
+use report::{Footprint, Lone, Report, Round, Series};
 use setup::Setup;
 
 /// Long enough for work that follows an answer, such as writing the ledger.
@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// Streams with a pause between chunks in a round, one after another.
     #[arg(long, default_value_t = 50)]
     paced: u64,
+    /// Whole answers in a round, one after another.
+    #[arg(long, default_value_t = 500)]
+    lone: u64,
     /// Requests at a time.
     #[arg(long, default_value_t = 16)]
     concurrency: usize,
@@ -60,13 +63,15 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let crowd = series(&setup, &options, Kind::Crowd).await?;
     let steady = series(&setup, &options, Kind::Steady).await?;
     let stream = series(&setup, &options, Kind::Stream).await?;
-    let paced = paced(&setup, &options).await?;
+    let lone = one_by_one(&setup, &options, Kind::Whole).await?;
+    let paced = one_by_one(&setup, &options, Kind::Stream).await?;
 
     let report = Report {
         whole,
         crowd: (options.crowd, crowd),
         steady: (options.rate, steady),
         stream,
+        lone,
         paced,
         bare: Footprint {
             ready: setup.bare.ready_after(),
@@ -129,26 +134,31 @@ async fn series(setup: &Setup, options: &Options, kind: Kind) -> Result<Series> 
     Ok(series)
 }
 
-/// First-chunk latency of calm streams: straight to the upstream and through each proxy.
-async fn paced(setup: &Setup, options: &Options) -> Result<Paced> {
-    let mut paced = Paced::default();
+/// Answers one after another, whole or in chunks with a pause between: straight from the upstream and through each proxy.
+async fn one_by_one(setup: &Setup, options: &Options, kind: Kind) -> Result<Lone> {
+    let stream = kind == Kind::Stream;
+    let (requests, script) = match stream {
+        true => (options.paced, "chunks=4 gap_us=5000"),
+        false => (options.lone, ""),
+    };
+    let mut lone = Lone::default();
     for _ in 0..options.rounds {
         for (process, rounds) in [
-            (&setup.upstream, &mut paced.direct),
-            (&setup.bare, &mut paced.bare),
-            (&setup.rungs, &mut paced.rungs),
+            (&setup.upstream, &mut lone.direct),
+            (&setup.bare, &mut lone.bare),
+            (&setup.rungs, &mut lone.rungs),
         ] {
             let load = load::Options {
-                requests: options.paced,
+                requests,
                 concurrency: 1,
-                stream: true,
-                script: "chunks=4 gap_us=5000".to_owned(),
+                stream,
+                script: script.to_owned(),
                 ..setup.load(process)
             };
             rounds.push(checked(process, load).await?);
         }
     }
-    Ok(paced)
+    Ok(lone)
 }
 
 /// A run in which every request was answered; numbers of any other mean nothing.

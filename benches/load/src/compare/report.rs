@@ -20,9 +20,9 @@ pub(crate) struct Series {
     pub(crate) waived: Vec<Round>,
 }
 
-/// Calm streams, one after another.
+/// Answers one after another.
 #[derive(Default)]
-pub(crate) struct Paced {
+pub(crate) struct Lone {
     pub(crate) direct: Vec<Outcome>,
     pub(crate) bare: Vec<Outcome>,
     pub(crate) rungs: Vec<Outcome>,
@@ -43,7 +43,9 @@ pub(crate) struct Report {
     /// The same with so many a second.
     pub(crate) steady: (u32, Series),
     pub(crate) stream: Series,
-    pub(crate) paced: Paced,
+    pub(crate) lone: Lone,
+    /// Streams with a pause between chunks.
+    pub(crate) paced: Lone,
     pub(crate) bare: Footprint,
     pub(crate) rungs: Footprint,
 }
@@ -107,11 +109,11 @@ impl Series {
     }
 }
 
-impl Paced {
-    /// First-chunk p50 in milliseconds: direct, through the bare proxy, through the gateway.
-    fn figures(&self) -> [f64; 3] {
+impl Lone {
+    /// Medians in milliseconds: direct, through the bare proxy, through the gateway.
+    fn figures(&self, p50_us: fn(&Outcome) -> u64) -> [f64; 3] {
         [&self.direct, &self.bare, &self.rungs]
-            .map(|rounds| median(rounds.iter().map(|round| round.first_chunk_p50_us as f64)) / 1e3)
+            .map(|rounds| median(rounds.iter().map(|round| p50_us(round) as f64)) / 1e3)
     }
 }
 
@@ -124,6 +126,22 @@ impl Report {
             (String::new(), &self.whole),
             (format!(", {crowd} at a time"), many),
             (format!(", {rate} a second"), even),
+        ]
+    }
+
+    /// Medians in milliseconds of whole answers and of first chunks that come one after another.
+    fn waits(&self) -> [(&'static str, &'static str, [f64; 3]); 2] {
+        [
+            (
+                "whole_p50_ms",
+                "whole answer, p50",
+                self.lone.figures(|round| round.p50_us),
+            ),
+            (
+                "first_chunk_p50_ms",
+                "first of chunks that are 5 ms apart, p50",
+                self.paced.figures(|round| round.first_chunk_p50_us),
+            ),
         ]
     }
 
@@ -162,26 +180,31 @@ impl Report {
         let [bare, rungs] = [&self.bare, &self.rungs].map(|side| side.ready.as_secs_f64() * 1e3);
         row("start until ready", " ms", 0, [bare, rungs, rungs / bare]);
 
-        let [direct, bare, rungs] = self.paced.figures();
+        let mut waits = String::from(
+            "| one after another | direct | bare proxy | rungs | rungs over bare |\n| :-- | --: | --: | --: | --: |\n",
+        );
+        for (_, title, [direct, bare, rungs]) in self.waits() {
+            waits.push_str(&format!(
+                "| {title} | {direct:.3} ms | {bare:.3} ms | {rungs:.3} ms | {:+.3} ms |\n",
+                rungs - bare
+            ));
+        }
+        let money = self.loads().map(|(load, series)| {
+            let load = load.replace(", ", " with ");
+            format!("{:.2}{load}", series.money())
+        });
         format!(
-            "{rows}\nBudgets and the durable ledger add to a whole answer, in times of the bare proxy: {}.\n\n\
-             | stream with 5 ms between chunks | direct | bare proxy | rungs | rungs over bare |\n\
-             | :-- | --: | --: | --: | --: |\n\
-             | first chunk, p50 | {direct:.3} ms | {bare:.3} ms | {rungs:.3} ms | {:+.3} ms |\n",
-            self.loads()
-                .map(|(load, series)| format!(
-                    "{:.2}{}",
-                    series.money(),
-                    load.replace(", ", " with ")
-                ))
-                .join(", "),
-            rungs - bare
+            "{rows}\nBudgets and the durable ledger add to a whole answer, in times of the bare proxy: {}.\n\n{waits}",
+            money.join(", "),
         )
     }
 
     /// The same figures under stable names.
     pub(crate) fn json(&self) -> Value {
-        let [direct, bare, rungs] = self.paced.figures();
+        let waits = self.waits().map(|(name, _, [direct, bare, rungs])| {
+            let sides = json!({ "direct": direct, "bare": bare, "rungs": rungs, "rungs_over_bare": rungs - bare });
+            (name.to_owned(), sides)
+        });
         json!({
             "whole": {
                 "rounds": self.whole.bare.len(),
@@ -195,9 +218,8 @@ impl Report {
             "stream": {
                 "rounds": self.stream.bare.len(),
                 "cpu_us_per_chunk": sides(self.stream.figures(Round::cpu_us_per_chunk)),
-                "first_chunk_p50_ms": { "direct": direct, "bare": bare, "rungs": rungs },
-                "first_chunk_over_bare_ms": rungs - bare,
             },
+            "one_after_another": Value::Object(waits.into_iter().collect()),
             "bare": self.bare.json(),
             "rungs": self.rungs.json(),
         })
