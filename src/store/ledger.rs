@@ -184,7 +184,8 @@ pub trait Ledger: Send + Sync {
         Progress::default()
     }
 
-    /// Waits until every row taken so far survives `what`; `None` if there is nothing to wait for.
+    /// Waits until every row taken so far survives `what`, and those that cost nothing the end of this process; `None` if there is
+    /// nothing to wait for.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] if rows cannot be written.

@@ -118,9 +118,13 @@ impl Shared {
             return;
         }
         let seq = self.survival.taken() + 1;
-        self.survival.take(seq);
         let taken = Taken { seq, row, slot };
-        state.paid += usize::from(taken.is_paid());
+        if taken.is_paid() {
+            state.paid += 1;
+            self.survival.take(seq, Durability::PowerLoss);
+        } else {
+            self.survival.take(seq, Durability::Crash);
+        }
         state.taken.push_back(taken);
         if state.awaited.is_some_and(|paid| state.has(paid)) {
             state.awaited = None;

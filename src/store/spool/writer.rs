@@ -88,7 +88,8 @@ impl Shared {
         let before = state.steps.len();
         state.steps.extend(steps);
         let more = (state.steps.len() - before) as u64;
-        self.survival.take(self.survival.taken() + more);
+        let taken = self.survival.taken() + more;
+        self.survival.take(taken, Durability::PowerLoss);
         self.work.notify_one();
     }
 

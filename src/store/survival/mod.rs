@@ -18,8 +18,8 @@ use super::{Durability, StoreFuture};
 use crate::error::Error;
 
 pub(super) struct Survival {
-    /// The number of the last that was taken.
-    taken: AtomicU64,
+    /// The number of the last that was taken and has to survive so much, one a [`Durability`].
+    taken: [AtomicU64; 2],
     /// The numbers up to which all survives, one a [`Durability`].
     safe: [AtomicU64; 2],
     failing: AtomicBool,
@@ -43,7 +43,7 @@ impl Survival {
     /// All up to number `last` is safe.
     pub(super) fn new(last: u64, gone: fn() -> Error) -> Self {
         Self {
-            taken: AtomicU64::new(last),
+            taken: [last, last].map(AtomicU64::new),
             safe: [last, last].map(AtomicU64::new),
             failing: AtomicBool::new(false),
             waiting: Mutex::default(),
@@ -54,23 +54,41 @@ impl Survival {
 
     // For callers.
 
-    /// All up to number `last` was taken, which nobody else says at the same time.
-    pub(super) fn take(&self, last: u64) {
-        self.taken.store(last, Ordering::Release);
+    /// All up to number `last` was taken, and the last has to survive `what`. Nobody else says so at the same time.
+    pub(super) fn take(&self, last: u64, what: Durability) {
+        for taken in &self.taken[..=what as usize] {
+            taken.store(last, Ordering::Release);
+        }
     }
 
     pub(super) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Acquire)
+        self.last(Durability::Crash)
+    }
+
+    fn last(&self, what: Durability) -> u64 {
+        self.taken[what as usize].load(Ordering::Acquire)
     }
 
     pub(super) fn safe(&self, what: Durability) -> u64 {
         self.safe[what as usize].load(Ordering::Acquire)
     }
 
-    /// Waits until all that was taken so far survives `what`; `None` if there is nothing to wait for.
+    /// Waits until all that was taken so far survives `what`, or what it has to if that is less; `None` if there is nothing to wait for.
     pub(super) fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        let safe = self.reaches(what);
+        if what == Durability::Crash || self.taken() == self.last(what) {
+            return safe;
+        }
+        // What was taken last has to survive less.
+        match (safe, self.reaches(Durability::Crash)) {
+            (Some(safe), Some(rest)) => Some(Box::pin(async move { safe.await.and(rest.await) })),
+            (safe, rest) => safe.or(rest),
+        }
+    }
+
+    fn reaches(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
         // Read in this order it never seems to be further than it is.
-        if self.safe(what) >= self.taken() {
+        if self.safe(what) >= self.last(what) {
             return None;
         }
         // Looked up before the lock, under which others wait.
@@ -79,7 +97,7 @@ impl Survival {
             false => self.tellers.here(),
         };
         let mut waiting = self.waiting();
-        let seq = self.taken();
+        let seq = self.last(what);
         if self.safe(what) >= seq {
             return None;
         }
@@ -151,5 +169,30 @@ impl Survival {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn what_has_to_survive_less_is_waited_for_and_not_longer() {
+        let survival = Survival::new(0, || Error::internal("gone"));
+        survival.take(1, Durability::PowerLoss);
+        survival.take(2, Durability::Crash);
+        let waits = survival.survives(Durability::PowerLoss);
+        let mut waits = waits.expect("nothing is safe");
+        survival.reached(1, Durability::PowerLoss);
+        assert!((&mut waits).now_or_never().is_none());
+        let rest = survival.survives(Durability::PowerLoss);
+        let mut rest = rest.expect("the second is not written");
+        assert!((&mut rest).now_or_never().is_none());
+        survival.reached(2, Durability::Crash);
+        waits.now_or_never().expect("it is safe").unwrap();
+        rest.now_or_never().expect("it is safe").unwrap();
+        assert!(survival.survives(Durability::PowerLoss).is_none());
     }
 }
