@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Class, Complexity};
 use crate::{
     catalog::{Capability, Deployment, DeploymentId, Tier},
-    model::{ModelRequest, Operation, Quality},
+    model::{ModelRequest, Operation, Quality, chat::Prompt},
 };
 
 /// In which order deployments will be asked, and why the others will not.
@@ -147,7 +147,7 @@ impl Needs {
     pub(super) fn of(request: &ModelRequest) -> Self {
         const BYTES_PER_TOKEN: u64 = 6;
         let body = request.body.as_bytes();
-        let images = memchr::memmem::find(body, b"\"image_url\"").is_some();
+        let images = has_images(request);
         // Included pictures are long in bytes and short in tokens.
         let tokens = if images {
             0
@@ -171,4 +171,15 @@ impl Needs {
             None
         }
     }
+}
+
+/// Whether somebody must see to answer. Most requests name no image anywhere, and are not read for it.
+fn has_images(request: &ModelRequest) -> bool {
+    let names = |name: &[u8]| memchr::memmem::find(request.body.as_bytes(), name).is_some();
+    names(b"image")
+        && match Prompt::of(&request.body) {
+            Ok(prompt) => prompt.has_images(),
+            // What is to be embedded has no messages.
+            Err(_) => names(b"\"image_url\""),
+        }
 }

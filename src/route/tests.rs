@@ -220,6 +220,12 @@ async fn tiers_exclusions_and_abilities_are_respected() {
         &json!({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x"}}]}]}),
     );
     assert_eq!(name(&world.call(picture).await.unwrap()), "eyes");
+    // A tool that takes pictures, and a question about one, need nobody who sees.
+    let named = chat(&json!({
+        "messages": [{"role": "user", "content": "what goes into \"image_url\"?"}],
+        "tools": [{"type": "function", "function": {"name": "show", "parameters": {"properties": {"image_url": {}}}}}],
+    }));
+    assert_eq!(name(&world.call(named).await.unwrap()), "l0");
     let embed = ModelRequest {
         op: Operation::Embeddings,
         ..ask("x")
