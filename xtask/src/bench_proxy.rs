@@ -1,12 +1,12 @@
 //! `cargo xtask bench-proxy`: the gateway's own cost, against a bare reverse proxy.
 
 use std::fs;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
 use crate::dist::{self, PACKAGES, Programs};
-use crate::workspace::{cargo, must_succeed, root, target_dir};
+use crate::workspace::{cargo, must_succeed, root, said, target_dir};
 use crate::{Record, doc_block};
 
 /// How the programs are built.
@@ -40,19 +40,9 @@ impl Build {
 /// Build both programs, compare them, print the result and, when asked, record it.
 pub(crate) fn run(build: Build, record: Record) -> Result<ExitCode> {
     let programs = build.programs()?;
-    let output = Command::new(programs.load)
-        .args(["compare", "--rungs"])
-        .arg(programs.rungs)
-        .stderr(Stdio::inherit())
-        .output()
-        .context("start rungs-load")?;
-    let report = String::from_utf8(output.stdout).context("the report is UTF-8")?;
+    let mut load = Command::new(programs.load);
+    let report = said(load.args(["compare", "--rungs"]).arg(programs.rungs))?;
     println!("{report}");
-    anyhow::ensure!(
-        output.status.success(),
-        "rungs-load failed ({})",
-        output.status
-    );
     if record == Record::Yes {
         let page = root()?.join("docs/PERFORMANCE.md");
         let block = build.command().replace(" --", "-");

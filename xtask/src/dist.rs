@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use crate::workspace::{cargo, must_succeed, root, target_dir};
+use crate::workspace::{cargo, must_succeed, root, said, target_dir};
 
 /// The programs that are measured, and of which the first is released.
 pub(crate) struct Programs {
@@ -82,10 +82,10 @@ struct Compiler {
 impl Compiler {
     /// The compiler that cargo uses, with the tool that comes with it; rustup is asked for that if it is missing.
     fn find() -> Result<Self> {
-        let version = said(&["-vV"])?;
+        let version = rustc(&["-vV"])?;
         let host = version.lines().find_map(|line| line.strip_prefix("host: "));
         let host = host.context("rustc says for which host it is")?.to_owned();
-        let root = PathBuf::from(said(&["--print", "sysroot"])?.trim());
+        let root = PathBuf::from(rustc(&["--print", "sysroot"])?.trim());
         let tools = root.join("lib/rustlib").join(&host).join("bin");
         let profdata = tools.join("llvm-profdata");
         if !profdata.exists() {
@@ -112,11 +112,7 @@ impl Compiler {
 }
 
 /// What rustc says.
-fn said(arguments: &[&str]) -> Result<String> {
+fn rustc(arguments: &[&str]) -> Result<String> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let mut command = Command::new(rustc);
-    let output = command.args(arguments).current_dir(root()?).output();
-    let output = output.context("start rustc")?;
-    ensure!(output.status.success(), "rustc failed ({})", output.status);
-    Ok(String::from_utf8(output.stdout)?)
+    said(Command::new(rustc).args(arguments).current_dir(root()?))
 }

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
@@ -35,6 +35,18 @@ pub(crate) fn must_succeed(command: &mut Command) -> Result<()> {
         .with_context(|| format!("start `{line}`"))?;
     anyhow::ensure!(status.success(), "`{line}` failed ({status})");
     Ok(())
+}
+
+/// What a command prints, run to its end; an error names it when it fails.
+pub(crate) fn said(command: &mut Command) -> Result<String> {
+    let line = command_line(command);
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("start `{line}`"))?;
+    let status = output.status;
+    anyhow::ensure!(status.success(), "`{line}` failed ({status})");
+    String::from_utf8(output.stdout).with_context(|| format!("`{line}` prints no UTF-8"))
 }
 
 /// A command as one would type it, with the program's bare name.
