@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::dist::{self, PACKAGES, Programs};
 use crate::workspace::{cargo, must_succeed, root, said, target_dir};
