@@ -237,6 +237,59 @@ async fn what_was_safe_survives_a_kill_and_what_was_under_way_is_charged() {
 }
 
 #[tokio::test]
+async fn what_ended_before_a_kill_is_not_charged_again_when_its_segment_is_gone() {
+    let dir = Dir::new("ended");
+    let (journal, _store) = open(&dir).await;
+    let begun = journal.begin(&cheap("req_1"));
+    journal.end(begun, cheap("req_1"));
+    safe(&journal).await;
+    let dir = killed(&dir, "ended_killed");
+    let (journal, store) = open(&dir).await;
+    journal.flush().await.expect("shipped");
+    journal.close().await;
+    std::fs::remove_file(segment(&dir)).expect("it goes");
+    let journal = start(&dir, &store).await.expect("it starts");
+    journal.flush().await.expect("shipped");
+    assert_eq!(dir.number("SELECT COUNT(*) FROM llm_calls").await, 1);
+}
+
+/// Starts when the start before, which failed, has given the folder free.
+async fn start(dir: &Dir, store: &Arc<SqliteStore>) -> Result<Journal, Error> {
+    let tries = async {
+        loop {
+            match Journal::open(&folder(dir), store.clone(), &KEY).await {
+                Err(error) if error.message().contains("in use") => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                started => return started,
+            }
+        }
+    };
+    let started = tokio::time::timeout(Duration::from_secs(20), tries).await;
+    started.expect("it gives up")
+}
+
+#[tokio::test]
+async fn what_was_under_way_is_charged_though_the_next_start_fails() {
+    let dir = Dir::new("start_fails");
+    let (journal, _store) = open(&dir).await;
+    let _begun = journal.begin(&cheap("req_1"));
+    let dir = killed(&dir, "start_failed");
+    // No segment can be made.
+    let unfinished = folder(&dir).join("000000000001.new");
+    std::fs::create_dir(&unfinished).expect("a folder");
+    let store = Arc::new(dir.open().await);
+    for _ in 0..2 {
+        let error = start(&dir, &store).await.expect_err("it fails");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    }
+    std::fs::remove_dir(&unfinished).expect("it goes");
+    let journal = start(&dir, &store).await.expect("it starts");
+    journal.flush().await.expect("shipped");
+    assert_eq!(dir.number("SELECT COUNT(*) FROM llm_calls").await, 1);
+}
+
+#[tokio::test]
 async fn a_tail_that_a_crash_tore_off_is_cut_wherever_it_is_torn() {
     let dir = Dir::new("torn");
     let (_journal, _) = filled(&dir, 3).await;

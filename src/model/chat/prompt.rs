@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use crate::{error::Error, json::RawObject};
@@ -25,6 +25,7 @@ struct Part<'a> {
     r#type: Cow<'a, str>,
     #[serde(default, borrow)]
     text: Option<Cow<'a, str>>,
+    image_url: Option<IgnoredAny>,
 }
 
 /// A message to put into a request.
@@ -81,11 +82,14 @@ impl<'a> Prompt<'a> {
     /// Whether any message carries an image.
     #[must_use]
     pub fn has_images(&self) -> bool {
-        self.messages.iter().any(|m| {
-            m.parts()
-                .iter()
-                .any(|part| matches!(&*part.r#type, "image_url" | "input_image" | "image"))
-        })
+        self.messages.iter().any(View::has_images)
+    }
+}
+
+impl Part<'_> {
+    fn is_image(&self) -> bool {
+        let kind = matches!(&*self.r#type, "image_url" | "input_image" | "image");
+        kind || self.image_url.is_some()
     }
 }
 
@@ -101,10 +105,19 @@ impl View<'_> {
         texts.collect::<Vec<_>>().join("\n")
     }
 
-    fn parts(&self) -> Vec<Part<'_>> {
-        match self.content.map(RawValue::get) {
-            Some(raw) if raw.starts_with('[') => serde_json::from_str(raw).unwrap_or_default(),
-            _ => Vec::new(),
+    fn has_images(&self) -> bool {
+        let Some(content) = self.content.map(RawValue::get) else {
+            return false;
+        };
+        match serde_json::from_str::<Vec<Part<'_>>>(content) {
+            Ok(parts) => parts.iter().any(Part::is_image),
+            // Not all that providers take has the form of parts.
+            Err(_) => !content.starts_with('"') && content.contains("\"image_url\""),
         }
+    }
+
+    fn parts(&self) -> Vec<Part<'_>> {
+        let content = self.content.map_or("null", RawValue::get);
+        serde_json::from_str(content).unwrap_or_default()
     }
 }

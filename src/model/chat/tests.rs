@@ -104,6 +104,30 @@ fn text_is_appended_per_choice() {
 }
 
 #[test]
+fn an_image_is_seen_in_every_form_that_providers_take() {
+    let image = json!({"type": "image_url", "image_url": {"url": "data:"}});
+    for (content, has_images) in [
+        (json!([image]), true),
+        (image.clone(), true),
+        (json!(["look", image]), true),
+        (
+            json!([{"type": "text", "text": {"value": "x"}}, image]),
+            true,
+        ),
+        (json!([{"image_url": {"url": "data:"}}]), true),
+        (json!([{"type": "input_image", "file_id": "f"}]), true),
+        (json!("\"image_url\""), false),
+        (json!([{"type": "text", "text": "\"image_url\""}]), false),
+        (json!(null), false),
+    ] {
+        let body = json!({"messages": [{"role": "user", "content": content}]});
+        let body = RawObject::from_serialize(&body).unwrap();
+        let prompt = Prompt::of(&body).unwrap();
+        assert_eq!(prompt.has_images(), has_images, "{content}");
+    }
+}
+
+#[test]
 fn prompts_are_read_leniently() {
     let body = RawObject::from_serialize(&json!({"messages": [
         {"role": "system", "content": "be brief"},

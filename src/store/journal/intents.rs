@@ -39,8 +39,8 @@ struct Slots {
 }
 
 impl Intents {
-    /// Opens the file in `folder`; also the rows that the last process left in it.
-    pub(super) fn open_file(folder: &Path) -> Result<(Self, Vec<LedgerRow>), Error> {
+    /// Opens the file in `folder`; also what the last process left in it, slot by slot. Those are to be closed when their rows are written.
+    pub(super) fn open_file(folder: &Path) -> Result<(Self, Vec<(u32, LedgerRow)>), Error> {
         let path = folder.join("open");
         let file = File::options()
             .create(true)
@@ -50,20 +50,21 @@ impl Intents {
             .open(&path)
             .map_err(|e| failed(&path, e))?;
         let bytes = std::fs::read(&path).map_err(|e| failed(&path, e))?;
-        let rows = bytes.chunks(SLOT).filter_map(read).collect();
-        let count = u32::try_from(bytes.len().div_ceil(SLOT)).unwrap_or(u32::MAX);
-        let slots = Slots {
-            // Emptied when the rows that they hold are in the journal.
-            stale: (0..count).rev().collect(),
-            empty: Vec::new(),
-            count,
-        };
+        let mut slots = Slots::default();
+        let mut left = Vec::new();
+        for bytes in bytes.chunks(SLOT) {
+            match read(bytes) {
+                Some(row) => left.push((slots.count, row)),
+                None => slots.stale.push(slots.count),
+            }
+            slots.count += 1;
+        }
         let intents = Self {
             path,
             file,
             slots: Mutex::new(slots),
         };
-        Ok((intents, rows))
+        Ok((intents, left))
     }
 
     /// Writes down an attempt; it survives the end of the process.

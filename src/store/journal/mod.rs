@@ -122,10 +122,10 @@ impl Journal {
             intents,
             sink,
         };
-        // What was under way when the last process ended, at its worst case. Until it is written its slots are all that tells of it.
-        for row in found.interrupted {
+        // What was under way when the last process ended, at its worst case.
+        for (slot, row) in found.interrupted {
             tracing::warn!(request = %row.request, cost = %row.cost, "an attempt was interrupted; it is charged at its worst case");
-            journal.record(row);
+            journal.end(Intent(Some(slot)), row);
         }
         if let Some(written) = journal.survives(Durability::PowerLoss) {
             written.await?;
@@ -192,7 +192,7 @@ impl Ledger for Journal {
     }
 
     fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
-        self.shared.survival.survives(what)
+        self.shared.survives(what)
     }
 
     fn flush(&self) -> StoreFuture<'_, ()> {

@@ -8,6 +8,9 @@ const SPACING: Duration = Duration::from_millis(2);
 /// How long rows that cost nothing may go without a sync, and so without being shipped.
 const UNSYNCED: Duration = Duration::from_millis(100);
 
+/// One of so many of a crowd is forgotten at each sync that it does not come to.
+const LEAVING: usize = 16;
+
 /// A row that comes alone does not wait. Where many come, a sync waits until as many are there as came of late: clients that ask again
 /// when they are answered then share one, and none waits for company that does not come.
 pub(super) struct Pace {
@@ -36,9 +39,9 @@ impl Pace {
         self.paid += paid;
     }
 
-    /// A sync begins; nobody waits for rows that were written before, whatever comes of it.
-    pub(super) fn syncs(&mut self, now: Instant) {
-        self.crowd = self.paid.max(self.crowd.saturating_sub(1));
+    /// A sync has ended; nobody waits for rows that were written before, whatever came of it.
+    pub(super) fn synced(&mut self, now: Instant) {
+        self.crowd = self.paid.max(self.crowd - self.crowd.div_ceil(LEAVING));
         (self.since, self.paid, self.last_sync) = (None, 0, now);
     }
 
@@ -86,7 +89,7 @@ mod tests {
     fn synced(pace: &mut Pace, paid: usize, now: Instant) {
         pace.written(paid, now);
         assert!(pace.is_due(now));
-        pace.syncs(now);
+        pace.synced(now);
         assert_eq!(pace.due(), None);
     }
 

@@ -28,8 +28,8 @@ pub(super) struct Found {
     /// The number of the last row that the sink has.
     pub(super) shipped: u64,
     pub(super) unshipped: Vec<Entry>,
-    /// What was under way, and has no row yet.
-    pub(super) interrupted: Vec<LedgerRow>,
+    /// What was under way, and has no row yet; with its slot, which is all that tells of it.
+    pub(super) interrupted: Vec<(u32, LedgerRow)>,
 }
 
 /// Reads the journal in `folder`, whose sink ends with `last`.
@@ -53,10 +53,10 @@ pub(super) fn read(
     };
     walk.all()?;
     let ended = walk.ended;
-    let interrupted = begun.into_iter();
-    let interrupted = interrupted
-        .filter(|row| !ended.contains(&(row.request.clone(), row.attempt)))
-        .collect();
+    let (ended, interrupted) = begun
+        .into_iter()
+        .partition::<Vec<_>, _>(|(_, row)| ended.contains(&(row.request.clone(), row.attempt)));
+    intents.close(ended.into_iter().map(|(slot, _)| slot));
     Ok(Found {
         files: Files::new(folder, walk.segments, walk.at)?,
         intents,

@@ -15,7 +15,7 @@ use super::unshipped::Unshipped;
 use crate::{
     catalog::Money,
     error::Error,
-    store::{Durability, Entry, LedgerRow, Progress, survival::Survival},
+    store::{Durability, Entry, LedgerRow, Progress, StoreFuture, survival::Survival},
 };
 
 /// Past this many rows that are not shipped no further attempt is admitted: some hundred bytes of memory each.
@@ -47,13 +47,15 @@ struct State {
     taken: VecDeque<Taken>,
     /// How many of them cost something: those wait for a sync.
     paid: usize,
-    /// The writer sleeps until so many of those are there, or one that waits for no sync.
+    /// Somebody waits for them, and for no sync.
+    hurried: bool,
+    /// The writer sleeps until so many are there that cost something, or one that waits for no sync.
     awaited: Option<usize>,
 }
 
 impl State {
     fn has(&self, paid: usize) -> bool {
-        self.paid >= paid || self.paid < self.taken.len()
+        self.paid >= paid || self.hurried
     }
 }
 
@@ -123,9 +125,27 @@ impl Shared {
             state.paid += 1;
             self.survival.take(seq, Durability::PowerLoss);
         } else {
+            state.hurried = true;
             self.survival.take(seq, Durability::Crash);
         }
         state.taken.push_back(taken);
+        self.wake(state);
+    }
+
+    /// As [`Ledger::survives`](crate::store::Ledger::survives).
+    pub(super) fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        let safe = self.survival.survives(what)?;
+        if what == Durability::Crash {
+            // The last that was taken may wait for company.
+            let mut state = self.state();
+            state.hurried = !state.taken.is_empty();
+            self.wake(state);
+        }
+        Some(safe)
+    }
+
+    /// Wakes the writer if it has what it waits for.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
         if state.awaited.is_some_and(|paid| state.has(paid)) {
             state.awaited = None;
             drop(state);
@@ -212,7 +232,7 @@ impl Shared {
         if state.taken.is_empty() && self.is_closing() {
             return None;
         }
-        state.paid = 0;
+        (state.paid, state.hurried) = (0, false);
         Some(std::mem::take(&mut state.taken))
     }
 
@@ -327,6 +347,15 @@ mod tests {
         take(&shared, 1);
         take(&shared, 0);
         assert_eq!(writer.join().unwrap(), 2);
+    }
+
+    #[test]
+    fn who_waits_for_no_sync_waits_for_no_company() {
+        let shared = Arc::new(Shared::new(1, 0));
+        let writer = waits_for_ten(&shared);
+        take(&shared, 1);
+        assert!(shared.survives(Durability::Crash).is_some());
+        assert_eq!(writer.join().unwrap(), 1);
     }
 
     #[test]

@@ -58,15 +58,19 @@ impl Writer {
     fn run(mut self) {
         let mut tries_left = TRIES_AT_CLOSE;
         let mut bytes = Vec::with_capacity(64 * 1024);
-        while let Some(mut rows) = self.next() {
+        'rows: while let Some(mut rows) = self.next() {
             // A batch may reach over the end of a segment.
             while !rows.is_empty() {
                 if let Err(error) = self.write(&mut rows, &mut bytes) {
+                    // What was written before is not what fails.
+                    if self.pace.is_awaited() {
+                        self.sync();
+                    }
                     self.shared.fail(&error);
                     tries_left -= u32::from(self.shared.is_closing());
                     if tries_left == 0 {
                         tracing::error!(%error, rows = rows.len(), "ledger rows are lost");
-                        break;
+                        break 'rows;
                     }
                     thread::sleep(PAUSE);
                 }
@@ -138,8 +142,9 @@ impl Writer {
         if self.shared.survival.is_broken() {
             return;
         }
-        self.pace.syncs(Instant::now());
-        match fail_point("journal.sync").and_then(|()| self.files.sync()) {
+        let synced = fail_point("journal.sync").and_then(|()| self.files.sync());
+        self.pace.synced(Instant::now());
+        match synced {
             Ok(()) => {
                 let synced = std::mem::take(&mut self.unsynced);
                 let last = synced.last().map(|entry| entry.seq);

@@ -75,11 +75,12 @@ impl Survival {
 
     /// Waits until all that was taken so far survives `what`, or what it has to if that is less; `None` if there is nothing to wait for.
     pub(super) fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        // Looked at first: what others take meanwhile must not hide it.
+        let less_comes_last = self.taken() > self.last(what);
         let safe = self.reaches(what);
-        if what == Durability::Crash || self.taken() == self.last(what) {
+        if !less_comes_last {
             return safe;
         }
-        // What was taken last has to survive less.
         match (safe, self.reaches(Durability::Crash)) {
             (Some(safe), Some(rest)) => Some(Box::pin(async move { safe.await.and(rest.await) })),
             (safe, rest) => safe.or(rest),
