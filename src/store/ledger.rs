@@ -142,6 +142,17 @@ pub enum Durability {
     PowerLoss,
 }
 
+impl Durability {
+    /// What is enough for a row, or a call, that cost so much: only what cost something has to outlive the machine.
+    #[must_use]
+    pub fn of(cost: Money) -> Self {
+        match cost.is_zero() {
+            true => Self::Crash,
+            false => Self::PowerLoss,
+        }
+    }
+}
+
 /// An attempt that was written down before it began. Its row ends it.
 #[derive(Debug, PartialEq, Eq, Default)]
 #[must_use = "an attempt that was begun is ended by its row"]

@@ -91,12 +91,8 @@ struct Record {
 }
 
 impl Record {
-    /// What has cost something is to outlive the machine; what has not need only outlive this process.
     fn is_safe(&self) -> Option<StoreFuture<'static, ()>> {
-        let what = match self.ctx.spent().is_zero() {
-            true => Durability::Crash,
-            false => Durability::PowerLoss,
-        };
+        let what = Durability::of(self.ctx.spent());
         let rows = self.ledger.survives(what);
         let spool = self.spool.as_ref();
         let Some(rest) = spool.and_then(|spool| spool.survives(what)) else {

@@ -101,23 +101,29 @@ impl View<'_> {
         if let Ok(text) = serde_json::from_str::<Cow<'_, str>>(content.get()) {
             return text.into_owned();
         }
-        let texts = self.parts().into_iter().filter_map(|part| part.text);
+        let parts = self.parts().unwrap_or_default();
+        let texts = parts.into_iter().filter_map(|part| part.text);
         texts.collect::<Vec<_>>().join("\n")
     }
 
     fn has_images(&self) -> bool {
-        let Some(content) = self.content.map(RawValue::get) else {
-            return false;
-        };
-        match serde_json::from_str::<Vec<Part<'_>>>(content) {
-            Ok(parts) => parts.iter().any(Part::is_image),
+        match (self.parts(), self.content) {
+            (Some(parts), _) => parts.iter().any(Part::is_image),
             // Not all that providers take has the form of parts.
-            Err(_) => !content.starts_with('"') && content.contains("\"image_url\""),
+            (None, Some(content)) => {
+                let content = content.get();
+                !content.starts_with('"') && content.contains("\"image_url\"")
+            }
+            (None, None) => false,
         }
     }
 
-    fn parts(&self) -> Vec<Part<'_>> {
-        let content = self.content.map_or("null", RawValue::get);
-        serde_json::from_str(content).unwrap_or_default()
+    /// `None` if the content is anything but a list of parts.
+    fn parts(&self) -> Option<Vec<Part<'_>>> {
+        let content = self.content?.get();
+        // Most contents are text, which need not be parsed to know that.
+        content
+            .starts_with('[')
+            .then(|| serde_json::from_str(content).ok())?
     }
 }

@@ -70,7 +70,7 @@ pub(super) struct Taken {
 impl Taken {
     /// Whether it cost something: who waits for it waits for a sync.
     pub(super) fn is_paid(&self) -> bool {
-        !self.row.cost.is_zero()
+        Durability::of(self.row.cost) == Durability::PowerLoss
     }
 }
 
@@ -120,13 +120,11 @@ impl Shared {
             return;
         }
         let seq = self.survival.taken() + 1;
+        self.survival.take(seq, Durability::of(row.cost));
         let taken = Taken { seq, row, slot };
-        if taken.is_paid() {
-            state.paid += 1;
-            self.survival.take(seq, Durability::PowerLoss);
-        } else {
-            state.hurried = true;
-            self.survival.take(seq, Durability::Crash);
+        match taken.is_paid() {
+            true => state.paid += 1,
+            false => state.hurried = true,
         }
         state.taken.push_back(taken);
         self.wake(state);
