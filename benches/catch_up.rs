@@ -53,7 +53,7 @@ async fn main() {
 async fn catch_up(sink: &dyn LedgerSink, entries: &[Entry]) -> f64 {
     let begun = Instant::now();
     for batch in entries.chunks(BATCH) {
-        sink.write(batch).await.expect("it is written");
+        sink.write(batch.into()).await.expect("it is written");
     }
     f64::from(ROWS) / begun.elapsed().as_secs_f64()
 }

@@ -237,7 +237,7 @@ pub trait LedgerSink: Send + Sync {
     ///
     /// # Errors
     /// If it cannot be done now; it is tried again.
-    fn write<'a>(&'a self, entries: &'a [Entry]) -> StoreFuture<'a, ()>;
+    fn write(&self, entries: Arc<[Entry]>) -> StoreFuture<'_, ()>;
 
     /// The last entry that was written: its number, and the chain up to it.
     ///

@@ -114,15 +114,21 @@ pub async fn ledger_sink(sink: &dyn LedgerSink) {
     let last = async || sink.last().await.expect("the sink answers");
     assert_eq!(last().await, None);
     assert_eq!(spent().await, 0);
-    sink.write(&[]).await.expect("nothing is no failure");
+    sink.write([].into()).await.expect("nothing is no failure");
 
     let batch: Vec<_> = (1..=150).map(|seq| entry(seq, 1)).collect();
-    sink.write(&batch[..100]).await.expect("rows are written");
+    sink.write(batch[..100].into())
+        .await
+        .expect("rows are written");
     assert_eq!(last().await, Some((100, [100; 16])));
     assert_eq!(spent().await, 100);
     // As after an error at commit: nobody knows what was written.
-    sink.write(&batch[..100]).await.expect("rows are written");
-    sink.write(&batch[50..]).await.expect("rows are written");
+    sink.write(batch[..100].into())
+        .await
+        .expect("rows are written");
+    sink.write(batch[50..].into())
+        .await
+        .expect("rows are written");
     assert_eq!(last().await, Some((150, [150; 16])));
     assert_eq!(spent().await, 150, "each row counts once");
 }

@@ -75,7 +75,7 @@ async fn r30_old_rows_of_a_file_go_and_the_rest_can_be_checked() {
     let dir = Dir::new("prune");
     let store = dir.open().await;
     let rows = (0..3_000).map(|n| aged(n, DAY * (3_000 - n as u32)));
-    store.write(&chained(rows)).await.expect("written");
+    store.write(chained(rows).into()).await.expect("written");
     let log = store.log();
     let before = SystemTime::now() - DAY * 1_000 - DAY / 2;
     assert_eq!(last_to_go(&log, "", before).await, Some(2_000));
@@ -109,7 +109,7 @@ async fn what_was_taken_out_is_missed_after_a_prune_as_before() {
     let dir = Dir::new("prune_tampered");
     let store = dir.open().await;
     let rows = (0..20).map(|n| aged(n, DAY * (20 - n as u32)));
-    store.write(&chained(rows)).await.expect("written");
+    store.write(chained(rows).into()).await.expect("written");
     let log = store.log();
     let before = SystemTime::now() - DAY * 10 - DAY / 2;
     log.prune(before, &KEY).await.expect("pruned");
@@ -146,7 +146,7 @@ async fn r30_a_prune_keeps_nobody_waiting() {
     let store = dir.open().await;
     let rows = chained((0..40_000).map(|n| aged(n, DAY)));
     for batch in rows.chunks(1_000) {
-        store.write(batch).await.expect("written");
+        store.write(batch.into()).await.expect("written");
     }
     let more = chained((0..80_000).map(|n| aged(n, DAY)));
     let done = AtomicBool::new(false);
@@ -154,7 +154,10 @@ async fn r30_a_prune_keeps_nobody_waiting() {
         let (mut slowest, mut next) = (Duration::ZERO, 40_000);
         while !done.load(Ordering::Relaxed) && next < more.len() {
             let began = Instant::now();
-            store.write(&more[next..next + 10]).await.expect("written");
+            store
+                .write(more[next..next + 10].into())
+                .await
+                .expect("written");
             slowest = slowest.max(began.elapsed());
             next += 10;
         }
@@ -233,10 +236,10 @@ async fn old_months_go_as_whole_tables_and_the_rest_can_be_checked() {
     // Attempts do not end in the order in which they began: some of an old month stand among those of the next.
     let ages = [400, 390, 380, 100, 395, 90, 80, 393, 392, 70, 1];
     let rows = (0..).zip(ages).map(|(n, days)| aged(n, DAY * days));
-    sink.write(&chained(rows)).await.expect("written");
+    sink.write(chained(rows).into()).await.expect("written");
     let other = store.ledger("other");
     let rows = (0..3).map(|n| aged(n, year));
-    other.write(&chained(rows)).await.expect("written");
+    other.write(chained(rows).into()).await.expect("written");
     assert!(findings(&log, "j").await.is_empty());
 
     let months = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'llm_calls'::regclass";
@@ -276,9 +279,7 @@ async fn old_months_go_as_whole_tables_and_the_rest_can_be_checked() {
         chain = next_chain(&KEY, &chain, entry.seq, &bytes);
         Entry { chain, ..entry }
     });
-    sink.write(&tail.collect::<Vec<_>>())
-        .await
-        .expect("written");
+    sink.write(tail.collect()).await.expect("written");
     assert_eq!(findings(&log, "j").await, [""; 0]);
     log.prune(SystemTime::now() - DAY * 95, &KEY)
         .await
@@ -324,7 +325,7 @@ async fn no_character_that_a_client_sends_breaks_the_chain() {
         ),
         (&file, &file.log(), ""),
     ] {
-        sink.write(&rows).await.expect("written");
+        sink.write(rows.as_slice().into()).await.expect("written");
         assert_eq!(findings(log, name).await, [""; 0]);
         let spent = sink.spent("user:t/a\0b", UNIX_EPOCH).await;
         assert_eq!(spent.expect("a sum"), Money::from_nanos(1));

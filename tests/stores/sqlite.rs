@@ -119,7 +119,10 @@ async fn no_row_of_a_batch_has_values_of_its_neighbours() {
         &first, &other, &first, &bare, &free, &other, &bare, &theirs, &first, &later,
     ];
     let entries = entries(rows.into_iter().cloned());
-    store.write(&entries).await.expect("written");
+    store
+        .write(entries.as_slice().into())
+        .await
+        .expect("written");
     let kept = store.log().read("", 0, UNIX_EPOCH, 100).await;
     assert_eq!(
         format!("{:#?}", kept.expect("rows")),
@@ -156,7 +159,10 @@ async fn every_column_says_what_the_row_said() {
         ..row("req_2", 1, 0, Duration::ZERO)
     };
     let entries = entries([first, second]);
-    store.write(&entries).await.expect("written");
+    store
+        .write(entries.as_slice().into())
+        .await
+        .expect("written");
     let mut raw = dir.raw().await;
     let rows = sqlx::query("SELECT * FROM llm_calls ORDER BY request_id")
         .fetch_all(&mut raw)
@@ -226,10 +232,10 @@ async fn a_second_owner_is_refused_until_the_first_is_done() {
         assert!(error.message().contains("in use by another"), "{error}");
     }
     let rows = entries([row("req_1", 1, 5, Duration::ZERO)]);
-    first.write(&rows).await.expect("written");
+    first.write(rows.as_slice().into()).await.expect("written");
     first.close().await.expect("it closes");
     first.close().await.expect("closing twice is no failure");
-    let error = first.write(&rows).await.expect_err("it is closed");
+    let error = first.write(rows.into()).await.expect_err("it is closed");
     assert!(error.message().contains("closed"), "{error}");
 
     let second = dir.open().await;
@@ -345,7 +351,7 @@ async fn keys_survive_and_do_not_wait_for_a_busy_ledger() {
     let rows = entries(rows);
     let busy = async {
         for batch in rows.chunks(1_000) {
-            store.write(batch).await.expect("written");
+            store.write(batch.into()).await.expect("written");
         }
     };
     let keys = async {

@@ -5,9 +5,11 @@ use tokio::time::Instant;
 
 use super::meters::Meters;
 use crate::{
-    catalog::Deployment,
+    catalog::{Deployment, Money},
     error::{Error, ErrorKind},
-    model::{Charge, Ending, ModelRequest, Outcome, Tap, TokenBound, Usage},
+    model::{
+        CallContext, Charge, CostSource, Ending, ModelRequest, Outcome, Tap, TokenBound, Usage,
+    },
     store::{Intent, Ledger, LedgerRow, RowStatus},
 };
 
@@ -18,15 +20,17 @@ struct Open {
     ledger: Arc<dyn Ledger>,
     deployment: Arc<Deployment>,
     meters: Arc<Meters>,
-    request: ModelRequest,
+    ctx: CallContext,
+    /// The bytes of the request.
+    asked: u64,
     /// `None` where nothing bounds the output.
     bound: Option<TokenBound>,
     frames: u64,
-    started: SystemTime,
     clock: Instant,
-    first_frame_ms: Option<u32>,
     /// Unless it costs nothing.
     intent: Intent,
+    /// What is left should the process die now.
+    row: LedgerRow,
 }
 
 impl Entry {
@@ -37,27 +41,27 @@ impl Entry {
         meters: Arc<Meters>,
     ) -> Self {
         let mut open = Open {
-            request: request.clone(),
+            row: interrupted(request, &deployment),
             bound: TokenBound::of(request, &deployment).ok(),
+            ctx: request.ctx.clone(),
+            asked: request.body.as_bytes().len() as u64,
             ledger,
             meters,
             deployment,
             frames: 0,
-            started: SystemTime::now(),
             clock: Instant::now(),
-            first_frame_ms: None,
             intent: Intent::default(),
         };
         if !open.deployment.is_free() {
-            let interrupted = open.row(RowStatus::Interrupted, &open.charge(Ending::Partial));
-            open.intent = open.ledger.begin(&interrupted);
+            open.charge(Ending::Partial);
+            open.intent = open.ledger.begin(&open.row);
         }
         Self(Some(open))
     }
 
     pub(super) fn first_frame(&mut self) {
         if let Some(open) = &mut self.0 {
-            open.first_frame_ms = Some(open.elapsed_ms());
+            open.row.first_frame_ms = Some(open.elapsed_ms());
         }
     }
 
@@ -101,15 +105,42 @@ fn status(error: &Error) -> RowStatus {
     }
 }
 
+/// The row of an attempt that begins, and has not been charged.
+fn interrupted(request: &ModelRequest, deployment: &Deployment) -> LedgerRow {
+    let ctx = &request.ctx;
+    LedgerRow {
+        request: ctx.id.clone(),
+        attempt: request.attempt,
+        tenant: ctx.tenant.clone(),
+        accounts: ctx.accounts.clone(),
+        key: ctx.key.clone(),
+        user: ctx.user.clone(),
+        conversation: ctx.conversation.clone(),
+        op: request.op,
+        deployment: deployment.id.clone(),
+        tier: deployment.tier,
+        status: RowStatus::Interrupted,
+        usage: None,
+        cost: Money::ZERO,
+        source: CostSource::Nothing,
+        price_version: deployment.price_version.clone(),
+        clamped: false,
+        started: SystemTime::now(),
+        first_frame_ms: None,
+        total_ms: 0,
+    }
+}
+
 impl Open {
     fn close(mut self, status: RowStatus, ending: Ending<'_>) {
         let charge = self.charge(ending);
-        let ctx = &self.request.ctx;
-        ctx.charge(charge.cost);
+        self.row.status = status;
+        self.row.total_ms = self.elapsed_ms();
+        self.ctx.charge(charge.cost);
         self.meters.count(status, &charge);
         if let (Some(violation), Ending::Complete(end)) = (charge.violation, ending) {
             tracing::warn!(
-                request = &*ctx.id,
+                request = &*self.ctx.id,
                 deployment = %self.deployment.id,
                 what = violation.as_str(),
                 usage = ?end.usage,
@@ -118,47 +149,21 @@ impl Open {
                 "a provider told more than the request can have used"
             );
         }
-        let row = self.row(status, &charge);
-        let intent = std::mem::take(&mut self.intent);
-        self.ledger.end(intent, row);
+        self.ledger.end(self.intent, self.row);
     }
 
-    fn charge(&self, ending: Ending<'_>) -> Charge {
-        Charge::of(&self.deployment, self.bound, ending, self.seen())
-    }
-
-    fn row(&self, status: RowStatus, charge: &Charge) -> LedgerRow {
-        let deployment = &self.deployment;
-        let ModelRequest {
-            ctx, op, attempt, ..
-        } = &self.request;
-        LedgerRow {
-            request: ctx.id.clone(),
-            attempt: *attempt,
-            tenant: ctx.tenant.clone(),
-            accounts: ctx.accounts.clone(),
-            key: ctx.key.clone(),
-            user: ctx.user.clone(),
-            conversation: ctx.conversation.clone(),
-            op: *op,
-            deployment: deployment.id.clone(),
-            tier: deployment.tier,
-            status,
-            usage: charge.usage,
-            cost: charge.cost,
-            source: charge.source,
-            price_version: deployment.price_version.clone(),
-            clamped: charge.is_clamped(),
-            started: self.started,
-            first_frame_ms: self.first_frame_ms,
-            total_ms: self.elapsed_ms(),
-        }
+    /// Writes what an attempt that ends so is charged into its row.
+    fn charge(&mut self, ending: Ending<'_>) -> Charge {
+        let charge = Charge::of(&self.deployment, self.bound, ending, self.seen());
+        let row = &mut self.row;
+        (row.usage, row.cost, row.source) = (charge.usage, charge.cost, charge.source);
+        row.clamped = charge.is_clamped();
+        charge
     }
 
     /// What can be told of the tokens without the provider: about four bytes each, and one a frame.
     fn seen(&self) -> Usage {
-        let prompt = self.request.body.as_bytes().len() as u64;
-        Usage::new(prompt.div_ceil(4), self.frames)
+        Usage::new(self.asked.div_ceil(4), self.frames)
     }
 
     fn elapsed_ms(&self) -> u32 {

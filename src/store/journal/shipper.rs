@@ -61,7 +61,7 @@ impl Shipper {
             if batch.is_empty() {
                 return true;
             }
-            if !self.ship(&batch).await {
+            if !self.ship(batch).await {
                 return false;
             }
             let left = self.shared.unload();
@@ -75,10 +75,10 @@ impl Shipper {
     }
 
     /// Tries until the batch is written; `false` if the journal is closing and it cannot be done.
-    async fn ship(&mut self, batch: &[Entry]) -> bool {
+    async fn ship(&mut self, batch: Arc<[Entry]>) -> bool {
         let mut backoff = FIRST_BACKOFF;
         let mut tries_left = TRIES_AT_CLOSE;
-        while let Err(error) = self.sink.write(batch).await {
+        while let Err(error) = self.sink.write(Arc::clone(&batch)).await {
             let backlog = self.shared.backlog();
             if !std::mem::replace(&mut self.failing, true) {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);

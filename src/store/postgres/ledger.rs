@@ -121,7 +121,7 @@ fn day(entry: &Entry) -> i64 {
 }
 
 impl LedgerSink for PostgresLedger {
-    fn write<'a>(&'a self, entries: &'a [Entry]) -> StoreFuture<'a, ()> {
+    fn write(&self, entries: Arc<[Entry]>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             for batch in entries.chunks(BATCH) {
                 let written = answered(self.write_batch(batch)).await;

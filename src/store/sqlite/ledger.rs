@@ -14,10 +14,9 @@ use crate::{
 const LAST: &str = "SELECT seq, chain FROM llm_calls ORDER BY seq DESC LIMIT 1";
 
 impl LedgerSink for SqliteStore {
-    fn write<'a>(&'a self, entries: &'a [Entry]) -> StoreFuture<'a, ()> {
+    fn write(&self, entries: Arc<[Entry]>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut writer = Arc::clone(&self.writer).lock_owned().await;
-            let entries = entries.to_vec();
             blocking(move || {
                 let writer = writer.as_mut().ok_or_else(closed)?;
                 rows::append(&mut writer.connection, &entries)

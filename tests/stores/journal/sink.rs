@@ -34,7 +34,7 @@ async fn again(dir: &Dir, sink: &Arc<Away>) -> Journal {
 }
 
 impl LedgerSink for Away {
-    fn write<'a>(&'a self, entries: &'a [Entry]) -> StoreFuture<'a, ()> {
+    fn write(&self, entries: Arc<[Entry]>) -> StoreFuture<'_, ()> {
         if self.away.load(Ordering::Relaxed) {
             let error = Error::new(ErrorKind::Unavailable, "away");
             return Box::pin(std::future::ready(Err(error)));

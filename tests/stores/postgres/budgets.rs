@@ -75,8 +75,8 @@ async fn what_is_shipped_moves_from_granted_to_posted_once() {
     assert_eq!(database.number(STANDS).await, 100);
     book.settle(&accounts, held, nanos(40));
     let rows = entries(1, [paid(&accounts, held, 40)]);
-    ledger.write(&rows).await.expect("written");
-    ledger.write(&rows).await.expect("written again");
+    ledger.write(rows.as_slice().into()).await.expect("written");
+    ledger.write(rows.into()).await.expect("written again");
     assert_eq!(database.number(STANDS).await, 40_000_060);
     book.close().await.expect("it closes");
     assert_eq!(
@@ -158,7 +158,7 @@ async fn a_killed_holder_has_its_money_back_when_it_starts_again() {
         book.settle(&accounts, spent, nanos(30));
         let ledger = database.store().ledger(book.holder());
         ledger
-            .write(&entries(1, [paid(&accounts, spent, 30)]))
+            .write(entries(1, [paid(&accounts, spent, 30)]).into())
             .await
             .expect("written");
         hold(&book, &accounts, 200).await.expect("there is room");
@@ -229,7 +229,10 @@ async fn leases_go_on_while_the_database_is_away_until_they_are_used_up() {
         book.settle(&accounts, hold, nanos(200));
         paid(&accounts, hold, 200)
     });
-    ledger.write(&entries(1, rows)).await.expect("it is back");
+    ledger
+        .write(entries(1, rows).into())
+        .await
+        .expect("it is back");
     let start = Instant::now();
     while hold(&book, &accounts, 400).await.is_err() {
         assert!(
@@ -308,10 +311,7 @@ async fn a_budget_is_born_with_what_the_ledger_knows() {
     database
         .store()
         .ledger("j")
-        .write(&entries(
-            1,
-            [row("req_old", 1, 700, Duration::from_secs(5))],
-        ))
+        .write(entries(1, [row("req_old", 1, 700, Duration::from_secs(5))]).into())
         .await
         .expect("written");
     let book = open(&database, LeaseTerms::default()).await;

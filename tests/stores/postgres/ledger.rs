@@ -48,7 +48,7 @@ async fn every_column_says_what_the_row_said() {
         },
     ];
     ledger
-        .write(&entries(1, rows))
+        .write(entries(1, rows).into())
         .await
         .expect("they are written");
     let mut raw = database.raw().await;
@@ -96,13 +96,13 @@ async fn journals_do_not_mix() {
     );
     for ledger in [&one, &other] {
         ledger
-            .write(&entries(1, [row("req", 1, 5, NOW)]))
+            .write(entries(1, [row("req", 1, 5, NOW)]).into())
             .await
             .expect("written");
     }
     let spent = other.spent("global", UNIX_EPOCH).await;
     assert_eq!(spent.expect("a sum"), Money::from_nanos(10));
-    one.write(&entries(2, [row("req", 1, 5, NOW)]))
+    one.write(entries(2, [row("req", 1, 5, NOW)]).into())
         .await
         .expect("written");
     assert_eq!(one.last().await.expect("it answers"), Some((2, [7; 16])));
@@ -116,7 +116,10 @@ async fn what_the_table_of_journals_cannot_say_is_no_empty_journal() {
     let (ledger, log) = (store.ledger("mine"), store.log());
     // Of a month that would go.
     let old = row("req_1", 1, 1, Duration::from_secs(400 * 86_400));
-    ledger.write(&entries(1, [old])).await.expect("written");
+    ledger
+        .write(entries(1, [old]).into())
+        .await
+        .expect("written");
     for damage in [
         "chain = '\\x0707'",
         "chain = NULL",
@@ -162,12 +165,18 @@ async fn ten_thousand_rows_a_second_arrive_once_each_and_small() {
     let minute = Duration::from_secs(60);
     let rows = (0..ROWS).map(|n| row(&name(n), 1, i64::from(n), minute));
     let all = entries(1, rows);
-    ledger.write(&all[..1]).await.expect("the month is made");
+    ledger
+        .write(all[..1].into())
+        .await
+        .expect("the month is made");
     let start = Instant::now();
-    ledger.write(&all).await.expect("they are written");
+    ledger
+        .write(all.as_slice().into())
+        .await
+        .expect("they are written");
     let rate = f64::from(ROWS) / start.elapsed().as_secs_f64();
     println!("{rate:.0} rows a second");
-    ledger.write(&all[..2_000]).await.expect("again");
+    ledger.write(all[..2_000].into()).await.expect("again");
     let rows = i64::from(ROWS);
     assert_eq!(
         database.number("SELECT count(*) FROM llm_calls").await,
@@ -190,7 +199,11 @@ async fn ten_thousand_rows_a_second_arrive_once_each_and_small() {
 async fn a_database_that_is_away_is_unavailable_and_comes_back() {
     let mut database = Database::new();
     let ledger = database.store().ledger("j");
-    let write = async |seq| ledger.write(&entries(seq, [row("req", 1, 1, NOW)])).await;
+    let write = async |seq| {
+        ledger
+            .write(entries(seq, [row("req", 1, 1, NOW)]).into())
+            .await
+    };
     write(1).await.expect("it is there");
     database.server.stop().expect("it stops");
     let error = write(2).await.expect_err("it is gone");
@@ -219,7 +232,7 @@ async fn locks_and_connections_are_waited_for_a_bounded_time() {
     let store = PostgresStore::new(&database.url, 1).expect("a URL");
     let ledger = store.ledger("j");
     let rows = entries(1, [row("req_1", 1, 1, NOW), row("req_2", 1, 1, NOW)]);
-    ledger.write(&rows[..1]).await.expect("it is there");
+    ledger.write(rows[..1].into()).await.expect("it is there");
     let other = PgConnection::connect(&database.url).await;
     let mut other = other.expect("it answers");
     let mut held = other.begin().await.expect("a transaction");
@@ -228,7 +241,7 @@ async fn locks_and_connections_are_waited_for_a_bounded_time() {
         .await;
     lock.expect("a lock");
     let start = Instant::now();
-    let (blocked, queued) = tokio::join!(ledger.write(&rows[1..]), async {
+    let (blocked, queued) = tokio::join!(ledger.write(rows[1..].into()), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let start = Instant::now();
         let spent = ledger.spent("global", UNIX_EPOCH).await;
