@@ -61,12 +61,25 @@ impl LedgerRow {
         deployment: &Deployment,
         waited: Duration,
     ) -> Self {
-        let ctx = &request.ctx;
         let waited_ms = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
         let now = SystemTime::now();
         Self {
-            request: ctx.id.clone(),
             attempt: 0,
+            status: RowStatus::CacheHit,
+            price_version: None,
+            started: now.checked_sub(waited).unwrap_or(now),
+            first_frame_ms: Some(waited_ms),
+            total_ms: waited_ms,
+            ..Self::interrupted(request, deployment)
+        }
+    }
+
+    /// The row of an attempt at `deployment` that begins now, should it not come to an end; it is not charged yet.
+    pub(crate) fn interrupted(request: &ModelRequest, deployment: &Deployment) -> Self {
+        let ctx = &request.ctx;
+        Self {
+            request: ctx.id.clone(),
+            attempt: request.attempt,
             tenant: ctx.tenant.clone(),
             accounts: ctx.accounts.clone(),
             key: ctx.key.clone(),
@@ -75,15 +88,15 @@ impl LedgerRow {
             op: request.op,
             deployment: deployment.id.clone(),
             tier: deployment.tier,
-            status: RowStatus::CacheHit,
+            status: RowStatus::Interrupted,
             usage: None,
             cost: Money::ZERO,
             source: CostSource::Nothing,
-            price_version: None,
+            price_version: deployment.price_version.clone(),
             clamped: false,
-            started: now.checked_sub(waited).unwrap_or(now),
-            first_frame_ms: Some(waited_ms),
-            total_ms: waited_ms,
+            started: SystemTime::now(),
+            first_frame_ms: None,
+            total_ms: 0,
         }
     }
 }

@@ -1,15 +1,13 @@
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::meters::Meters;
 use crate::{
-    catalog::{Deployment, Money},
+    catalog::Deployment,
     error::{Error, ErrorKind},
-    model::{
-        CallContext, Charge, CostSource, Ending, ModelRequest, Outcome, Tap, TokenBound, Usage,
-    },
+    model::{CallContext, Charge, Ending, ModelRequest, Outcome, Tap, TokenBound, Usage},
     store::{Intent, Ledger, LedgerRow, RowStatus},
 };
 
@@ -41,7 +39,7 @@ impl Entry {
         meters: Arc<Meters>,
     ) -> Self {
         let mut open = Open {
-            row: interrupted(request, &deployment),
+            row: LedgerRow::interrupted(request, &deployment),
             bound: TokenBound::of(request, &deployment).ok(),
             ctx: request.ctx.clone(),
             asked: request.body.as_bytes().len() as u64,
@@ -102,32 +100,6 @@ fn status(error: &Error) -> RowStatus {
     match error.kind() {
         ErrorKind::Cut => RowStatus::Truncated,
         kind => RowStatus::Failed(kind),
-    }
-}
-
-/// The row of an attempt that begins, and has not been charged.
-fn interrupted(request: &ModelRequest, deployment: &Deployment) -> LedgerRow {
-    let ctx = &request.ctx;
-    LedgerRow {
-        request: ctx.id.clone(),
-        attempt: request.attempt,
-        tenant: ctx.tenant.clone(),
-        accounts: ctx.accounts.clone(),
-        key: ctx.key.clone(),
-        user: ctx.user.clone(),
-        conversation: ctx.conversation.clone(),
-        op: request.op,
-        deployment: deployment.id.clone(),
-        tier: deployment.tier,
-        status: RowStatus::Interrupted,
-        usage: None,
-        cost: Money::ZERO,
-        source: CostSource::Nothing,
-        price_version: deployment.price_version.clone(),
-        clamped: false,
-        started: SystemTime::now(),
-        first_frame_ms: None,
-        total_ms: 0,
     }
 }
 
