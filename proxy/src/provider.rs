@@ -128,6 +128,10 @@ fn dialect(config: &config::Provider) -> openai::OpenAi {
             config::Metering::Ask => openai::Metering::Ask,
             config::Metering::Accept => openai::Metering::Accept,
         })
+        .output_limit(match config.output_limit {
+            config::OutputLimit::AsAsked => openai::OutputLimit::AsAsked,
+            config::OutputLimit::MaxTokens => openai::OutputLimit::MaxTokens,
+        })
 }
 
 /// Limits that `state` counts under `name`, if there are any.

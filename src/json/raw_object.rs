@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, value::RawValue};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 use super::scan::{self, Fault, MAX_DEPTH};
@@ -74,8 +74,8 @@ fn refusal(fault: Fault, text: &str) -> Error {
     if fault == Fault::Depth {
         return Error::invalid(format!("the JSON is nested deeper than {MAX_DEPTH} levels"));
     }
-    // What it holds does not matter, where it stops being an object does.
-    let why = match serde_json::from_str::<Map<String, Value>>(text) {
+    // What it holds does not matter, and is not built: where it stops being an object does.
+    let why = match serde_json::from_str::<IgnoredAny>(text) {
         Err(e) => format!(": {e}"),
         Ok(_) => String::new(),
     };

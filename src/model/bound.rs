@@ -51,10 +51,7 @@ impl TokenBound {
             });
         }
         let tools = ["tools", "functions"].iter().any(|m| body.get(m).is_some());
-        let asked = match body.get_as::<u64>("max_completion_tokens")? {
-            Some(limit) => Some(limit),
-            None => body.get_as::<u64>("max_tokens")?,
-        };
+        let asked = output_limit(body)?;
         let own = deployment.max_output.or(deployment.context_window);
         let each = match (asked, own) {
             (Some(asked), Some(own)) => asked.min(own),
@@ -67,7 +64,7 @@ impl TokenBound {
                 .param("max_tokens"));
             }
         };
-        let n = body.get_as::<u64>("n")?.unwrap_or(1);
+        let n = body.get_as::<u64>("n")?.unwrap_or(1).max(1);
         Ok(Self {
             input: input.saturating_add(if tools { TOOLS } else { 0 }),
             output: each.saturating_mul(n),
@@ -91,6 +88,20 @@ impl TokenBound {
     pub fn admits(&self, usage: &Usage) -> bool {
         usage.total_input() <= self.input && usage.total_output() <= self.output
     }
+}
+
+/// The output limit that a request sets: the larger one if it sets it under both names, for a provider may go by either. Zero is none:
+/// there are servers that take it so.
+pub(crate) fn output_limit(body: &RawObject) -> Result<Option<u64>, Error> {
+    let limits = [
+        body.get_as::<u64>("max_completion_tokens")?,
+        body.get_as::<u64>("max_tokens")?,
+    ];
+    Ok(limits
+        .into_iter()
+        .flatten()
+        .max()
+        .filter(|limit| *limit > 0))
 }
 
 fn asked_class(body: &RawObject) -> ServiceClass {

@@ -20,6 +20,7 @@ mod usage;
 
 pub use body::ModelBody;
 pub use bound::TokenBound;
+pub(crate) use bound::output_limit;
 pub use charge::{Charge, CostSource, Ending, Violation};
 pub use collect::Collected;
 pub use context::{Call, CallContext, OnExhaust, Quality, Recall, Step};

@@ -113,10 +113,10 @@ impl ModelRequest {
         self
     }
 
-    /// Whether the client wants the answer as a stream.
+    /// Whether the client wants the answer as a stream, which only a chat's can be.
     #[must_use]
     pub fn wants_stream(&self) -> bool {
-        self.body.get("stream") == Some("true")
+        self.op == Operation::Chat && self.body.get("stream") == Some("true")
     }
 }
 

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use super::*;
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    json::RawObject,
+};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
@@ -173,4 +176,14 @@ fn a_compact_answer_is_the_same_answer_in_memory_of_its_own() {
     assert_eq!(compact.end.usage_chunk, answer.end.usage_chunk);
     drop(answer);
     assert!(read.is_unique());
+}
+
+#[test]
+fn only_a_chat_can_be_streamed() {
+    let request = |op| {
+        let body = RawObject::parse(r#"{"stream":true}"#.into()).unwrap();
+        ModelRequest::new(op, body, CallContext::new(Call::new("t")))
+    };
+    assert!(request(Operation::Chat).wants_stream());
+    assert!(!request(Operation::Embeddings).wants_stream());
 }

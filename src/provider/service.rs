@@ -18,7 +18,7 @@ use super::{
 use crate::{
     catalog::Deployment,
     error::{BoxError, Error},
-    model::{Collected, ModelBody, ModelRequest, ModelResponse, Operation, ResponseMeta},
+    model::{Collected, ModelBody, ModelRequest, ModelResponse, ResponseMeta},
 };
 
 /// The largest answer that is read into memory, in bytes.
@@ -117,7 +117,7 @@ where
     if !head.status.is_success() {
         return Err(target.refusal(head, body).await);
     }
-    let stream_wanted = req.op == Operation::Chat && req.wants_stream();
+    let stream_wanted = req.wants_stream();
     if is_event_stream(&head.headers).unwrap_or(stream_wanted) {
         let frames = Frames::new(body, target.dialect.stream(req), Arc::clone(target));
         let body = ModelBody::stream(frames);

@@ -268,3 +268,28 @@ proptest! {
         prop_assert!(usage.total_input() < 1_000 && usage.total_output() <= 100);
     }
 }
+
+#[test]
+fn the_bound_is_the_most_that_any_reading_of_the_limits_allows() {
+    let output = |members: &str| {
+        let body = format!(r#"{{"model":"m","messages":[],{members}}}"#);
+        let request = chat(&serde_json::from_str(&body).unwrap());
+        let deployment = Deployment {
+            max_output: Some(1_000),
+            ..priced()
+        };
+        TokenBound::of(&request, &deployment).unwrap().output
+    };
+    assert_eq!(output(r#""max_tokens":8"#), 8);
+    assert_eq!(output(r#""max_completion_tokens":8"#), 8);
+    for (both, most) in [
+        (r#""max_completion_tokens":1,"max_tokens":800"#, 800),
+        (r#""max_tokens":1,"max_completion_tokens":800"#, 800),
+        (r#""max_tokens":0"#, 1_000),
+        (r#""max_tokens":0,"max_completion_tokens":8"#, 8),
+        (r#""max_tokens":8,"n":0"#, 8),
+        (r#""max_tokens":8,"n":3"#, 24),
+    ] {
+        assert_eq!(output(both), most, "{both}");
+    }
+}

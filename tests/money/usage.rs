@@ -85,7 +85,7 @@ impl Case {
                 json!({
                     "model": "m",
                     "messages": [{ "role": "user", "content": text }],
-                    "max_tokens": self.tokens.total_output(),
+                    "max_tokens": self.tokens.total_output().max(1),
                     "stream": streamed,
                 }),
             ),

@@ -394,3 +394,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_under_way_is_known_to_budgets_that_come_after_none() {
+    let (book, _) = book_at(0);
+    let account: [Arc<str>; 1] = ["key:k".into()];
+    book.set(account[0].clone(), vec![budget("1/total")]);
+    let hold = book.hold(&account, nanos(900_000_000)).unwrap();
+    book.set(account[0].clone(), Vec::new());
+    assert!(book.accounts().is_empty());
+    assert!(book.balance("key:k").is_none());
+    book.set(account[0].clone(), vec![budget("1/total")]);
+    book.hold(&account, nanos(900_000_000)).unwrap_err();
+    book.settle(&account, hold, nanos(300_000_000));
+    let balance = book.balance("key:k").unwrap();
+    assert_eq!(
+        (balance.posted, balance.reserved),
+        (nanos(300_000_000), Money::ZERO)
+    );
+}

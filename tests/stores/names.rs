@@ -148,9 +148,10 @@ async fn while_the_database_is_away_a_name_holds_here_and_what_came_of_its_call_
         let file = file.expect("a file");
         std::fs::copy(file.path(), folder.join(file.file_name())).expect("it is copied");
     }
-    database.server.restart().expect("it starts");
     let again = database.store();
     let again = again.names(near(), Some(crate::names::spool(&copy)));
+    assert_eq!(text(&begin(&again, 2, 1, SOON).await), "meanwhile");
+    database.server.restart().expect("it starts");
     again.flush().await.expect("it is written");
     let other = database.store();
     let other = other.names(near(), None);

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::{Request, Response, Version};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
@@ -123,6 +123,7 @@ pub(crate) async fn answer(socket: TlsStream<TcpStream>, at_a_time: u32, togethe
         if path == "/last" {
             leave.notify_one();
         }
+        let long = path == "/long";
         let all = |at: &str| (path == at).then(|| Arc::clone(&together));
         let (head, body) = (all("/heads"), all("/bodies"));
         async move {
@@ -136,6 +137,9 @@ pub(crate) async fn answer(socket: TlsStream<TcpStream>, at_a_time: u32, togethe
                 let version = format!("{:?}", request.version());
                 Ok::<_, Infallible>(Frame::data(Bytes::from(version)))
             });
+            let more =
+                stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(&[b'x'; 16 << 10]))));
+            let body = body.chain(more.take(if long { 64 } else { 0 }));
             Ok::<_, Infallible>(Response::new(StreamBody::new(body)))
         }
     });

@@ -81,6 +81,11 @@ async fn a_connection_carries_no_more_than_its_host_allows() {
     assert_eq!(http2, TOGETHER.div_ceil(40));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_reads_leaves_those_beside_it_theirs() {
+    assert_eq!(run("unread_client", &["h2"], Version::HTTP_2).await, 1);
+}
+
 /// Runs the client of that name against a host that refuses these requests of its first connection.
 async fn refused(client: &str, refused: Range<u32>, refusal: Refusal) -> usize {
     let serve = move |socket, number| {
@@ -225,6 +230,21 @@ async fn left_client() {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Calls beside an answer of a mebibyte that is not read.
+#[tokio::test]
+#[ignore = "run by the others, with the environment that it needs"]
+async fn unread_client() {
+    let transport = transport();
+    let unread = transport.clone().oneshot(get("/long")).await.unwrap();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let asked = tokio::time::timeout(Duration::from_secs(10), ask(&transport, 1));
+        asked.await.expect("there is room for its answer");
+    }
+    let read = unread.into_body().collect().await.unwrap().to_bytes();
+    assert!(read.len() > 1 << 20);
 }
 
 /// So many calls at a time.

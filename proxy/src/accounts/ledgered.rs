@@ -10,6 +10,20 @@ use super::{
     watch::{WarnRules, Watched},
 };
 
+/// Sets the budgets of an account when it is dropped: a client that leaves while its account is opened leaves it as it was.
+struct PutBack<'a> {
+    book: &'a MemoryBudgets,
+    account: &'a str,
+    budgets: Vec<Budget>,
+}
+
+impl Drop for PutBack<'_> {
+    fn drop(&mut self) {
+        let budgets = std::mem::take(&mut self.budgets);
+        self.book.set(self.account, budgets);
+    }
+}
+
 /// Budgets in force, which begin with what the ledger says was spent.
 pub(crate) struct Accounts {
     watched: Arc<Watched>,
@@ -70,16 +84,14 @@ impl Accounts {
         // Both are in force until what was spent is known. What is settled meanwhile may count twice: never less than once.
         let both = old.iter().chain(new.clone()).cloned();
         book.set(account, both.collect());
-        match self.restore(book, account, new).await {
-            Ok(()) => {
-                book.set(account, budgets.to_vec());
-                Ok(())
-            }
-            Err(error) => {
-                book.set(account, old);
-                Err(error)
-            }
-        }
+        let mut unless_known = PutBack {
+            book,
+            account,
+            budgets: old.clone(),
+        };
+        self.restore(book, account, new).await?;
+        unless_known.budgets = budgets.to_vec();
+        Ok(())
     }
 
     async fn restore(

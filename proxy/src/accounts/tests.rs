@@ -164,3 +164,46 @@ fn accounts_are_named_apart() {
     assert_eq!(&*of_project("p"), "project:p");
     assert_ne!(of_key("x"), of_project("x"));
 }
+
+/// A ledger that does not say what was spent until it may.
+struct Slow(MemoryLedger, tokio::sync::Semaphore);
+
+impl Ledger for Slow {
+    fn end(&self, intent: rungs::store::Intent, row: rungs::store::LedgerRow) {
+        self.0.end(intent, row);
+    }
+
+    fn flush(&self) -> rungs::store::StoreFuture<'_, ()> {
+        self.0.flush()
+    }
+
+    fn spent<'a>(
+        &'a self,
+        account: &'a str,
+        since: std::time::SystemTime,
+    ) -> rungs::store::StoreFuture<'a, Money> {
+        Box::pin(async move {
+            let _may = self.1.acquire().await;
+            self.0.spent(account, since).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_account_is_opened_gets_no_budget_anew() {
+    let ledger = Arc::new(Slow(
+        MemoryLedger::default(),
+        tokio::sync::Semaphore::new(0),
+    ));
+    ledger.record(row("req_1", 1, 7, Duration::ZERO));
+    let accounts = Accounts::new(Book::Own(Arc::default()), ledger.clone());
+    let terms: Terms = vec!["1/total".parse().unwrap()].into();
+    let mut opening = Box::pin(accounts.open("key:k_1", &terms));
+    assert!(futures_util::poll!(&mut opening).is_pending());
+    drop(opening);
+    assert!(accounts.budgets().balance("key:k_1").is_none());
+    ledger.1.add_permits(1);
+    accounts.open("key:k_1", &terms).await.unwrap();
+    let balance = accounts.budgets().balance("key:k_1").unwrap();
+    assert_eq!(balance.posted.nanos(), 7);
+}

@@ -35,8 +35,8 @@ struct Seen {
 const FEW: usize = 1_000;
 
 impl Users {
-    /// Notes that `account` is used; whether it was open. Gives out those to be forgotten, idle for `patience`.
-    fn visit(&self, account: &Arc<str>, patience: Duration) -> (bool, Vec<Arc<str>>) {
+    /// Notes that `account` is used; whether it was open. Those idle for `patience` are forgotten before anybody else looks.
+    fn visit(&self, account: &Arc<str>, patience: Duration, forget: impl FnMut(Arc<str>)) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let budgets = seen.budgets;
@@ -45,15 +45,15 @@ impl Users {
             *under == budgets
         });
         if seen.last.len() <= 2 * seen.swept.max(FEW) {
-            return (open, Vec::new());
+            return open;
         }
         let idle = seen
             .last
             .extract_if(|_, (last, _)| now.duration_since(*last) > patience)
             .map(|(account, _)| account);
-        let idle = idle.collect();
+        idle.for_each(forget);
         seen.swept = seen.last.len();
-        (open, idle)
+        open
     }
 
     fn opened(&self, account: Arc<str>) {
@@ -120,11 +120,13 @@ impl Service<ModelRequest> for UserAccounts {
             return self.inner.call(request);
         };
         let account = of_user(&request.ctx.tenant, user);
-        let (open, idle) = self.terms.users.visit(&account, self.terms.patience);
-        for account in idle {
-            self.terms.accounts.forget(account);
-        }
-        if open {
+        let UsersLayer {
+            accounts,
+            users,
+            patience,
+            ..
+        } = &self.terms;
+        if users.visit(&account, *patience, |idle| accounts.forget(idle)) {
             return self.inner.call(request);
         }
         let (inner, terms) = (self.inner.clone(), self.terms.clone());
@@ -133,5 +135,28 @@ impl Service<ModelRequest> for UserAccounts {
             terms.users.opened(account);
             inner.oneshot(request).await
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_sees_a_user_who_is_being_forgotten() {
+        let users = Users::default();
+        for n in 0..3_000 {
+            users.opened(format!("user{n}").into());
+        }
+        tokio::time::advance(HOUR).await;
+        let mut forgotten = 0;
+        let open = users.visit(&"busy".into(), HOUR / 2, |_| {
+            assert!(users.0.try_lock().is_err(), "a call could find it open");
+            forgotten += 1;
+        });
+        assert!(!open);
+        assert_eq!(forgotten, 3_000);
     }
 }

@@ -57,7 +57,9 @@ pub(crate) use mcp::{Mcp, OAuth};
 pub(crate) use model::{AUTO, CONFIGURED, Model};
 pub(crate) use money::{BudgetRules, Project, Unpriced};
 pub(crate) use nearest::did_you_mean;
-pub(crate) use provider::{Dialect, Metering, OnDisconnect, Provider, Proxy, Terminal};
+pub(crate) use provider::{
+    Dialect, Metering, OnDisconnect, OutputLimit, Provider, Proxy, Terminal,
+};
 pub(crate) use runner::{Reporter, Runner};
 pub(crate) use sections::{
     Breaker, Cache, CrossCheck, Log, LogFormat, OnStream, Retry, Routing, Timeouts,

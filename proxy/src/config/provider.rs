@@ -37,6 +37,31 @@ pub(crate) enum Metering {
     Accept,
 }
 
+/// Under which name the output limit of a chat is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OutputLimit {
+    /// As the client names it.
+    AsAsked,
+    /// As `max_tokens`, which every server goes by that is not OpenAI's own.
+    MaxTokens,
+}
+
+impl OutputLimit {
+    /// For the server of that name. Those named here go by `max_completion_tokens`; others may pass over it.
+    fn of_host(host: &str) -> Self {
+        const NEW: [&str; 4] = ["openai.com", "azure.com", "openrouter.ai", "groq.com"];
+        let knows = |domain: &&str| {
+            let rest = host.strip_suffix(*domain);
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        match NEW.iter().any(knows) {
+            true => Self::AsAsked,
+            false => Self::MaxTokens,
+        }
+    }
+}
+
 /// What happens to an attempt whose client leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -81,6 +106,7 @@ pub(crate) struct ProviderSpec {
     terminal: Terminal,
     #[serde(default)]
     metering: Metering,
+    output_limit: Option<OutputLimit>,
     #[serde(default)]
     proxy: Proxy,
     #[serde(default)]
@@ -112,6 +138,8 @@ pub(crate) struct Provider {
     pub(crate) terminal: Terminal,
     /// How their usage is learnt.
     pub(crate) metering: Metering,
+    /// How the limits of their answers are named.
+    pub(crate) output_limit: OutputLimit,
     /// Whether it is reached through a proxy.
     pub(crate) proxy: Proxy,
     /// What happens to an attempt whose client leaves.
@@ -170,6 +198,9 @@ impl ProviderSpec {
         let base_url = url::checked(&self.base_url, self.allow_private)
             .map_err(|why| faults.at(&format!("{path}.base_url"), why))
             .ok()?;
+        let output_limit = self
+            .output_limit
+            .unwrap_or_else(|| OutputLimit::of_host(base_url.host().unwrap_or_default()));
         Some(Provider {
             name: self.name.as_str().into(),
             dialect: self.dialect,
@@ -182,6 +213,7 @@ impl ProviderSpec {
             tpm: self.tpm,
             terminal: self.terminal,
             metering: self.metering,
+            output_limit,
             proxy: self.proxy,
             on_disconnect: self.on_disconnect,
         })

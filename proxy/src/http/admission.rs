@@ -123,6 +123,11 @@ fn payers(
         let what = format!("`user` is longer than {LONGEST_USER} bytes");
         return Err(Error::invalid(what).param("user"));
     }
+    // Not every store can hold them.
+    if user.contains(char::is_control) {
+        let what = "`user` has control characters in it";
+        return Err(Error::invalid(what).param("user"));
+    }
     let user = accounts::of_user(&principal.tenant, user);
     let own = principal.accounts.iter().cloned();
     Ok(own.chain([user]).collect())

@@ -33,6 +33,22 @@ pub(crate) async fn nothing_happened(provider_model: &rungs::testing::Scripted, 
 }
 
 #[tokio::test]
+async fn a_connection_that_asks_for_nothing_is_closed() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (provider_model, _upstream, gateway) = gateway().await;
+    for begun in ["", "P", "PRI * HT"] {
+        let mut socket = tokio::net::TcpStream::connect(gateway.address())
+            .await
+            .unwrap();
+        socket.write_all(begun.as_bytes()).await.unwrap();
+        let mut said = Vec::new();
+        let closed = tokio::time::timeout(std::time::Duration::from_secs(10), socket.read_to_end(&mut said));
+        let _ = closed.await.expect("it is closed");
+    }
+    nothing_happened(&provider_model, &gateway).await;
+}
+
+#[tokio::test]
 async fn wrong_bodies_are_told_what_is_wrong() {
     let (provider_model, _upstream, gateway) = gateway().await;
     const CHAT: &str = "/v1/chat/completions";

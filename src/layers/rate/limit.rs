@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::RateKey;
 use crate::{
     error::{Error, ErrorKind},
-    model::{Call, LimitFacts, ModelRequest, RateLimits, Usage},
+    model::{Call, LimitFacts, ModelRequest, RateLimits, Usage, output_limit},
     store::{Alone, Quota, RateStore, Standing, Take},
 };
 
@@ -187,8 +187,7 @@ impl Taken {
 /// The tokens that a request will use, as far as it can be told: four bytes of the body each, and its output limit.
 fn estimate(request: &ModelRequest) -> u64 {
     let body = &request.body;
-    let limit = |name| body.get_as::<u64>(name).ok().flatten();
-    let output = limit("max_completion_tokens").or_else(|| limit("max_tokens"));
+    let output = output_limit(body).ok().flatten();
     (body.as_bytes().len() as u64 / 4).saturating_add(output.unwrap_or(0))
 }
 

@@ -1,7 +1,8 @@
 //! OpenAI's wire format, which most providers and local servers speak too.
 //!
-//! Requests and answers pass byte for byte. Only three things change on the way: the model's name where the provider has
-//! another one for it, `stream_options.include_usage` so that every stream is metered, and a stream's usage, which travels in
+//! Requests and answers pass byte for byte. Only four things change on the way: the model's name where the provider has
+//! another one for it, the name of the output limit for servers that know the old one only ([`OutputLimit`]),
+//! `stream_options.include_usage` so that every stream is metered, and a stream's usage, which travels in
 //! [`End::usage_chunk`] because only a client that asked for it may see it.
 
 mod error;
@@ -25,6 +26,7 @@ use crate::{
 pub struct OpenAi {
     terminal: Terminal,
     metering: Metering,
+    output_limit: OutputLimit,
 }
 
 /// What ends a stream. Anything else that stops it is an error.
@@ -47,6 +49,16 @@ pub enum Metering {
     Accept,
 }
 
+/// Under which name a chat's output limit is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutputLimit {
+    /// As the client names it.
+    #[default]
+    AsAsked,
+    /// As `max_tokens`: for servers that pass over `max_completion_tokens`, and so would answer, and bill, past what is reserved.
+    MaxTokens,
+}
+
 impl OpenAi {
     /// The dialect as OpenAI speaks it.
     #[must_use]
@@ -67,6 +79,13 @@ impl OpenAi {
         self.metering = metering;
         self
     }
+
+    /// Sets under which name a chat's output limit is sent.
+    #[must_use]
+    pub fn output_limit(mut self, name: OutputLimit) -> Self {
+        self.output_limit = name;
+        self
+    }
 }
 
 impl Dialect for OpenAi {
@@ -76,7 +95,7 @@ impl Dialect for OpenAi {
         d: &Deployment,
         endpoint: &Endpoint,
     ) -> Result<Request<Bytes>, Error> {
-        request::write(req, d, endpoint, self.metering)
+        request::write(self, req, d, endpoint)
     }
 
     fn whole(&self, req: &ModelRequest, body: Bytes) -> Result<(Bytes, End), Error> {

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::{Request, header::AUTHORIZATION};
 use serde_json::value::RawValue;
 
-use super::Metering;
+use super::{Metering, OpenAi, OutputLimit};
 use crate::{
     catalog::Deployment,
     error::Error,
@@ -11,12 +11,12 @@ use crate::{
     provider::Endpoint,
 };
 
-/// Writes the request: the client's bytes, with the provider's model name and the wish for usage spliced in.
+/// Writes the request: the client's bytes, with what the provider wants otherwise spliced in.
 pub(super) fn write(
+    dialect: &OpenAi,
     req: &ModelRequest,
     d: &Deployment,
     endpoint: &Endpoint,
-    metering: Metering,
 ) -> Result<Request<Bytes>, Error> {
     let mut body = req.body.clone();
     let named = body.get("model").and_then(unquoted);
@@ -27,10 +27,13 @@ pub(super) fn write(
         Operation::Chat => "/chat/completions",
         Operation::Embeddings => "/embeddings",
     };
+    if req.op == Operation::Chat && dialect.output_limit == OutputLimit::MaxTokens {
+        rename_limit(&mut body)?;
+    }
     let mut accept = "application/json";
-    if req.op == Operation::Chat && req.wants_stream() {
+    if req.wants_stream() {
         accept = "text/event-stream";
-        if metering == Metering::Ask {
+        if dialect.metering == Metering::Ask {
             ask_for_usage(&mut body)?;
         }
     }
@@ -44,6 +47,19 @@ pub(super) fn write(
 /// What a JSON string says, if it says it without escapes.
 fn unquoted(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
+}
+
+fn rename_limit(body: &mut RawObject) -> Result<(), Error> {
+    const NEW: &str = "max_completion_tokens";
+    let Some(limit) = body.get_as::<u64>(NEW)? else {
+        return Ok(());
+    };
+    body.remove(NEW);
+    // A limit under the old name is what such servers go by anyway.
+    if body.get_as::<u64>("max_tokens")?.is_none() {
+        body.set("max_tokens", &limit)?;
+    }
+    Ok(())
 }
 
 fn ask_for_usage(body: &mut RawObject) -> Result<(), Error> {

@@ -240,3 +240,30 @@ fn r14_an_opening_without_content_waits_for_the_content() {
     opening.push(format!("data: {ROLE}\n\n").repeat(100).into());
     assert!(opening.next_frame().unwrap().is_some(), "there is a limit");
 }
+
+#[test]
+fn servers_that_know_the_old_name_of_the_limit_only_are_sent_that_one() {
+    let old = OpenAi::new().output_limit(OutputLimit::MaxTokens);
+    for (client, provider) in [
+        (
+            r#"{"model":"up/stream","max_completion_tokens":8,"n":1}"#,
+            r#"{"model":"up/stream","n":1,"max_tokens":8}"#,
+        ),
+        (
+            r#"{"model":"up/stream","max_completion_tokens":8,"max_tokens":5}"#,
+            r#"{"model":"up/stream","max_tokens":5}"#,
+        ),
+        (
+            r#"{"model":"up/stream","max_completion_tokens":null}"#,
+            r#"{"model":"up/stream","max_completion_tokens":null}"#,
+        ),
+        (
+            r#"{"model":"up/stream","max_tokens":5}"#,
+            r#"{"model":"up/stream","max_tokens":5}"#,
+        ),
+    ] {
+        let request = write(old, Operation::Chat, client).unwrap();
+        assert_eq!(request.into_body(), provider);
+        assert_eq!(sent(Operation::Chat, client), client, "as it is asked for");
+    }
+}

@@ -28,6 +28,14 @@ pub(super) struct Intents {
     slots: Mutex<Slots>,
 }
 
+/// Why an attempt is not written down.
+pub(super) enum Unwritten {
+    /// The names in its row are longer than a slot: a fault of that call alone.
+    TooLong,
+    /// The disk does not take it.
+    Disk(Error),
+}
+
 #[derive(Default)]
 struct Slots {
     /// Those that are free and still say what was in them.
@@ -68,7 +76,7 @@ impl Intents {
     }
 
     /// Writes down an attempt; it survives the end of the process.
-    pub(super) fn open(&self, row: &LedgerRow) -> Result<u32, Error> {
+    pub(super) fn open(&self, row: &LedgerRow) -> Result<u32, Unwritten> {
         let mut bytes = slot_of(row);
         if bytes.len() > SLOT {
             // Long names that a client chose. What counts is who pays.
@@ -80,7 +88,7 @@ impl Intents {
             bytes = slot_of(&short);
         }
         if bytes.len() > SLOT {
-            return Err(Error::internal("the names in a ledger row are too long"));
+            return Err(Unwritten::TooLong);
         }
         let length = u32::try_from(bytes.len()).expect("a slot is short");
         bytes[4..8].copy_from_slice(&length.to_le_bytes());
@@ -91,7 +99,7 @@ impl Intents {
             Ok(()) => Ok(slot),
             Err(e) => {
                 self.slots().stale.push(slot);
-                Err(failed(&self.path, e))
+                Err(Unwritten::Disk(failed(&self.path, e)))
             }
         }
     }

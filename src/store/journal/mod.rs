@@ -55,7 +55,11 @@ use std::{
 pub use audit::Audit;
 pub use codec::{encode, next_chain};
 
-use self::{intents::Intents, pace::Pace, shared::Shared};
+use self::{
+    intents::{Intents, Unwritten},
+    pace::Pace,
+    shared::Shared,
+};
 use super::{Durability, Intent, Ledger, LedgerRow, LedgerSink, Progress, StoreFuture, lock};
 use crate::{catalog::Money, error::Error};
 
@@ -171,8 +175,16 @@ impl Ledger for Journal {
     fn begin(&self, row: &LedgerRow) -> Intent {
         match self.intents.open(row) {
             Ok(slot) => Intent(Some(slot)),
-            Err(error) => {
-                // Then nobody charges it if this process is killed just now: the disk is full or gone, and no further attempt begins.
+            // Then nobody charges it if this process is killed just now.
+            Err(Unwritten::TooLong) => {
+                tracing::error!(
+                    request = &*row.request,
+                    "the names in a ledger row are too long to be written down before its attempt"
+                );
+                Intent::default()
+            }
+            Err(Unwritten::Disk(error)) => {
+                // It is full or gone: no further attempt begins.
                 self.shared.fail(&error);
                 Intent::default()
             }

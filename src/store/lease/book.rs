@@ -253,6 +253,18 @@ impl Book {
         }
     }
 
+    /// Writes down anew what is held, after marks have begun anew.
+    pub(crate) fn mark_all(&mut self, marks: &mut dyn Marks) {
+        for (name, account) in &mut self.accounts {
+            for lease in &mut account.leases {
+                lease.mark = None;
+                if lease.tied() > 0 {
+                    mark(name, lease, marks);
+                }
+            }
+        }
+    }
+
     /// Writes down again what was written too high.
     pub(crate) fn correct_marks(&mut self, marks: &mut dyn Marks) {
         for (name, account) in &mut self.accounts {

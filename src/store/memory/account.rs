@@ -58,6 +58,15 @@ impl Account {
         }
     }
 
+    pub(super) fn has_budgets(&self) -> bool {
+        !self.budgets.is_empty()
+    }
+
+    /// Whether there is nothing to know of it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.budgets.is_empty() && self.open.is_empty()
+    }
+
     pub(super) fn balances(&self) -> impl Iterator<Item = Balance> {
         self.budgets.iter().map(|budget| {
             let counter = self.counters.iter().find(|c| c.window == budget.window);

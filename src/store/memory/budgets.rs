@@ -48,17 +48,16 @@ impl MemoryBudgets {
     }
 
     /// Gives an account its budgets in place of those it had. What it holds stays, and what it has spent over a window that it had
-    /// before: [`seed`](Self::seed) adds the rest. With no budgets at all the account is forgotten.
+    /// before: [`seed`](Self::seed) adds the rest. With no budgets at all the account is forgotten, as soon as it holds nothing.
     pub fn set(&self, account: impl Into<Arc<str>>, budgets: Vec<Budget>) {
         let account = account.into();
         let (mut book, now) = self.open();
-        if budgets.is_empty() {
-            book.accounts.remove(&account);
-            return;
-        }
-        let found = book.accounts.entry(account).or_default();
+        let found = book.accounts.entry(Arc::clone(&account)).or_default();
         found.roll(now);
         found.set(budgets, now);
+        if found.is_idle() {
+            book.accounts.remove(&account);
+        }
     }
 
     /// Adds what an account has spent in the window of now before this book counted it, as a ledger knows it:
@@ -85,7 +84,12 @@ impl MemoryBudgets {
     /// The names of all accounts with budgets, sorted.
     #[must_use]
     pub fn accounts(&self) -> Vec<Arc<str>> {
-        let mut names: Vec<_> = self.open().0.accounts.keys().cloned().collect();
+        let book = self.open().0;
+        let limited = book
+            .accounts
+            .iter()
+            .filter(|(_, account)| account.has_budgets());
+        let mut names: Vec<_> = limited.map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
         names
     }
@@ -129,9 +133,13 @@ impl Budgets for MemoryBudgets {
 
     fn settle(&self, accounts: &[Arc<str>], hold: Hold, spent: Money) {
         let (mut book, _) = self.open();
-        for account in accounts {
-            if let Some(account) = book.accounts.get_mut(account) {
-                account.settle(hold, spent.max(Money::ZERO));
+        for name in accounts {
+            let Some(account) = book.accounts.get_mut(name) else {
+                continue;
+            };
+            account.settle(hold, spent.max(Money::ZERO));
+            if account.is_idle() {
+                book.accounts.remove(name);
             }
         }
     }

@@ -101,7 +101,9 @@ impl Keeper {
                 desk.marks.begin(holder.epoch).map_err(|e| {
                     unavailable("the marks of leases cannot be written").with_source(e)
                 })?;
-                desk.book.renew(sent + ttl);
+                let Desk { book, marks } = &mut *desk;
+                book.mark_all(marks);
+                book.renew(sent + ttl);
                 drop(desk);
                 self.holder.insert(holder).clone()
             }

@@ -29,6 +29,8 @@ pub(super) struct MarkFile {
     past: Past,
     slots: usize,
     free: Vec<usize>,
+    /// What the process before has left is told, and may be written over.
+    begun: bool,
     ledger: Option<Arc<dyn Ledger>>,
 }
 
@@ -48,6 +50,7 @@ impl MarkFile {
                 holder: name(fastrand::u128(..).to_le_bytes()),
                 past: Past::default(),
                 slots: 0,
+                begun: true,
                 free: Vec::new(),
                 ledger: None,
             });
@@ -78,6 +81,7 @@ impl MarkFile {
             holder: name(holder.unwrap_or_else(|| fastrand::u128(..).to_le_bytes())),
             past,
             slots: 0,
+            begun: false,
             free: Vec::new(),
             ledger: None,
         })
@@ -108,6 +112,7 @@ impl MarkFile {
     pub(super) fn begin(&mut self, epoch: i64) -> io::Result<()> {
         self.slots = 0;
         self.free.clear();
+        self.begun = true;
         if let Some(file) = &mut self.file {
             let holder = u128::from_str_radix(&self.holder, 16).unwrap_or_default();
             let mut head = Vec::with_capacity(HEAD);
@@ -138,6 +143,10 @@ impl MarkFile {
 
 impl Marks for MarkFile {
     fn mark(&mut self, at: Option<usize>, id: &BudgetId, used: i64) -> Option<usize> {
+        // Held without a lease while the database is away; `Book::mark_all` makes up for it.
+        if !self.begun {
+            return None;
+        }
         let slot = at.or_else(|| self.free.pop()).unwrap_or(self.slots);
         match self.write(slot, id, used) {
             Ok(()) => {
@@ -212,4 +221,30 @@ fn boot() -> Option<[u8; 16]> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let digits: String = id.trim().chars().filter(|c| *c != '-').collect();
     Some(u128::from_str_radix(&digits, 16).ok()?.to_be_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_process_before_has_left_is_not_written_over_before_it_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = BudgetId {
+            account: "key:k".into(),
+            span: "day".into(),
+            start: std::time::SystemTime::UNIX_EPOCH,
+        };
+        let mut before = MarkFile::open(Some(dir.path())).unwrap();
+        before.begin(7).unwrap();
+        assert_eq!(before.mark(None, &id, 9), Some(0));
+        drop(before);
+        let mut marks = MarkFile::open(Some(dir.path())).unwrap();
+        assert_eq!(marks.mark(None, &id, 1), None);
+        drop(marks);
+        let mut marks = MarkFile::open(Some(dir.path())).unwrap();
+        assert_eq!(marks.used(7, &id), Some(9));
+        marks.begin(8).unwrap();
+        assert_eq!(marks.mark(None, &id, 1), Some(0));
+    }
 }

@@ -229,3 +229,22 @@ async fn names_of_any_length_are_taken() {
         64
     );
 }
+
+#[tokio::test]
+async fn names_too_long_to_write_down_hold_up_nobody_else() {
+    let dir = Dir::new("too_long_names");
+    let (journal, _) = open(&dir).await;
+    let long = LedgerRow {
+        accounts: Arc::new([format!("user:{}", "u".repeat(2_000)).into()]),
+        ..cheap("req_1")
+    };
+    journal.record(cheap("req_2"));
+    let begun = journal.begin(&long);
+    assert!(journal.has_room());
+    if let Some(safe) = journal.survives(Durability::PowerLoss) {
+        safe.await.expect("who waits is not told of it");
+    }
+    journal.end(begun, long);
+    journal.flush().await.expect("shipped");
+    assert_eq!(dir.number("SELECT count(*) FROM llm_calls").await, 2);
+}

@@ -128,3 +128,22 @@ fn odd_prices_are_refused() {
         assert!(found[0].contains(why), "{text}: {found:?}");
     }
 }
+
+#[test]
+fn servers_that_may_not_know_the_new_name_of_the_output_limit_are_sent_the_old_one() {
+    let limit = |base_url: &str, more: &str| {
+        let text = format!("[[provider]]\nname = \"p\"\nbase_url = \"{base_url}\"\n{more}");
+        load_with(&text, &[]).unwrap().providers[0].output_limit
+    };
+    for (base_url, known) in [
+        ("https://api.openai.com/v1", OutputLimit::AsAsked),
+        ("https://x.openai.azure.com/openai/v1", OutputLimit::AsAsked),
+        ("https://openrouter.ai/api/v1", OutputLimit::AsAsked),
+        ("https://api.deepseek.com/v1", OutputLimit::MaxTokens),
+        ("https://notopenai.com/v1", OutputLimit::MaxTokens),
+    ] {
+        assert_eq!(limit(base_url, ""), known, "{base_url}");
+    }
+    let told = limit("https://llm.example/v1", "output_limit = \"as_asked\"\n");
+    assert_eq!(told, OutputLimit::AsAsked);
+}

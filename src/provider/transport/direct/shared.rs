@@ -28,6 +28,10 @@ use super::{
 /// ([RFC 9113, 6.5.2](https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2)).
 const CALLS: usize = 100;
 
+/// How many bytes of an answer a host may send ahead of its reader. A connection takes as many for each of its calls: one whose
+/// answer nobody reads leaves the others theirs.
+const AHEAD: u32 = 256 * 1024;
+
 /// A connection that a task drives. Whoever holds a clone has a call on it, but for the pool.
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -41,7 +45,8 @@ impl Shared {
     pub(super) async fn handshake(io: Io) -> hyper::Result<Self> {
         let (sender, mut connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .adaptive_window(true)
+            .initial_stream_window_size(AHEAD)
+            .initial_connection_window_size(AHEAD * CALLS as u32)
             .keep_alive_interval(Duration::from_secs(20))
             .handshake(io)
             .await?;

@@ -4,6 +4,7 @@ mod task;
 mod texts;
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -28,7 +29,7 @@ use crate::{
         IdempotencyKey, Spool, StoreFuture, Topic, idempotency::shared::Register, plain::lasting,
     },
 };
-use task::{Finished, Job, Task};
+use task::{Finished, Job, Task, Told};
 #[cfg(feature = "postgres")]
 pub(in crate::store) use texts::claim;
 pub(in crate::store) use texts::{Texts, texts};
@@ -53,6 +54,8 @@ pub(in crate::store) struct SqlNames<D> {
     /// The bytes of jobs that wait.
     weight: Arc<AtomicUsize>,
     spool: Option<Arc<dyn Spool>>,
+    /// What a process before has told, and the database does not have yet.
+    told: Arc<Mutex<HashMap<IdempotencyKey, Told>>>,
     /// Until when nobody asks.
     resting: Mutex<Option<Instant>>,
 }
@@ -69,6 +72,8 @@ impl<D: Database> SqlNames<D> {
         let left = spool.iter().flat_map(|spool| spool.left(Topic::Names));
         let left = left.filter_map(|(number, record)| Finished::of_record(number, &record));
         let left: Vec<_> = left.collect();
+        let told = left.iter().map(|f| (f.key, Told::of(f)));
+        let told = Arc::new(Mutex::new(told.collect()));
         let (jobs, waiting) = mpsc::channel(JOBS);
         let weight = Arc::<AtomicUsize>::default();
         let task = Task {
@@ -77,6 +82,7 @@ impl<D: Database> SqlNames<D> {
             jobs: waiting,
             weight: Arc::clone(&weight),
             spool: spool.clone(),
+            told: Arc::clone(&told),
         };
         #[expect(
             clippy::disallowed_methods,
@@ -89,8 +95,16 @@ impl<D: Database> SqlNames<D> {
             jobs,
             weight,
             spool,
+            told,
             resting: Mutex::default(),
         }
+    }
+
+    /// What a process before has told of a call, if the database does not have it yet.
+    fn told(&self, key: &IdempotencyKey) -> Option<Bytes> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let Told { until, call } = told.get(key)?;
+        (*until > SystemTime::now()).then(|| call.clone())
     }
 
     /// Hands over a job; says whether there was a place for it.
@@ -142,6 +156,9 @@ impl<D: Database> Register for SqlNames<D> {
         let resting = || self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         Box::pin(async move {
             let away = || Err(Error::new(ErrorKind::Unavailable, FAILING));
+            if let Some(call) = self.told(key) {
+                return Ok(Some(call));
+            }
             if resting().is_some_and(|until| Instant::now() < until) {
                 return away();
             }

@@ -1,13 +1,15 @@
 //! The task that brings to the database what nobody waits for.
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{interval, sleep},
@@ -93,12 +95,31 @@ pub(super) struct Task<D> {
     pub(super) jobs: mpsc::Receiver<Job>,
     pub(super) weight: Arc<AtomicUsize>,
     pub(super) spool: Option<Arc<dyn Spool>>,
+    /// What [`run`](Self::run) has not done yet of what was left.
+    pub(super) told: Arc<Mutex<HashMap<IdempotencyKey, Told>>>,
+}
+
+/// What came of a call, as it is told to who repeats it.
+pub(super) struct Told {
+    pub(super) until: SystemTime,
+    pub(super) call: Bytes,
+}
+
+impl Told {
+    pub(super) fn of(finished: &Finished) -> Self {
+        Self {
+            until: finished.until,
+            call: Bytes::copy_from_slice(&finished.call),
+        }
+    }
 }
 
 impl<D: Database> Task<D> {
     pub(super) async fn run(mut self, left: Vec<Finished>) {
         for finished in left {
             self.finish(&finished).await;
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.remove(&finished.key);
         }
         let mut pruning = interval(PRUNE);
         loop {
