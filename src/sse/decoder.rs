@@ -113,6 +113,12 @@ impl Decoder {
         Ok(self.event.take())
     }
 
+    /// The last line so far, if its end has not arrived. It may be a part of a longer one.
+    #[must_use]
+    pub fn unended(&self) -> &[u8] {
+        &self.line
+    }
+
     fn check(&self, len: usize) -> Result<(), Error> {
         if len > self.max_event {
             return Err(Error::new(

@@ -240,7 +240,7 @@ async fn users_and_projects_have_budgets_of_their_own() {
         body["user"] = json!(user);
         body
     };
-    for (user, status) in [("ann", 200), ("bob", 200), ("ann", 429)] {
+    for (user, status) in [("ann", 200), ("bob", 200), ("ann", 429), ("a\0", 400)] {
         let answer = world.ask(&plain, &asked(user)).await;
         assert_eq!(answer.status, status, "{user}: {answer:?}");
     }

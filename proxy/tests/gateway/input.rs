@@ -42,7 +42,10 @@ async fn a_connection_that_asks_for_nothing_is_closed() {
             .unwrap();
         socket.write_all(begun.as_bytes()).await.unwrap();
         let mut said = Vec::new();
-        let closed = tokio::time::timeout(std::time::Duration::from_secs(10), socket.read_to_end(&mut said));
+        let closed = tokio::time::timeout(
+            std::time::Duration::from_secs(10),
+            socket.read_to_end(&mut said),
+        );
         let _ = closed.await.expect("it is closed");
     }
     nothing_happened(&provider_model, &gateway).await;

@@ -190,10 +190,15 @@ impl Decode for Chunks {
     }
 
     fn finish(&mut self) -> Result<Frame, Error> {
+        // This line is whole, though its end has not come.
+        let done = matches!(self.decoder.unended(), b"data: [DONE]" | b"data:[DONE]");
         while let Some(event) = self.decoder.finish()? {
             if let Some(frame) = self.frame(event)? {
                 return Ok(frame);
             }
+        }
+        if done {
+            return Ok(self.end());
         }
         match self.terminal {
             Terminal::FinishReason if self.all_finished() => Ok(self.end()),

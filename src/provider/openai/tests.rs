@@ -267,3 +267,22 @@ fn servers_that_know_the_old_name_of_the_limit_only_are_sent_that_one() {
         assert_eq!(sent(Operation::Chat, client), client, "as it is asked for");
     }
 }
+
+#[test]
+fn the_end_of_a_stream_need_not_end_its_line() {
+    let chunk = "data: {\"choices\":[{\"index\":0,\"finish_reason\":\"stop\"}]}\n\n";
+    for (last, whole) in [
+        ("data: [DONE]", true),
+        ("data:[DONE]", true),
+        ("data: [DON", false),
+    ] {
+        let body: &'static str = format!("{chunk}{last}").leak();
+        let (frames, error) = decode(Terminal::Done, body);
+        assert_eq!(error.is_none(), whole, "{last}");
+        assert_eq!(
+            matches!(frames.last(), Some(Frame::End(_))),
+            whole,
+            "{last}"
+        );
+    }
+}
