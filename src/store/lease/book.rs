@@ -137,7 +137,9 @@ impl Book {
     pub(super) fn take_back(&mut self, accounts: &[Arc<str>], hold: Hold, marks: &mut dyn Marks) {
         for name in accounts {
             if let Some(account) = self.accounts.get_mut(name) {
-                for lease in account.current(hold.at) {
+                // Also those of a budget that has gone since.
+                let leases = account.leases.iter_mut();
+                for lease in leases.filter(|lease| lease.contains(hold.at)) {
                     lease.take_back(hold.serial, hold.amount.nanos());
                     mark(name, lease, marks);
                 }

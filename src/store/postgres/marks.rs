@@ -120,9 +120,10 @@ impl MarkFile {
             head.extend_from_slice(&boot().unwrap_or_default());
             head.extend_from_slice(&holder.to_be_bytes());
             head.extend_from_slice(&epoch.to_le_bytes());
-            file.set_len(0)?;
+            // In this order a kill between leaves the holder its name, and at worst marks that say too much.
             file.rewind()?;
             file.write_all(&head)?;
+            file.set_len(HEAD as u64)?;
         }
         Ok(())
     }
