@@ -259,17 +259,18 @@ async fn r4_ten_thousand_random_splits_read_the_same() {
     }
 }
 
-/// The offset behind which a body cut there is complete: the line with the terminal signal has ended.
+/// The offset behind which a body cut there is complete: behind `[DONE]`, or the end of the line with the last finish reason.
 fn complete_from(case: &Case, body: &[u8]) -> usize {
     let text = std::str::from_utf8(body).unwrap();
-    let signal = match case.expected["terminal"].as_str() {
-        Some(_) => text.rfind(r#""finish_reason":""#),
-        None => text.find("[DONE]"),
+    const DONE: &str = "[DONE]";
+    let complete = match case.expected["terminal"].as_str() {
+        Some(_) => text.rfind(r#""finish_reason":""#).map(|reason| {
+            let rest = text[reason..].find(['\n', '\r']);
+            reason + rest.unwrap() + 1
+        }),
+        None => text.find(DONE).map(|done| done + DONE.len()),
     };
-    let Some(signal) = signal else {
-        return usize::MAX;
-    };
-    signal + text[signal..].find(['\n', '\r']).unwrap() + 1
+    complete.unwrap_or(usize::MAX)
 }
 
 #[tokio::test]

@@ -14,6 +14,13 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// The units that become free in `time`.
+    pub(crate) fn refill(&self, time: Duration) -> u64 {
+        let period = self.period.as_nanos().max(1);
+        let units = time.as_nanos().saturating_mul(u128::from(self.limit)) / period;
+        u64::try_from(units).unwrap_or(u64::MAX)
+    }
+
     /// `limit` units a minute.
     #[must_use]
     pub const fn per_minute(limit: u64) -> Self {

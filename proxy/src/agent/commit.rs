@@ -27,7 +27,7 @@ pub(super) fn write(root: &Dir, changes: &[Changed<'_>]) -> Result<(), Error> {
     for change in changes {
         change.check(root)?;
     }
-    replace(root, changes).map_err(failed)
+    replace(root, changes)
 }
 
 fn failed(error: io::Error) -> Error {
@@ -35,16 +35,20 @@ fn failed(error: io::Error) -> Error {
 }
 
 /// Writes files that were checked.
-fn replace(root: &Dir, changes: &[Changed<'_>]) -> io::Result<()> {
+fn replace(root: &Dir, changes: &[Changed<'_>]) -> Result<(), Error> {
     let mut staged = Staged {
         root,
         files: Vec::new(),
         folders: Vec::new(),
     };
     for change in changes {
-        staged.add(change)?;
+        staged.add(change).map_err(failed)?;
     }
-    staged.move_all()
+    // That took a while, in which somebody may have saved one of them.
+    for change in changes {
+        change.check(root)?;
+    }
+    staged.move_all().map_err(failed)
 }
 
 impl Changed<'_> {

@@ -19,8 +19,16 @@ const CLOSED: [&str; 7] = [
 ];
 
 /// The same by the end of the name.
-const CLOSED_ENDS: [&str; 7] = [
-    ".secret", ".pem", ".key", ".p12", ".db", ".db-wal", ".db-shm",
+const CLOSED_ENDS: [&str; 9] = [
+    ".secret",
+    ".pem",
+    ".key",
+    ".p12",
+    ".db",
+    ".db-wal",
+    ".db-shm",
+    ".mcp-token",
+    ".mcp.json",
 ];
 
 impl RelPath {
@@ -63,8 +71,10 @@ impl RelPath {
     /// Whether it holds a secret: such files are not even copied to where tests run.
     pub(crate) fn is_secret(&self) -> bool {
         let name = self.0.rsplit('/').next().unwrap_or_default().to_lowercase();
-        const ENDS: [&str; 4] = [".secret", ".pem", ".key", ".p12"];
+        const ENDS: [&str; 5] = [".secret", ".pem", ".key", ".p12", ".mcp-token"];
         name.starts_with(".env")
+            || name == "rungs.toml"
+            || name.starts_with("rungs.db")
             || ["id_rsa", "id_ed25519", ".npmrc", ".netrc", ".pypirc"].contains(&&*name)
             || ENDS.iter().any(|end| name.ends_with(end))
     }
@@ -131,6 +141,8 @@ mod tests {
             "x/RUNGS.TOML",
             "rungs.db",
             "rungs.db-wal",
+            "rungs.db.mcp-token",
+            "other.sqlite.mcp.json",
             "rungs.data/0.log",
             "rungs.db.secret",
             "Jenkinsfile",

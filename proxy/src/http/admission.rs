@@ -77,7 +77,7 @@ pub(crate) fn admit(
     let route = hint(live, principal, model, targets, &wishes)?;
     // Whom a token names, no request can rename.
     let user = principal.user.clone().or(wishes.user.map(Into::into));
-    let accounts = payers(live, principal, user.as_deref())?;
+    let accounts = payers(live, principal, checked(user.as_deref())?);
     let most = live.config.limits.max_attempts;
     let call = Call {
         key: principal.key.clone(),
@@ -107,30 +107,31 @@ pub(crate) fn admit(
     })
 }
 
-/// The longest name of a user who has an account, in bytes.
+/// The longest name of a user, in bytes. It may name an account, limits and rows.
 const LONGEST_USER: usize = 256;
 
-/// Who pays: the principal's accounts, and the user's where users have budgets.
-fn payers(
-    live: &Live,
-    principal: &Principal,
-    user: Option<&str>,
-) -> Result<Arc<[Arc<str>]>, Error> {
-    let Some(user) = user.filter(|_| live.users_pay) else {
-        return Ok(Arc::clone(&principal.accounts));
-    };
-    if user.len() > LONGEST_USER {
+fn checked(user: Option<&str>) -> Result<Option<&str>, Error> {
+    let name = user.unwrap_or_default();
+    if name.len() > LONGEST_USER {
         let what = format!("`user` is longer than {LONGEST_USER} bytes");
         return Err(Error::invalid(what).param("user"));
     }
     // Not every store can hold them.
-    if user.contains(char::is_control) {
+    if name.contains(char::is_control) {
         let what = "`user` has control characters in it";
         return Err(Error::invalid(what).param("user"));
     }
+    Ok(user)
+}
+
+/// Who pays: the principal's accounts, and the user's where users have budgets.
+fn payers(live: &Live, principal: &Principal, user: Option<&str>) -> Arc<[Arc<str>]> {
+    let Some(user) = user.filter(|_| live.users_pay) else {
+        return Arc::clone(&principal.accounts);
+    };
     let user = accounts::of_user(&principal.tenant, user);
     let own = principal.accounts.iter().cloned();
-    Ok(own.chain([user]).collect())
+    own.chain([user]).collect()
 }
 
 fn resolve(live: &Live, principal: &Principal, model: &str) -> Result<Targets, Error> {
@@ -184,11 +185,10 @@ fn hint(
     };
     let mut hint = RouteHint::to(targets);
     if model == AUTO {
-        hint.min_tier = wishes.min_tier.unwrap_or(routing.default_tier);
-        hint.max_tier = wishes
-            .max_tier
-            .unwrap_or(ceiling.min(routing.max_tier))
-            .max(hint.min_tier);
+        // A wish for a higher tier may go above what is usual; the usual first tier goes above no ceiling.
+        let usual = wishes.max_tier.unwrap_or(ceiling.min(routing.max_tier));
+        hint.min_tier = wishes.min_tier.unwrap_or(routing.default_tier.min(usual));
+        hint.max_tier = wishes.max_tier.unwrap_or(usual.max(hint.min_tier));
         return Ok(hint);
     }
     // Whoever names a model means that model; the ceiling still holds.

@@ -25,7 +25,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The most of a call's arguments that a person is shown, in characters.
-const SHOWN: usize = 500;
+const SHOWN: usize = 120;
 
 /// What our question is called among those of a result that wants input.
 const QUESTION: &str = "consent";
@@ -56,16 +56,37 @@ pub(super) async fn ask(
     call: &CallToolRequestParams,
     context: &RequestContext<RoleServer>,
 ) -> Result<Asked, ErrorData> {
-    let arguments = json!(call.arguments).to_string();
+    let arguments = call.arguments.iter().flatten();
+    let arguments: Vec<_> = arguments
+        .map(|(name, value)| argument(name, value))
+        .collect();
     let message = format!(
         "{}. Shall it be called with {}?",
         doubt.why(),
-        shown(&arguments, SHOWN)
+        match &*arguments {
+            [] => "no arguments".to_owned(),
+            some => some.join(", "),
+        }
     );
     match is_stateless(context) {
         true => by_client(message, call, context),
         false => Ok(Asked::Answered(now(message, context).await)),
     }
+}
+
+/// An argument, so that no other one takes its place: its beginning, its end, and how much there is between.
+fn argument(name: &str, value: &Value) -> String {
+    let text = value.to_string();
+    let length = text.chars().count();
+    let (name, begin) = (shown(name, SHOWN), shown(&text, SHOWN));
+    if length <= SHOWN {
+        return format!("{name} = {begin}");
+    }
+    let end: String = text.chars().skip(length - SHOWN.min(length)).collect();
+    format!(
+        "{name} = {begin} {} ({length} characters)",
+        shown(&end, SHOWN)
+    )
 }
 
 /// Whether a request is of a revision that has no sessions.
@@ -140,5 +161,25 @@ impl Trails {
 
     pub(super) fn of(&self, principal: &Principal) -> Trail {
         self.0.get_with(Owner::of(principal), Trail::default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_argument_hides_another_nor_its_own_end() {
+        let long = format!("{}Makefile", "./".repeat(500));
+        let path = argument("path", &json!(long));
+        assert!(
+            path.starts_with("path = \"./././") && path.contains("Makefile"),
+            "{path}"
+        );
+        assert!(
+            path.contains("(1010 characters)") && path.len() < 400,
+            "{path}"
+        );
+        assert_eq!(argument("text", &json!("all:")), "text = \"all:\"");
     }
 }

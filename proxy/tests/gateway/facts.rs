@@ -209,3 +209,23 @@ async fn r33_the_dry_run_says_what_a_call_then_does() {
         "l0"
     );
 }
+
+#[tokio::test]
+async fn auto_goes_no_higher_than_its_key() {
+    let (_upstream, config, _) = ladder().await;
+    let config = config.replace(
+        "max_tier = \"L3\"",
+        "max_tier = \"L3\", default_tier = \"L2\"",
+    );
+    let keys = "[[key]]\nname = \"low\"\nkey = \"sk-low-2c9e41b07d5a86f3\"\nmax_tier = \"L1\"\n\
+        [[key]]\nname = \"any\"\nkey = \"sk-any-7d03b5e1f6a9284c\"\n";
+    let gateway = Gateway::serve(&format!("{config}{keys}"));
+    for (key, tier) in [
+        ("Bearer sk-any-7d03b5e1f6a9284c", "L2"),
+        ("Bearer sk-low-2c9e41b07d5a86f3", "L1"),
+    ] {
+        let headers = [("authorization", key), ("x-rungs-cache", "bypass")];
+        let answer = gateway.ask_with(&chat("auto", "q"), &headers).await;
+        assert_eq!(answer.header("x-rungs-tier"), tier, "{}", answer.text);
+    }
+}

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::RateKey;
 use crate::{
     error::{Error, ErrorKind},
@@ -151,6 +153,7 @@ impl Need<'_> {
             name: self.name,
             quota: self.quota,
             units: self.units,
+            at: Instant::now(),
         }
     }
 }
@@ -171,13 +174,18 @@ pub(super) struct Taken {
     name: Arc<str>,
     quota: Quota,
     units: u64,
+    at: Instant,
 }
 
 impl Taken {
     /// Corrects them to what was really used.
     pub(super) fn correct(&self, used: u64) {
         let wide = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
-        let delta = wide(used) - wide(self.units);
+        let delta = match used < self.units {
+            // What time has given back is not given back again: it would be what others have taken since.
+            true => -wide((self.units - used).saturating_sub(self.quota.refill(self.at.elapsed()))),
+            false => wide(used - self.units),
+        };
         if delta != 0 {
             self.store.adjust(&self.name, self.quota, delta);
         }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::store::{
     ConversationKey, ConversationStore, Memory, RECENT, Remembered, StoreFuture, Summary, Turn,
-    plain::{millis, time},
+    plain::{millis, text, time},
 };
 
 const UNREADABLE: &str = "the conversation cannot be read";
@@ -102,6 +102,7 @@ async fn append(
     key: &ConversationKey,
     turn: &Turn,
 ) -> Result<(), SqlError> {
+    let user = turn.user.as_deref().map(text);
     let begin = of_conversation(
         "INSERT INTO conversations (tenant, id, key_id, user_id, count, created_ms, updated_ms) \
          VALUES ($1, $2, $3, $4, 0, $5, $5) \
@@ -110,7 +111,7 @@ async fn append(
          RETURNING conversations.count AS count", key
     )
     .bind(turn.key.as_deref())
-    .bind(turn.user.as_deref())
+    .bind(user.as_deref())
     .bind(millis(turn.at));
     let begun = session.rows(begin).await?;
     let mut number = begun.first().ok_or(SqlError::RowNotFound)?.big("count")?;
@@ -124,6 +125,7 @@ async fn append(
     for message in turn.messages.iter() {
         number += 1;
         let role = role(message);
+        let role = text(&role);
         let insert = of_conversation(
             "INSERT INTO messages (tenant, conversation_id, number, request_id, role, content, deployment, created_ms) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", key

@@ -35,6 +35,15 @@ struct Rotation {
 #[serde(default, deny_unknown_fields)]
 struct Nothing {}
 
+/// Tells that keys have changed when it is dropped: also if the client leaves before it is told, or what has changed cannot be shown.
+struct Changed<'a>(&'a Gateway);
+
+impl Drop for Changed<'_> {
+    fn drop(&mut self) {
+        self.0.keys_changed();
+    }
+}
+
 /// A key with its secret, this once.
 #[derive(Serialize)]
 struct IssuedView {
@@ -77,8 +86,9 @@ pub(in crate::http) async fn patch(
 ) -> Response {
     let patched = async {
         let (id, terms): (_, Terms) = (of(id)?, read(&gateway, request).await?);
+        let changed = Changed(&gateway);
         let key = gateway.registry().patch(&id, &terms).await?;
-        gateway.keys_changed();
+        drop(changed);
         view(&gateway, key).await
     };
     answer(StatusCode::OK, patched.await)
@@ -92,8 +102,9 @@ pub(in crate::http) async fn rotate(
     let rotated = async {
         let (id, rotation): (_, Rotation) = (of(id)?, read(&gateway, request).await?);
         let grace = rotation.grace.map_or(Duration::ZERO, |age| age.0);
+        let changed = Changed(&gateway);
         let key = gateway.registry().rotate(&id, grace).await?;
-        gateway.keys_changed();
+        drop(changed);
         issued(&gateway, key).await
     };
     answer(StatusCode::OK, rotated.await)
@@ -107,8 +118,9 @@ pub(in crate::http) async fn revoke(
     let revoked = async {
         let id = of(id)?;
         let Nothing {} = read(&gateway, request).await?;
+        let changed = Changed(&gateway);
         let key = gateway.registry().revoke(&id).await?;
-        gateway.keys_changed();
+        drop(changed);
         view(&gateway, key).await
     };
     answer(StatusCode::OK, revoked.await)

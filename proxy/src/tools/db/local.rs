@@ -45,8 +45,14 @@ const REFUSED: [&str; 7] = [
     "fts3_tokenizer",
 ];
 
-/// How many steps of the database between two looks at the clock.
-const STEPS: i32 = 1000;
+/// How many steps of the database between two looks at the clock: one step may compare each place in a text with another text.
+const STEPS: i32 = 10;
+
+/// The longest text, and the longest row, in bytes.
+const LONGEST: i32 = 128 << 10;
+
+/// The most memory that SQLite may have in this process, in bytes: a query that sorts more than that ends with an error.
+const HEAP: i64 = 512 << 20;
 
 pub(crate) struct Local {
     reader: FencedThread<Connection>,
@@ -159,7 +165,8 @@ fn reader(file: PathBuf) -> rusqlite::Result<Connection> {
 
 fn limited(connection: &Connection) -> rusqlite::Result<()> {
     for (limit, most) in [
-        (Limit::SQLITE_LIMIT_LENGTH, 4 << 20),
+        (Limit::SQLITE_LIMIT_LENGTH, LONGEST),
+        (Limit::SQLITE_LIMIT_COLUMN, 100),
         (Limit::SQLITE_LIMIT_SQL_LENGTH, 64 << 10),
         (Limit::SQLITE_LIMIT_ATTACHED, 0),
         (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
@@ -171,6 +178,7 @@ fn limited(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "trusted_schema", false)?;
     // Temporary results stay in memory: the thread can write no file.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "hard_heap_limit", HEAP)?;
     connection.pragma_update(None, "cache_size", -16_384)
 }
 

@@ -60,7 +60,11 @@ pub(super) struct Rows {
 impl Rows {
     /// Takes a row, if there is room for it; otherwise there are more.
     fn take(&mut self, row: Row) -> bool {
-        self.bytes += Value::Object(row.clone()).to_string().len();
+        let row = Value::Object(row);
+        self.bytes += row.to_string().len();
+        let Value::Object(row) = row else {
+            return false;
+        };
         self.more = self.rows.len() == ROWS || self.bytes > BYTES;
         if !self.more {
             self.rows.push(row);

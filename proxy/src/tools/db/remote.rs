@@ -13,7 +13,7 @@ use sqlx::{
 };
 
 use super::{
-    Row, Rows,
+    BYTES, ROWS, Row, Rows,
     catalog::{Table, list, no_table, quoted},
     too_many, too_slow,
 };
@@ -59,6 +59,11 @@ impl Remote {
             ]);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
+            .after_release(|connection, _| {
+                // These outlive their transaction.
+                let unlocked = sqlx::query("SELECT pg_advisory_unlock_all()").execute(connection);
+                Box::pin(async move { Ok(unlocked.await.is_ok()) })
+            })
             .acquire_timeout(Duration::from_secs(3))
             .connect_with(options)
             .await
@@ -82,13 +87,21 @@ impl Remote {
         let mut transaction = self.pool.begin().await.map_err(failed)?;
         // A comment at the end would take the bracket along.
         let sql = sql.trim().trim_end_matches(';');
-        let whole = format!("SELECT to_jsonb(answer) FROM (\n{sql}\n) AS answer");
+        // A row that is too long for an answer does not leave the database, and none is asked for that would not be shown.
+        let whole = format!(
+            "SELECT CASE WHEN octet_length(j::text) <= {BYTES} THEN j END FROM \
+             (SELECT to_jsonb(answer) AS j FROM (\n{sql}\n) AS answer LIMIT {}) AS bounded",
+            ROWS + 1
+        );
         let mut rows = Rows::default();
         {
             let mut found = bound(&whole, params.into_iter()).fetch(&mut *transaction);
             while let Some(row) = found.try_next().await.map_err(wrong)? {
-                let row: Value = row.try_get(0).map_err(wrong)?;
-                let Value::Object(row) = row else { continue };
+                let row: Option<Value> = row.try_get(0).map_err(wrong)?;
+                let Some(Value::Object(row)) = row else {
+                    rows.more = true;
+                    break;
+                };
                 if !rows.take(row) {
                     break;
                 }

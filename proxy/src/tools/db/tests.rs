@@ -139,6 +139,29 @@ async fn answers_end_somewhere() {
 }
 
 #[tokio::test]
+async fn one_step_and_one_row_of_a_query_are_small() {
+    let (_folder, local) = embedded();
+    let tables = Tables::Local(local);
+    let began = std::time::Instant::now();
+    // What is longer than a text may be is none.
+    let compared =
+        "SELECT instr(printf('%.*c', 4000000, 'x'), printf('%.*c', 2000000, 'x') || 'y') AS at";
+    assert_eq!(
+        one(&tables, compared).await.unwrap(),
+        json!([{ "at": null }])
+    );
+    let columns = format!("SELECT {}", vec!["1"; 200].join(", "));
+    one(&tables, &columns).await.unwrap_err();
+    let sorted = "WITH RECURSIVE n(x) AS (SELECT printf('%.*c', 120000, 'x') UNION ALL SELECT x FROM n) SELECT * FROM n ORDER BY 1";
+    one(&tables, sorted).await.unwrap_err();
+    assert!(began.elapsed() < PATIENCE * 3);
+    assert_eq!(
+        one(&tables, "SELECT 1 AS one").await.unwrap(),
+        json!([{ "one": 1 }])
+    );
+}
+
+#[tokio::test]
 async fn hostile_statements_fail_with_the_authorizer_and_without_it() {
     let (folder, mut local) = embedded();
     let other = folder.path().join("other.db");
@@ -297,6 +320,31 @@ async fn a_role_that_may_do_more_is_not_used() {
         .unwrap();
     let wide = remote::Remote::open(&world.url()).await.err().unwrap();
     assert!(wide.message().contains("more than one schema"), "{wide}");
+}
+
+#[tokio::test]
+async fn nothing_of_a_query_stays_and_no_row_is_longer_than_an_answer() {
+    let world = World::new();
+    let tables = Tables::Remote(remote::Remote::open(&world.url()).await.unwrap());
+    let locks = "SELECT g, pg_advisory_lock(g)::text AS got FROM generate_series(1, 100) g";
+    assert_eq!(
+        tables
+            .query(locks.into(), Vec::new())
+            .await
+            .unwrap()
+            .rows
+            .len(),
+        100
+    );
+    let held = "SELECT count(*) AS held FROM pg_locks WHERE locktype = 'advisory'";
+    let none = json!([{ "held": 0 }]);
+    assert_eq!(one(&tables, held).await.unwrap(), none);
+    let long = "SELECT repeat('x', 50000000) AS a";
+    let long = tables.query(long.into(), Vec::new()).await.unwrap();
+    assert!(long.rows.is_empty() && long.more);
+    let many = "SELECT g, repeat('x', 100) AS a FROM generate_series(1, 100000) g";
+    let many = tables.query(many.into(), Vec::new()).await.unwrap();
+    assert_eq!((many.rows.len(), many.more), (ROWS, true));
 }
 
 #[tokio::test]

@@ -162,6 +162,8 @@ fn what_a_client_chooses_is_never_an_option() {
     for (files, name) in [
         (&["--config=/tmp/x.js"][..], None),
         (&["-c"], None),
+        (&["./--config=evil.ts"], None),
+        (&["././-pevil"], None),
         (&["../x"], None),
         (&["/etc/passwd"], None),
         (&[], Some("--globalSetup=x")),

@@ -182,11 +182,11 @@ pub(super) fn selection(reporter: Reporter, chosen: &Selection) -> Result<Vec<St
         return Err(Error::invalid("this runner cannot choose files").param("files"));
     }
     for file in &chosen.files {
-        let place = Place::parse(file)?;
-        if file.starts_with('-') {
+        let place = Place::parse(file)?.to_text();
+        if place.starts_with('-') {
             return Err(Error::invalid("the name of a file begins with `-`").param("files"));
         }
-        words.push(place.to_text());
+        words.push(place);
     }
     Ok(words)
 }
