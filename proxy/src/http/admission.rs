@@ -179,6 +179,12 @@ fn hint(
     {
         return Err(too_high(tier));
     }
+    if let (Some(least), Some(most)) = (wishes.min_tier, wishes.max_tier)
+        && least > most
+    {
+        let what = format!("`{MIN_TIER}` is {least}, above `{MAX_TIER}`, which is {most}");
+        return Err(Error::invalid(what).param(MIN_TIER.as_str()));
+    }
     let targets = match wishes.fallback {
         Fallback::Allowed => targets,
         Fallback::Off => Targets::new(targets.first().iter().cloned()),

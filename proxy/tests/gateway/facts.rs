@@ -228,4 +228,14 @@ async fn auto_goes_no_higher_than_its_key() {
         let answer = gateway.ask_with(&chat("auto", "q"), &headers).await;
         assert_eq!(answer.header("x-rungs-tier"), tier, "{}", answer.text);
     }
+    let headers = [
+        ("authorization", "Bearer sk-any-7d03b5e1f6a9284c"),
+        ("x-rungs-min-tier", "L2"),
+        ("x-rungs-max-tier", "L1"),
+    ];
+    let answer = gateway.ask_with(&chat("auto", "q"), &headers).await;
+    assert_eq!(
+        (answer.status, &answer.error()["param"]),
+        (400, &json!("x-rungs-min-tier"))
+    );
 }

@@ -89,6 +89,13 @@ impl Complaint {
                 self.param = text("param");
                 self.kind = text("type").unwrap_or_default();
                 self.code = text("code").unwrap_or_default();
+                // OpenRouter's, with status 403: https://openrouter.ai/docs/api/reference/errors-and-debugging
+                let flagged = |name: &str| !error["metadata"][name].is_null();
+                if error.contains_key("metadata")
+                    && (flagged("reasons") || flagged("flagged_input"))
+                {
+                    "moderation_blocked".clone_into(&mut self.kind);
+                }
                 let inner = error
                     .get("innererror")
                     .and_then(|inner| inner["code"].as_str());

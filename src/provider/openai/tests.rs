@@ -286,3 +286,12 @@ fn the_end_of_a_stream_need_not_end_its_line() {
         );
     }
 }
+
+#[test]
+fn what_a_prompt_is_refused_for_says_nothing_about_the_key() {
+    let flagged = br#"{"error":{"code":403,"message":"flagged","metadata":{"reasons":["violence"],"flagged_input":"x"}}}"#;
+    let forbidden = br#"{"error":{"code":403,"message":"no","metadata":{"provider_name":"x"}}}"#;
+    let kind = |body| error::read(StatusCode::FORBIDDEN, body).kind();
+    assert_eq!(kind(&flagged[..]), ErrorKind::Refused);
+    assert_eq!(kind(&forbidden[..]), ErrorKind::Upstream);
+}

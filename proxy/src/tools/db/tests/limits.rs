@@ -1,0 +1,78 @@
+//! What a query may take, in both databases.
+
+use super::*;
+
+#[tokio::test]
+async fn answers_end_somewhere() {
+    let (_folder, local) = embedded();
+    let tables = Tables::Local(local);
+    let count =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5000) SELECT ";
+    let many = tables
+        .query(format!("{count} i FROM n"), Vec::new())
+        .await
+        .unwrap();
+    assert_eq!((many.rows.len(), many.more), (ROWS, true));
+    let wide = tables
+        .query(
+            format!("{count} printf('%.*c', 10000, 'x') AS x FROM n"),
+            Vec::new(),
+        )
+        .await
+        .unwrap();
+    assert!(wide.more && wide.rows.len() < 110);
+    let began = std::time::Instant::now();
+    let endless =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    let error = tables.query(endless.into(), Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(began.elapsed() < PATIENCE * 3);
+}
+
+#[tokio::test]
+async fn one_step_and_one_row_of_a_query_are_small() {
+    let (_folder, local) = embedded();
+    let tables = Tables::Local(local);
+    let began = std::time::Instant::now();
+    // What is longer than a text may be is none.
+    let compared =
+        "SELECT instr(printf('%.*c', 4000000, 'x'), printf('%.*c', 2000000, 'x') || 'y') AS at";
+    assert_eq!(
+        one(&tables, compared).await.unwrap(),
+        json!([{ "at": null }])
+    );
+    let columns = format!("SELECT {}", vec!["1"; 200].join(", "));
+    one(&tables, &columns).await.unwrap_err();
+    let sorted = "WITH RECURSIVE n(x) AS (SELECT printf('%.*c', 120000, 'x') UNION ALL SELECT x FROM n) SELECT * FROM n ORDER BY 1";
+    one(&tables, sorted).await.unwrap_err();
+    assert!(began.elapsed() < PATIENCE * 3);
+    assert_eq!(
+        one(&tables, "SELECT 1 AS one").await.unwrap(),
+        json!([{ "one": 1 }])
+    );
+}
+
+#[tokio::test]
+async fn nothing_of_a_query_stays_and_no_row_is_longer_than_an_answer() {
+    let world = World::new();
+    let tables = Tables::Remote(remote::Remote::open(&world.url()).await.unwrap());
+    let locks = "SELECT g, pg_advisory_lock(g)::text AS got FROM generate_series(1, 100) g";
+    assert_eq!(
+        tables
+            .query(locks.into(), Vec::new())
+            .await
+            .unwrap()
+            .rows
+            .len(),
+        100
+    );
+    let held = "SELECT count(*) AS held FROM pg_locks WHERE locktype = 'advisory'";
+    let none = json!([{ "held": 0 }]);
+    assert_eq!(one(&tables, held).await.unwrap(), none);
+    let long = "SELECT repeat('x', 50000000) AS a";
+    let long = tables.query(long.into(), Vec::new()).await.unwrap();
+    assert!(long.rows.is_empty() && long.more);
+    let many = "SELECT g, repeat('x', 100) AS a FROM generate_series(1, 100000) g";
+    let many = tables.query(many.into(), Vec::new()).await.unwrap();
+    assert_eq!((many.rows.len(), many.more), (ROWS, true));
+}
