@@ -29,6 +29,7 @@ use crate::{
 };
 
 /// How long a client may leave unread what it was sent. While it does, nothing asks for more of its answer, so no other limit ends it.
+#[cfg(target_os = "linux")]
 const UNREAD: Duration = Duration::from_secs(300);
 
 /// Serves `surface` until `stop` resolves, then lets what runs finish within the drain time.
