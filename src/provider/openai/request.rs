@@ -55,8 +55,8 @@ fn rename_limit(body: &mut RawObject) -> Result<(), Error> {
         return Ok(());
     };
     body.remove(NEW);
-    // A limit under the old name is what such servers go by anyway.
-    if body.get_as::<u64>("max_tokens")?.is_none() {
+    // A limit under the old name is what such servers go by anyway; zero is none.
+    if body.get_as::<u64>("max_tokens")?.is_none_or(|old| old == 0) {
         body.set("max_tokens", &limit)?;
     }
     Ok(())

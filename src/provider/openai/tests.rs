@@ -254,6 +254,10 @@ fn servers_that_know_the_old_name_of_the_limit_only_are_sent_that_one() {
             r#"{"model":"up/stream","max_tokens":5}"#,
         ),
         (
+            r#"{"model":"up/stream","max_tokens":0,"max_completion_tokens":8}"#,
+            r#"{"model":"up/stream","max_tokens":8}"#,
+        ),
+        (
             r#"{"model":"up/stream","max_completion_tokens":null}"#,
             r#"{"model":"up/stream","max_completion_tokens":null}"#,
         ),
