@@ -82,7 +82,7 @@ fn argument(name: &str, value: &Value) -> String {
     if length <= SHOWN {
         return format!("{name} = {begin}");
     }
-    let end: String = text.chars().skip(length - SHOWN.min(length)).collect();
+    let end: String = text.chars().skip(length - SHOWN).collect();
     format!(
         "{name} = {begin} {} ({length} characters)",
         shown(&end, SHOWN)

@@ -44,6 +44,14 @@ impl Drop for Changed<'_> {
     }
 }
 
+async fn changing<T>(
+    gateway: &Gateway,
+    change: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let _changed = Changed(gateway);
+    change.await
+}
+
 /// A key with its secret, this once.
 #[derive(Serialize)]
 struct IssuedView {
@@ -86,9 +94,7 @@ pub(in crate::http) async fn patch(
 ) -> Response {
     let patched = async {
         let (id, terms): (_, Terms) = (of(id)?, read(&gateway, request).await?);
-        let changed = Changed(&gateway);
-        let key = gateway.registry().patch(&id, &terms).await?;
-        drop(changed);
+        let key = changing(&gateway, gateway.registry().patch(&id, &terms)).await?;
         view(&gateway, key).await
     };
     answer(StatusCode::OK, patched.await)
@@ -102,9 +108,7 @@ pub(in crate::http) async fn rotate(
     let rotated = async {
         let (id, rotation): (_, Rotation) = (of(id)?, read(&gateway, request).await?);
         let grace = rotation.grace.map_or(Duration::ZERO, |age| age.0);
-        let changed = Changed(&gateway);
-        let key = gateway.registry().rotate(&id, grace).await?;
-        drop(changed);
+        let key = changing(&gateway, gateway.registry().rotate(&id, grace)).await?;
         issued(&gateway, key).await
     };
     answer(StatusCode::OK, rotated.await)
@@ -118,9 +122,7 @@ pub(in crate::http) async fn revoke(
     let revoked = async {
         let id = of(id)?;
         let Nothing {} = read(&gateway, request).await?;
-        let changed = Changed(&gateway);
-        let key = gateway.registry().revoke(&id).await?;
-        drop(changed);
+        let key = changing(&gateway, gateway.registry().revoke(&id)).await?;
         view(&gateway, key).await
     };
     answer(StatusCode::OK, revoked.await)

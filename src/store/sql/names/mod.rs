@@ -4,7 +4,6 @@ mod task;
 mod texts;
 
 use std::{
-    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -29,7 +28,7 @@ use crate::{
         IdempotencyKey, Spool, StoreFuture, Topic, idempotency::shared::Register, plain::lasting,
     },
 };
-use task::{Finished, Job, Task, Told};
+use task::{Finished, Job, Left, Task};
 #[cfg(feature = "postgres")]
 pub(in crate::store) use texts::claim;
 pub(in crate::store) use texts::{Texts, texts};
@@ -54,8 +53,7 @@ pub(in crate::store) struct SqlNames<D> {
     /// The bytes of jobs that wait.
     weight: Arc<AtomicUsize>,
     spool: Option<Arc<dyn Spool>>,
-    /// What a process before has told, and the database does not have yet.
-    told: Arc<Mutex<HashMap<IdempotencyKey, Told>>>,
+    left: Left,
     /// Until when nobody asks.
     resting: Mutex<Option<Instant>>,
 }
@@ -71,9 +69,9 @@ impl<D: Database> SqlNames<D> {
     ) -> Self {
         let left = spool.iter().flat_map(|spool| spool.left(Topic::Names));
         let left = left.filter_map(|(number, record)| Finished::of_record(number, &record));
-        let left: Vec<_> = left.collect();
-        let told = left.iter().map(|f| (f.key, Told::of(f)));
-        let told = Arc::new(Mutex::new(told.collect()));
+        let in_order: Vec<_> = left.map(Arc::new).collect();
+        let left = in_order.iter().map(|f| (f.key, Arc::clone(f)));
+        let left = Arc::new(Mutex::new(left.collect()));
         let (jobs, waiting) = mpsc::channel(JOBS);
         let weight = Arc::<AtomicUsize>::default();
         let task = Task {
@@ -82,29 +80,29 @@ impl<D: Database> SqlNames<D> {
             jobs: waiting,
             weight: Arc::clone(&weight),
             spool: spool.clone(),
-            told: Arc::clone(&told),
+            left: Arc::clone(&left),
         };
         #[expect(
             clippy::disallowed_methods,
             reason = "the only task of the store; flush() waits for its work, and it ends when the store is dropped"
         )]
-        drop(tokio::spawn(task.run(left)));
+        drop(tokio::spawn(task.run(in_order)));
         Self {
             database,
             texts,
             jobs,
             weight,
             spool,
-            told,
+            left,
             resting: Mutex::default(),
         }
     }
 
     /// What a process before has told of a call, if the database does not have it yet.
     fn told(&self, key: &IdempotencyKey) -> Option<Bytes> {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let Told { until, call } = told.get(key)?;
-        (*until > SystemTime::now()).then(|| call.clone())
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let Finished { until, call, .. } = &**left.get(key)?;
+        (*until > SystemTime::now()).then(|| Bytes::copy_from_slice(call))
     }
 
     /// Hands over a job; says whether there was a place for it.

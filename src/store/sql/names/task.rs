@@ -9,7 +9,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
 use tokio::{
     sync::{mpsc, oneshot},
     time::{interval, sleep},
@@ -95,31 +94,19 @@ pub(super) struct Task<D> {
     pub(super) jobs: mpsc::Receiver<Job>,
     pub(super) weight: Arc<AtomicUsize>,
     pub(super) spool: Option<Arc<dyn Spool>>,
-    /// What [`run`](Self::run) has not done yet of what was left.
-    pub(super) told: Arc<Mutex<HashMap<IdempotencyKey, Told>>>,
+    pub(super) left: Left,
 }
 
-/// What came of a call, as it is told to who repeats it.
-pub(super) struct Told {
-    pub(super) until: SystemTime,
-    pub(super) call: Bytes,
-}
-
-impl Told {
-    pub(super) fn of(finished: &Finished) -> Self {
-        Self {
-            until: finished.until,
-            call: Bytes::copy_from_slice(&finished.call),
-        }
-    }
-}
+/// What came of calls in a process before, and the database does not have yet.
+pub(super) type Left = Arc<Mutex<HashMap<IdempotencyKey, Arc<Finished>>>>;
 
 impl<D: Database> Task<D> {
-    pub(super) async fn run(mut self, left: Vec<Finished>) {
-        for finished in left {
+    /// Begins with what was left, in its order.
+    pub(super) async fn run(mut self, in_order: Vec<Arc<Finished>>) {
+        for finished in in_order {
             self.finish(&finished).await;
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.remove(&finished.key);
+            let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+            left.remove(&finished.key);
         }
         let mut pruning = interval(PRUNE);
         loop {
