@@ -1,13 +1,9 @@
 //! The accept loop: connections with limits of their own, and an end that lets answers finish.
 
-use std::{
-    future::pending,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+mod asked;
+mod unread;
+
+use std::{sync::Arc, time::Duration};
 
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -22,15 +18,12 @@ use tokio::{
     task::JoinSet,
 };
 
+use self::{asked::Asked, unread::UNREAD};
 use crate::{
     config::Server,
     http::Surface,
     threads::{Cores, Seat},
 };
-
-/// How long a client may leave unread what it was sent. While it does, nothing asks for more of its answer, so no other limit ends it.
-#[cfg(target_os = "linux")]
-const UNREAD: Duration = Duration::from_secs(300);
 
 /// Serves `surface` until `stop` resolves, then lets what runs finish within the drain time.
 pub(crate) async fn serve(
@@ -128,47 +121,16 @@ async fn connection(
     };
     // A chunk of a stream goes out when it is there; some peers wait 40 ms for a full packet otherwise.
     let _ = socket.set_nodelay(true);
+    // While a client reads nothing at all, only the system sees it.
     #[cfg(target_os = "linux")]
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&socket, UNREAD.as_millis() as u32);
-    let asked = Arc::<AtomicBool>::default();
-    let noting = Noting {
-        surface,
-        asked: Arc::clone(&asked),
-    };
-    let connection = protocol.serve_connection(TokioIo::new(socket), noting);
+    let asked = Asked::default();
+    let connection = protocol.serve_connection(TokioIo::new(socket), asked.noting(surface));
     tokio::select! {
         ended = graceful.watch(connection.into_owned()) => if let Err(error) = ended {
             tracing::debug!(error = %error, "connection ended");
         },
-        () = silence(&asked, patience) => tracing::debug!("a connection asked for nothing"),
+        () = asked.nothing(patience) => tracing::debug!("a connection asked for nothing"),
     }
     drop(places);
-}
-
-/// Ends when nothing was asked in the time for a head. What tells the version of HTTP by the first bytes waits for them for ever.
-async fn silence(asked: &AtomicBool, patience: Duration) {
-    tokio::time::sleep(patience).await;
-    if asked.load(Ordering::Relaxed) {
-        pending().await
-    }
-}
-
-/// Notes that a connection has asked for something.
-struct Noting {
-    surface: Surface,
-    asked: Arc<AtomicBool>,
-}
-
-impl<R> hyper::service::Service<R> for Noting
-where
-    Surface: hyper::service::Service<R>,
-{
-    type Response = <Surface as hyper::service::Service<R>>::Response;
-    type Error = <Surface as hyper::service::Service<R>>::Error;
-    type Future = <Surface as hyper::service::Service<R>>::Future;
-
-    fn call(&self, request: R) -> Self::Future {
-        self.asked.store(true, Ordering::Relaxed);
-        self.surface.call(request)
-    }
 }
