@@ -74,6 +74,7 @@ struct Inner {
     provider: Option<Arc<str>>,
     model: Option<Arc<str>>,
     upstream_status: Option<StatusCode>,
+    may_be_billed: bool,
     retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -88,6 +89,7 @@ impl Error {
             provider: None,
             model: None,
             upstream_status: None,
+            may_be_billed: false,
             retry_after: None,
             source: None,
         }))
@@ -125,10 +127,26 @@ impl Error {
         self
     }
 
+    /// Says that the provider may have worked for it although a status came: somebody on the way gave up, or it had begun to answer.
+    #[must_use]
+    pub fn may_be_billed(mut self) -> Self {
+        self.0.may_be_billed = true;
+        self
+    }
+
     /// Says how long to wait before another try.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
+        self
+    }
+
+    /// Says the same in other words, without the cause.
+    #[must_use]
+    pub(crate) fn reworded(mut self, message: String, param: Option<String>) -> Self {
+        self.0.message = message.into();
+        self.0.param = param.map(Into::into);
+        self.0.source = None;
         self
     }
 
@@ -188,12 +206,11 @@ impl Error {
     }
 
     /// Whether an attempt that ended with this before its answer began has cost nothing: it was not sent, nobody was there, or the
-    /// provider refused with a status. After any other error a provider may have worked, and charged, for it.
+    /// provider refused with a status that says so. After any other error a provider may have worked, and charged, for it.
     #[must_use]
     pub fn is_unbilled(&self) -> bool {
-        self.0.upstream_status.is_some()
-            || self.0.kind == ErrorKind::Unavailable
-            || !self.is_upstream()
+        let refused = self.0.upstream_status.is_some() || self.0.kind == ErrorKind::Unavailable;
+        !self.is_upstream() || refused && !self.0.may_be_billed
     }
 
     /// The HTTP status for the client.

@@ -413,6 +413,70 @@ async fn r12_status_and_retry_after_reach_the_client() {
     }
 }
 
+/// A status says that nothing was done, unless it says that somebody stopped waiting, or comes from a page on the way.
+#[tokio::test]
+async fn what_a_status_leaves_open_may_be_billed() {
+    for (status, _, body, ..) in REFUSALS {
+        let mut response = Response::new(vec![Bytes::from(body)]);
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        let request = Bytes::from(r#"{"model":"m","messages":[]}"#);
+        let seen = play(OpenAi::new(), Operation::Chat, request, response)
+            .await
+            .1;
+        let open = matches!(status, 408 | 502 | 504);
+        assert_eq!(
+            seen.result.unwrap_err().is_unbilled(),
+            !open,
+            "{status} {body}"
+        );
+    }
+}
+
+/// An error under status 200, with a status of its own.
+#[tokio::test]
+async fn who_has_begun_to_answer_may_charge_for_it() {
+    const ERROR: &str = r#""error":{"code":502,"message":"gone"}"#;
+    let chunk = r#"{"choices":[{"delta":{"content":"a"}}]}"#;
+    let role = r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#;
+    for (content_type, body, is_unbilled) in [
+        ("application/json", format!("{{{ERROR}}}"), true),
+        (
+            "application/json",
+            format!(r#"{{{ERROR},"choices":[]}}"#),
+            false,
+        ),
+        (
+            "application/json",
+            format!(r#"{{{ERROR},"usage":{{"prompt_tokens":9}}}}"#),
+            false,
+        ),
+        ("text/event-stream", format!("data: {{{ERROR}}}\n\n"), true),
+        (
+            "text/event-stream",
+            format!("data: {role}\n\ndata: {{{ERROR}}}\n\n"),
+            false,
+        ),
+        (
+            "text/event-stream",
+            format!("data: {chunk}\n\ndata: {{{ERROR}}}\n\n"),
+            false,
+        ),
+    ] {
+        let mut response = Response::new(vec![Bytes::from(body.clone())]);
+        let content_type = HeaderValue::from_static(content_type);
+        response.headers_mut().insert("content-type", content_type);
+        let request = Bytes::from(r#"{"model":"m","messages":[]}"#);
+        let seen = play(OpenAi::new(), Operation::Chat, request, response)
+            .await
+            .1;
+        assert_eq!(
+            seen.result.unwrap_err().is_unbilled(),
+            is_unbilled,
+            "{body}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn r8_the_key_is_never_repeated() {
     // Also where cutting the text to its length would cut the key in two.

@@ -124,6 +124,8 @@ pub struct Deployment {
     pub class_prices: ClassPrices,
     /// Which price list the prices are from; it is written on the ledger.
     pub price_version: Option<Arc<str>>,
+    /// Members of a request, beside those that every provider has, that cost nothing there.
+    pub free_members: Arc<[Box<str>]>,
     /// Order within a tier; lower goes first.
     pub priority: i32,
 }
@@ -144,6 +146,7 @@ impl Deployment {
             price: None,
             class_prices: ClassPrices::default(),
             price_version: None,
+            free_members: Arc::default(),
             priority: 0,
         }
     }

@@ -177,6 +177,10 @@ impl Told {
             computed: end.usage.zip(price).map(|(usage, price)| usage.cost(price)),
             ..Self::default()
         };
+        if end.usage.is_some() && price.is_none() && deployment.price.is_some() {
+            // It was served in a class that has no price, so its cost is anybody's guess.
+            told.violation = Some(Violation::Cost);
+        }
         match end.reported_cost {
             Some(cost) if cost < Money::ZERO || cost > ABSURD => {
                 told.violation = Some(Violation::Cost);

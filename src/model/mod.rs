@@ -11,7 +11,6 @@ mod collect;
 mod context;
 mod frame;
 mod limits;
-mod media;
 mod request;
 mod response;
 mod service;

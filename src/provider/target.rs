@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::SystemTime};
+use std::{borrow::Cow, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{StatusCode, response};
@@ -37,17 +37,8 @@ impl Target {
         if unchanged {
             return error;
         }
-        let mut cleaned = Error::new(error.kind(), message.into_owned());
-        if let Some(param) = param {
-            cleaned = cleaned.param(&*param);
-        }
-        if let Some(status) = error.get_upstream_status() {
-            cleaned = cleaned.upstream_status(status);
-        }
-        if let Some(after) = error.get_retry_after() {
-            cleaned = cleaned.retry_after(after);
-        }
-        cleaned
+        let (message, param) = (message.into_owned(), param.map(Cow::into_owned));
+        error.reworded(message, param)
     }
 
     /// The error that a response without success means.

@@ -7,9 +7,9 @@ use http::StatusCode;
 use proptest::prelude::*;
 use rungs::{
     Error, ErrorKind,
-    catalog::{ClassPrices, Deployment, Money, Price},
+    catalog::{ClassPrices, Deployment, Money, Price, ServiceClass},
     layers::{budget::BudgetLayer, cost::CostLayer},
-    model::{Call, CallContext, ModelRequest, TokenBound, Usage},
+    model::{Call, CallContext, Charge, End, ModelRequest, TokenBound, Usage, Violation},
     store::{
         Budgets, CostSource, LedgerRow,
         memory::{MemoryBudgets, MemoryLedger},
@@ -203,6 +203,36 @@ async fn r15_who_asks_to_be_served_sooner_pays_the_price_of_that() {
     assert_eq!(cut.worst.nanos(), usual.nanos() * 2);
 }
 
+/// A project may have a usual class of its own, that the request does not name.
+#[test]
+fn an_answer_in_a_class_without_a_price_is_charged_in_full_and_flagged() {
+    let end = End {
+        usage: Some(Usage::new(1, 1)),
+        class: ServiceClass::Priority,
+        ..End::default()
+    };
+    let bound = TokenBound::of(&ask("q"), &priced()).unwrap();
+    let ending = rungs::model::Ending::Complete(&end);
+    let charge = Charge::of(&priced(), Some(bound), ending, Usage::default());
+    assert_eq!(charge.cost, bound.cost(&priced()).unwrap());
+    assert_eq!(charge.violation, Some(Violation::Cost));
+}
+
+/// What a budget cannot answer for is not sent.
+#[tokio::test]
+async fn a_request_that_may_cost_more_than_tokens_is_not_sent() {
+    let request = chat(&json!({ "messages": [], "max_tokens": 1, "models": ["dear"] }));
+    for deployment in [priced(), priced().price(Price::FREE)] {
+        let refused = play(deployment, request.clone(), Reply::text("a"), None).await;
+        let error = refused.error.unwrap();
+        assert_eq!(
+            (error.kind(), error.get_param()),
+            (ErrorKind::Invalid, Some("models"))
+        );
+        assert!(refused.row.is_none() && refused.posted.is_zero());
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Ending {
     Whole,
@@ -276,6 +306,7 @@ fn the_bound_is_the_most_that_any_reading_of_the_limits_allows() {
         let request = chat(&serde_json::from_str(&body).unwrap());
         let deployment = Deployment {
             max_output: Some(1_000),
+            context_window: Some(100_000),
             ..priced()
         };
         TokenBound::of(&request, &deployment).unwrap().output
@@ -286,7 +317,12 @@ fn the_bound_is_the_most_that_any_reading_of_the_limits_allows() {
         (r#""max_completion_tokens":1,"max_tokens":800"#, 800),
         (r#""max_tokens":1,"max_completion_tokens":800"#, 800),
         (r#""max_tokens":0"#, 1_000),
-        (r#""max_tokens":0,"max_completion_tokens":8"#, 8),
+        (r#""max_tokens":0,"max_completion_tokens":8"#, 1_000),
+        (r#""max_completion_tokens":0,"max_tokens":8"#, 1_000),
+        // What a list says of the model does not bind who is sent something else.
+        (r#""max_tokens":5000"#, 5_000),
+        (r#""max_tokens":900000"#, 100_000),
+        (r#""max_tokens":8,"prediction":"abc""#, 13),
         (r#""max_tokens":8,"n":0"#, 8),
         (r#""max_tokens":8,"n":3"#, 24),
     ] {

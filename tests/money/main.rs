@@ -3,5 +3,6 @@
 
 mod charge;
 mod media;
+mod members;
 mod price;
 mod usage;

@@ -61,7 +61,7 @@ impl Entries {
         faults: &mut Faults<'_>,
     ) -> (Vec<Provider>, Vec<Model>) {
         let mut declared = BTreeSet::new();
-        let mut active = BTreeSet::new();
+        let mut active = BTreeMap::new();
         let mut providers = Vec::new();
         for (path, spec) in &self.providers {
             if !declared.insert(&*spec.name) {
@@ -70,7 +70,7 @@ impl Entries {
                     format_args!("there are two providers `{}`", spec.name),
                 );
             } else if spec.is_active(world) {
-                active.insert(&*spec.name);
+                active.insert(&*spec.name, spec.free_members());
                 providers.extend(spec.resolve(path, world, faults));
             }
         }
@@ -90,8 +90,10 @@ impl Entries {
                     format_args!("`{}` has two models `{}`", spec.provider, spec.id),
                 );
             }
-            let model = spec.resolve(path, faults);
-            if active.contains(&*spec.provider) {
+            let free_members = active.get(&*spec.provider).cloned();
+            let is_active = free_members.is_some();
+            let model = spec.resolve(path, free_members.unwrap_or_default(), faults);
+            if is_active {
                 models.push(model);
             }
         }

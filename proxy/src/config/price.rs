@@ -75,8 +75,7 @@ table!(Sheet {
 });
 
 table!(ClassSheet {
-    #[serde(default)]
-    per_request: Money,
+    per_request: Option<Money>,
     above: Option<Above>,
 });
 
@@ -84,7 +83,7 @@ table!(Above { tokens: u64 });
 
 /// The price of a class of service: a table, or a factor on the usual one.
 enum Class {
-    Sheet(Price),
+    Sheet(Box<ClassSheet>),
     /// In billionths.
     Factor(i64),
 }
@@ -96,11 +95,12 @@ impl Above {
 }
 
 impl ClassSheet {
-    fn price(&self) -> Price {
+    /// What it does not say is as usual.
+    fn price(&self, usual: &Price) -> Price {
         Price {
             rates: self.rates(),
-            above: self.above.as_ref().map(Above::pair),
-            per_request: self.per_request,
+            above: self.above.as_ref().map(Above::pair).or(usual.above),
+            per_request: self.per_request.unwrap_or(usual.per_request),
         }
     }
 }
@@ -108,7 +108,7 @@ impl ClassSheet {
 impl Class {
     fn price(self, usual: &Price) -> Price {
         match self {
-            Self::Sheet(price) => price,
+            Self::Sheet(sheet) => sheet.price(usual),
             Self::Factor(factor) => usual.times(factor),
         }
     }
@@ -236,7 +236,7 @@ impl<'de> Deserialize<'de> for Class {
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Class, A::Error> {
                 let sheet = ClassSheet::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(Class::Sheet(sheet.price()))
+                Ok(Class::Sheet(sheet.into()))
             }
         }
 

@@ -108,6 +108,8 @@ pub(crate) struct ProviderSpec {
     metering: Metering,
     output_limit: Option<OutputLimit>,
     #[serde(default)]
+    free_members: Vec<Box<str>>,
+    #[serde(default)]
     proxy: Proxy,
     #[serde(default)]
     on_disconnect: OnDisconnect,
@@ -152,6 +154,11 @@ impl ProviderSpec {
         self.when_env
             .as_deref()
             .is_none_or(|name| world.var(name).is_some())
+    }
+
+    /// The members of a request that cost nothing there.
+    pub(super) fn free_members(&self) -> Arc<[Box<str>]> {
+        self.free_members.as_slice().into()
     }
 
     /// Puts another address in place of the one written.

@@ -41,6 +41,7 @@ impl Hold {
         {
             return Ok(None);
         }
+        TokenBound::covers(request, deployment)?;
         let bound = match deployment.price {
             Some(price) if !price.is_free() => Some(TokenBound::of(request, deployment)?),
             _ => None,

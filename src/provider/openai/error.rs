@@ -132,6 +132,7 @@ impl Complaint {
         let kind = self
             .kind_by_code(status)
             .unwrap_or_else(|| status.map_or(ErrorKind::Upstream, kind_of));
+        let said = self.message.is_some();
         let mut error = match (status.map(|status| status.as_u16()), self.message) {
             // What the provider says here is about our account with it.
             (Some(401), _) => Error::new(kind, "the provider refused the gateway's API key"),
@@ -146,6 +147,9 @@ impl Complaint {
         };
         if let Some(param) = self.param {
             error = error.param(param);
+        }
+        if status.is_some_and(|status| leaves_open(status, said)) {
+            error = error.may_be_billed();
         }
         match status {
             Some(status) => error.upstream_status(status),
@@ -205,6 +209,16 @@ impl Complaint {
         let message = self.message.as_deref().unwrap_or_default();
         let message = message.to_ascii_lowercase();
         WORDS.iter().any(|words| message.contains(words))
+    }
+}
+
+/// Whether a status leaves open what became of the request: whoever stands before the provider gave up waiting, and says so, or has
+/// lost sight of it and says nothing.
+fn leaves_open(status: StatusCode, said: bool) -> bool {
+    match status.as_u16() {
+        408 | 499 | 504 | 520 | 524 => true,
+        502 => !said,
+        _ => false,
     }
 }
 

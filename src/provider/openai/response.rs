@@ -27,7 +27,11 @@ pub(super) fn read(op: Operation, body: Bytes) -> Result<(Bytes, End), Error> {
     let answer = Answer::read(text).map_err(|_| no_object())?;
     // Some servers report errors under status 200.
     if let Some(error) = answer.error {
-        return Err(error::in_answer(error));
+        let error = error::in_answer(error);
+        return Err(match answer.has_choices || answer.usage.is_some() {
+            true => error.may_be_billed(),
+            false => error,
+        });
     }
     match op {
         Operation::Chat if answer.has_choices => {}

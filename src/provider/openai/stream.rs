@@ -33,6 +33,8 @@ static NOTABLE: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| {
 pub(super) struct Chunks {
     decoder: Decoder,
     terminal: Terminal,
+    /// A chunk has come.
+    begun: bool,
     told: Told,
     finish: Option<FinishReason>,
     usage_chunk: Option<Bytes>,
@@ -69,6 +71,7 @@ impl Chunks {
         Self {
             decoder: Decoder::new(),
             terminal,
+            begun: false,
             told: Told::default(),
             finish: None,
             usage_chunk: None,
@@ -83,19 +86,20 @@ impl Chunks {
             return Ok(Some(self.end()));
         }
         match name.as_deref() {
-            Some(b"error") => return Err(error::in_stream(&data)),
+            Some(b"error") => return Err(failed(self.begun, &data)),
             Some(b"ping") => return Ok(None),
             _ if data.trim_ascii().is_empty() => return Ok(None),
             _ => {}
         }
         let text = object(&data)?;
+        let begun = std::mem::replace(&mut self.begun, true);
         let parse = self.terminal == Terminal::FinishReason || is_notable(text);
         if !parse {
             return Ok(Some(Frame::Data(data)));
         }
         let chunk: Chunk<'_> = serde_json::from_str(text).map_err(|_| no_chunk())?;
         if chunk.error.is_some() {
-            return Err(error::in_stream(&data));
+            return Err(failed(begun, &data));
         }
         let choices = chunk.choices.unwrap_or_default();
         self.note(&choices);
@@ -205,6 +209,15 @@ impl Decode for Chunks {
             Terminal::FinishReason => Err(cut("its finish reason")),
             Terminal::Done => Err(cut("`[DONE]`")),
         }
+    }
+}
+
+/// The error of an event; whatever its status, who has begun to answer may charge for it.
+fn failed(begun: bool, data: &[u8]) -> Error {
+    let error = error::in_stream(data);
+    match begun {
+        true => error.may_be_billed(),
+        false => error,
     }
 }
 

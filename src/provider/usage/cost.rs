@@ -15,11 +15,12 @@ pub(super) fn read(usage: &Members<'_>) -> Option<Money> {
     let cost = Money::from_json_up(cost)?;
     let details = usage.object("cost_details");
     let upstream = details.and_then(|details| details.get("upstream_inference_cost"));
-    // With the caller's own key `cost` is the relay's fee alone, and the vendor's bill comes on top. Else it is all there is to
-    // pay, and the vendor's part is within it.
+    // With the caller's own key `cost` is the relay's fee alone, and the vendor's bill comes on top: without that nobody knows what
+    // it was. Else it is all there is to pay, and the vendor's part is within it.
     let is_byok = usage.get("is_byok").map(|told| told == "true");
-    Some(match upstream.and_then(Money::from_json_up) {
-        Some(bill) if is_byok.unwrap_or(bill > cost) => cost + bill,
-        _ => cost,
-    })
+    match upstream.and_then(Money::from_json_up) {
+        Some(bill) if is_byok.unwrap_or(bill > cost) => Some(cost + bill),
+        None if is_byok == Some(true) => None,
+        _ => Some(cost),
+    }
 }

@@ -85,6 +85,8 @@ fn r2_a_reported_cost_is_read_to_the_last_digit_and_rounded_up() {
         (r#"{"cost":{}}"#, None),
         (r#"{"cost":0.5,"is_byok":false,"cost_details":{"upstream_inference_cost":9}}"#, Some(500_000_000)),
         (r#"{"cost":0.5,"is_byok":true,"cost_details":{"upstream_inference_cost":0.1}}"#, Some(600_000_000)),
+        (r#"{"cost":0.5,"is_byok":true,"cost_details":{"upstream_inference_cost":null}}"#, None),
+        (r#"{"cost":0.5,"is_byok":true}"#, None),
         (r#"{"cost":0.5,"cost_details":{"upstream_inference_cost":null}}"#, Some(500_000_000)),
         (r#"{"cost":0.5,"cost_details":[]}"#, Some(500_000_000)),
         (r#"{"cost_in_usd_ticks":37756000}"#, Some(3_775_600)),

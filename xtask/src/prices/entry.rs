@@ -21,8 +21,8 @@ const CLASSES: [(&str, &str); 3] = [
     ("_priority", "priority"),
 ];
 
-/// The line's value, or `None` if it would say nothing.
-pub(super) fn row(model: &Model) -> Result<Option<String>> {
+/// The line's value, or `None` if it would say nothing; of a model at a host without the longest answer.
+pub(super) fn row(model: &Model, is_hosted: bool) -> Result<Option<String>> {
     let mut members = Vec::new();
     // A zero is also how lists write what is not paid by the token, so it is no price here: what is free, a catalog says itself.
     if let Some(usual) = Price::read(model, "")?.filter(|price| !price.is_zero()) {
@@ -41,7 +41,7 @@ pub(super) fn row(model: &Model) -> Result<Option<String>> {
     }
     let windows = [
         ("context_window", model.context_window),
-        ("max_output", model.max_output),
+        ("max_output", model.max_output.filter(|_| !is_hosted)),
     ];
     for (name, tokens) in windows {
         let known = tokens.filter(|tokens| *tokens > 0);

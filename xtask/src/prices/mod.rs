@@ -37,6 +37,12 @@ const PROVIDERS: [(&str, &str); 18] = [
     ("zai", "zai"),
 ];
 
+/// In the names of models that are paid for more than text: speech, searches, music.
+const PAID_OTHERWISE: [&str; 5] = ["audio", "-search", "deep-research", "-tts", "lyria"];
+
+/// Those that run models of others: the longest answer in the list is a setting of theirs there, not a limit of the model.
+const HOSTS: [&str; 2] = ["fireworks", "together"];
+
 /// Writes all files anew.
 pub(crate) fn run(from: &str) -> Result<ExitCode> {
     let text = fs::read_to_string(from).with_context(|| format!("read {from}"))?;
@@ -70,13 +76,15 @@ fn rows(list: &List, date: &str) -> Result<Rows> {
         let Some((theirs, ours)) = found else {
             continue;
         };
-        if !model.counts_tokens() || model.is_gone(date) {
+        let is_paid_otherwise = PAID_OTHERWISE.iter().any(|part| name.contains(part));
+        if !model.counts_tokens() || model.is_gone(date) || is_paid_otherwise {
             continue;
         }
         let prefix = format!("{theirs}/");
         let own = name.strip_prefix(&prefix);
         let upstream = own.unwrap_or(name).to_owned();
-        let row = entry::row(model).with_context(|| format!("the prices of `{name}`"))?;
+        let row = entry::row(model, HOSTS.contains(ours))
+            .with_context(|| format!("the prices of `{name}`"))?;
         let Some(row) = row else { continue };
         let rows = rows.entry(*ours).or_default();
         // Where a model is listed with and without its provider, the former is the one that somebody looked after.

@@ -130,6 +130,19 @@ fn classes_are_factors_or_tables() {
 }
 
 #[test]
+fn what_a_table_of_a_class_leaves_out_is_as_usual() {
+    let price = "price = { input = 1, output = 2, per_request = 0.5, above = { tokens = 1000, input = 5, output = 6 }, \
+                 priority = { input = 3, output = 4 }, flex = { input = 1, output = 1, per_request = 0 } }";
+    let deployment = at("p", "m", price);
+    let price = |class| deployment.price_for(class).unwrap();
+    let priority = price(ServiceClass::Priority);
+    assert_eq!(priority.rates_for(1000).output, usd("4"));
+    assert_eq!(priority.rates_for(1001).output, usd("6"));
+    assert_eq!(priority.per_request, usd("0.5"));
+    assert_eq!(price(ServiceClass::Flex).per_request, usd("0"));
+}
+
+#[test]
 fn r15_no_price_stands_in_the_repository_twice() {
     for (name, text) in builtin::FILES {
         let table: toml::Table = text.parse().unwrap();

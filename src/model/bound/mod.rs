@@ -1,0 +1,157 @@
+//! The most that one attempt can use, and what a request may ask for where somebody answers for that.
+
+mod media;
+mod members;
+
+use self::media::Media;
+use super::{ModelRequest, Operation, Usage};
+use crate::{
+    catalog::{Deployment, Money, ServiceClass},
+    error::Error,
+    json::RawObject,
+};
+
+/// The most tokens that one attempt can use: what a budget reserves, and what an attempt of unknown usage is charged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenBound {
+    /// Input tokens at most.
+    pub input: u64,
+    /// Output tokens at most.
+    pub output: u64,
+    /// How soon the answer is asked for.
+    pub class: ServiceClass,
+}
+
+/// More than any provider counts for one picture.
+const PER_PICTURE: u64 = 50_000;
+
+/// Template tokens that a provider may add around a prompt, beyond one per byte of JSON.
+const OVERHEAD: u64 = 64;
+
+/// What a provider may say to a model about tools as such, beside the tools of the request.
+const TOOLS: u64 = 1_024;
+
+impl TokenBound {
+    /// The bound of `request` at `deployment`.
+    ///
+    /// Tokens of text never outnumber its UTF-8 bytes, so the body's length bounds the input; with a file, a clip or a recording it
+    /// is the context window. The output is bounded by the request's own limit, else by the deployment's, times `n`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a limit has the wrong type, or if nothing bounds the input or the output.
+    pub fn of(request: &ModelRequest, deployment: &Deployment) -> Result<Self, Error> {
+        let body = &request.body;
+        Ok(Self {
+            input: input(body, deployment)?,
+            output: match request.op {
+                Operation::Chat => output(body, deployment)?,
+                Operation::Embeddings => 0,
+            },
+            class: asked_class(body),
+        })
+    }
+
+    /// Whether `request` asks `deployment` for nothing but tokens, which the bound bounds and the price prices.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), and names the member, if it asks for something that has a price of its own,
+    /// that lets the provider ask another model, or that this code has never heard of.
+    pub fn covers(request: &ModelRequest, deployment: &Deployment) -> Result<(), Error> {
+        members::only_tokens(&request.body, deployment)
+    }
+
+    /// The first member of `body` that lets a provider ask another model than it is told to.
+    #[must_use]
+    pub fn choosing(body: &RawObject) -> Option<&str> {
+        members::choosing(body)
+    }
+
+    /// What the bound costs at `deployment`, whichever class of service answers in the end; `None` if a price is not known.
+    #[must_use]
+    pub fn cost(&self, deployment: &Deployment) -> Option<Money> {
+        let worst = |class| {
+            let price = deployment.price_for(class)?;
+            Some(price.worst_case(self.input, self.output))
+        };
+        // Who asks to be served sooner may be served as usual instead.
+        Some(worst(ServiceClass::Standard)?.max(worst(self.class)?))
+    }
+
+    /// Whether that many tokens are within the bound.
+    #[must_use]
+    pub fn admits(&self, usage: &Usage) -> bool {
+        usage.total_input() <= self.input && usage.total_output() <= self.output
+    }
+}
+
+fn input(body: &RawObject, deployment: &Deployment) -> Result<u64, Error> {
+    let text = body.as_bytes().len() as u64 + OVERHEAD;
+    let media = media(body);
+    let tools = ["tools", "functions"].iter().any(|m| body.get(m).is_some());
+    let said = text
+        .saturating_add(PER_PICTURE.saturating_mul(media.pictures))
+        .saturating_add(if tools { TOOLS } else { 0 });
+    match (media.files + media.others, deployment.context_window) {
+        (0, _) => Ok(said),
+        (_, Some(window)) => Ok(said.max(window)),
+        (_, None) => Err(Error::invalid(format!(
+            "nothing bounds the input of `{}`: its configuration needs a `context_window` for files, clips and recordings",
+            deployment.model
+        ))
+        .param("messages")),
+    }
+}
+
+/// What a prompt refers to instead of saying it.
+pub(crate) fn media(body: &RawObject) -> Media {
+    let packed = body.once(|body| {
+        // Some providers embed messages, so both are looked for.
+        let mut media = body
+            .get("messages")
+            .map(media::in_messages)
+            .unwrap_or_default();
+        media += body.get("input").map(media::in_input).unwrap_or_default();
+        media.packed()
+    });
+    Media::unpacked(packed)
+}
+
+fn output(body: &RawObject, deployment: &Deployment) -> Result<u64, Error> {
+    let window = deployment.context_window;
+    let each = match (output_limit(body)?, deployment.max_output.or(window)) {
+        // It is what the provider is sent, whatever a list says that the model can do.
+        (Some(asked), _) => asked.min(window.unwrap_or(u64::MAX)),
+        (None, Some(own)) => own,
+        (None, None) => {
+            return Err(Error::invalid(format!(
+                "nothing bounds the output of `{}`: set `max_tokens`, or `max_output` in its configuration",
+                deployment.model
+            ))
+            .param("max_tokens"));
+        }
+    };
+    // What was foretold and comes otherwise is paid for as well.
+    let foretold = body.get("prediction").map_or(0, |text| text.len() as u64);
+    let n = body.get_as::<u64>("n")?.unwrap_or(1).max(1);
+    Ok(each.saturating_add(foretold).saturating_mul(n))
+}
+
+/// The output limit that a request sets: the larger one if it sets it under both names, for a provider may go by either. Zero is
+/// none, under either: there are servers that take it so.
+pub(crate) fn output_limit(body: &RawObject) -> Result<Option<u64>, Error> {
+    let limits = [
+        body.get_as::<u64>("max_completion_tokens")?,
+        body.get_as::<u64>("max_tokens")?,
+    ];
+    if limits.contains(&Some(0)) {
+        return Ok(None);
+    }
+    Ok(limits.into_iter().flatten().max())
+}
+
+fn asked_class(body: &RawObject) -> ServiceClass {
+    let asked = body.get_as::<String>("service_tier").ok().flatten();
+    asked.map_or_else(ServiceClass::default, |name| {
+        ServiceClass::from_service_tier(&name)
+    })
+}
