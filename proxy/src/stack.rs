@@ -116,9 +116,10 @@ pub(crate) fn attempt_ring(
     BoxModelService::new(
         ServiceBuilder::new()
             // A dead deployment answers at once, so that the route goes on to the next.
-            .layer(BreakerLayer::new(
-                state.breaker(deployment, config.breaker.to_layer()),
-            ))
+            .layer(BreakerLayer::new(state.breaker(
+                deployment,
+                config.breaker.to_layer(&config.timeouts),
+            )))
             // Only before the first frame. Every try below pays for itself.
             .layer(RetryLayer::new(config.retry.to_layer()).budget(state.retries.clone()))
             // Where that is wanted, an attempt goes on to its end when its client leaves: all below holds, settles and records it.

@@ -127,6 +127,11 @@ impl Principal {
         models.is_none_or(|models| models.iter().any(|allowed| allowed == model))
     }
 
+    /// Whether their key names the models or the tiers that it may reach.
+    pub(crate) fn is_confined(&self) -> bool {
+        self.rights.models.is_some() || self.rights.max_tier.is_some()
+    }
+
     /// Whether their time is over.
     pub(super) fn has_ended(&self) -> bool {
         self.rights.ends.is_some_and(|end| end <= SystemTime::now())

@@ -16,7 +16,7 @@ use super::{
 
 impl Breaker {
     /// As the breaker layer wants it.
-    pub(crate) fn to_layer(&self) -> BreakerConfig {
+    pub(crate) fn to_layer(&self, timeouts: &Timeouts) -> BreakerConfig {
         BreakerConfig {
             failures: self.failures,
             percent: self.percent,
@@ -24,6 +24,8 @@ impl Breaker {
             cool_down: self.cool_down,
             max_cool_down: self.max_cool_down,
             bad_key: self.bad_key,
+            // Who had half of a call's time had enough of it.
+            patience: timeouts.total / 2,
         }
     }
 }
@@ -45,6 +47,10 @@ impl Timeouts {
         TimeoutConfig {
             first_frame: self.first_frame,
             gap: self.gap,
+            whole: match self.whole.is_zero() {
+                true => self.total,
+                false => self.whole,
+            },
             total: self.total,
         }
     }

@@ -38,6 +38,9 @@ pub(crate) struct Timeouts {
     /// Between two frames.
     #[serde(rename = "gap_seconds", deserialize_with = "seconds::some")]
     pub(crate) gap: Duration,
+    /// Until an answer in one piece; 0 for as long as the call may take.
+    #[serde(rename = "whole_seconds", deserialize_with = "seconds::or_off")]
+    pub(crate) whole: Duration,
     /// A call with all its attempts.
     #[serde(rename = "total_seconds", deserialize_with = "seconds::some")]
     pub(crate) total: Duration,
@@ -48,6 +51,7 @@ impl Default for Timeouts {
         Self {
             first_frame: Duration::from_secs(30),
             gap: Duration::from_secs(60),
+            whole: Duration::ZERO,
             total: Duration::from_secs(600),
         }
     }

@@ -8,7 +8,7 @@ use rungs::{
     catalog::{Targets, Tier},
     http::{Admit, Admitted},
     json::RawObject,
-    model::{CacheUse, Call, CallContext, Operation, Quality, RateLimits, RouteHint},
+    model::{CacheUse, Call, CallContext, Operation, Quality, RateLimits, RouteHint, TokenBound},
     store::ConversationKey,
 };
 use tokio::time::Instant;
@@ -59,6 +59,14 @@ impl Admit for Admission {
             .extensions
             .get::<Arc<Principal>>()
             .ok_or_else(|| Error::internal("a request came past authentication"))?;
+        if let Some(name) = TokenBound::choosing(body)
+            && principal.is_confined()
+        {
+            let what = format!(
+                "a key that may not reach every model cannot let the provider choose one, as `{name}` does"
+            );
+            return Err(Error::new(ErrorKind::Forbidden, what).param(name));
+        }
         let model: String = body.get_as("model")?.unwrap_or_default();
         let mut wishes = Wishes::of(&head.headers)?;
         wishes.user = body.get_as("user")?;

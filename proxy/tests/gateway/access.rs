@@ -1,6 +1,6 @@
 //! R9: closed unless it is meant to be open.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::*;
 
@@ -320,4 +320,19 @@ async fn r09_on_an_open_loopback_only_programs_are_answered() {
             .keys()
             .all(|name| !name.as_str().starts_with("access-control-"))
     );
+}
+
+#[tokio::test]
+async fn a_key_that_names_its_models_cannot_let_the_provider_choose_another() {
+    for more in ["models = [\"m\"]", "max_tier = \"L1\""] {
+        let gateway = Gateway::serve(&memory(&key("k", KEY, more)));
+        for name in ["models", "Models", "provider"] {
+            let body = json!({ "model": "m", "messages": [{ "role": "user", "content": "q" }], name: ["dear"] });
+            let request = gateway.request("POST", "/v1/chat/completions");
+            let sent = request.bearer_auth(KEY).json(&body).send().await;
+            let answer = Answer::read(sent.unwrap()).await;
+            assert_eq!(answer.status, 403, "{more} {name}: {answer:?}");
+            assert_eq!(answer.error()["param"], *name);
+        }
+    }
 }

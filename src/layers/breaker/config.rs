@@ -15,10 +15,12 @@ pub struct BreakerConfig {
     pub max_cool_down: Duration,
     /// How long it stays open when the provider does not accept our key or account.
     pub bad_key: Duration,
+    /// An attempt that was silent for so long, until its call's own deadline, has failed. One that had less says nothing.
+    pub patience: Duration,
 }
 
 impl Default for BreakerConfig {
-    /// 5 in a row or half of the last 20; 10 s, doubling up to 5 minutes; 15 minutes for a bad key.
+    /// 5 in a row or half of the last 20; 10 s, doubling up to 5 minutes; 15 minutes for a bad key; a minute of silence.
     fn default() -> Self {
         Self {
             failures: 5,
@@ -27,6 +29,7 @@ impl Default for BreakerConfig {
             cool_down: Duration::from_secs(10),
             max_cool_down: Duration::from_secs(300),
             bad_key: Duration::from_secs(900),
+            patience: Duration::from_secs(60),
         }
     }
 }

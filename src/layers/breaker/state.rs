@@ -56,11 +56,13 @@ impl BreakerState {
 
     /// Lets a call through, or says how long to wait.
     pub(super) fn admit(&self, ctx: &CallContext) -> Result<Trial, Duration> {
-        let (epoch, change) = self.machine().admit(Instant::now())?;
+        let since = Instant::now();
+        let (epoch, change) = self.machine().admit(since)?;
         self.log(change, None);
         Ok(Trial {
             state: self.clone(),
             ctx: ctx.clone(),
+            since,
             epoch: Some(epoch),
         })
     }
@@ -113,12 +115,14 @@ impl fmt::Debug for BreakerState {
 pub(super) struct Trial {
     state: BreakerState,
     ctx: CallContext,
+    since: Instant,
     epoch: Option<Epoch>,
 }
 
 impl Trial {
     pub(super) fn failed(mut self, error: &Error) {
-        let verdict = Verdict::of(error, &self.ctx);
+        let patience = self.state.machine().config.patience;
+        let verdict = Verdict::of(error, &self.ctx, self.since.elapsed(), patience);
         self.settle(verdict, Some(error));
     }
 

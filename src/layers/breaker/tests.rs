@@ -238,6 +238,27 @@ async fn a_timeout_counts_unless_the_calls_own_deadline_has_passed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_silent_for_long_has_failed_though_the_call_had_no_more_time() {
+    let silent = || Reply::error(Error::new(ErrorKind::Timeout, "slow")).after(20 * SECOND);
+    for (patience, reached) in [(20, 3), (21, 10)] {
+        let bench = Bench::new([silent()]);
+        bench.state.reconfigure(BreakerConfig {
+            patience: patience * SECOND,
+            ..config()
+        });
+        for _ in 0..10 {
+            let mut request = ask("q");
+            request.ctx = CallContext::new(Call {
+                deadline: Some(Instant::now() + 20 * SECOND),
+                ..Call::new("test")
+            });
+            let _ = bench.service.clone().oneshot(request).await;
+        }
+        assert_eq!(bench.provider.calls(), reached, "{patience}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_limit_opens_it_for_as_long_as_the_provider_says() {
     let limited = status(429).retry_after(42 * SECOND);
     let bench = Bench::new([Reply::error(limited), Reply::text("ok")]);

@@ -19,7 +19,13 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    pub(super) fn of(error: &Error, ctx: &CallContext) -> Self {
+    /// That of an attempt which failed, and of which nothing came in `silence`.
+    pub(super) fn of(
+        error: &Error,
+        ctx: &CallContext,
+        silence: Duration,
+        patience: Duration,
+    ) -> Self {
         // A stream without its end is the provider's doing, whoever noticed.
         if error.kind() == ErrorKind::Cut {
             return Self::Failing;
@@ -38,7 +44,10 @@ impl Verdict {
                 .filter(|after| !after.is_zero())
                 .map_or(Self::Silent, Self::Limited),
             _ if matches!(status, Some(401..=403)) => Self::BadKey,
-            ErrorKind::Timeout if ctx.time_left().is_some_and(|left| left.is_zero()) => {
+            // The call had no more time; whether the attempt had enough is another question.
+            ErrorKind::Timeout
+                if silence < patience && ctx.time_left().is_some_and(|left| left.is_zero()) =>
+            {
                 Self::Silent
             }
             ErrorKind::Timeout | ErrorKind::Unavailable => Self::Failing,

@@ -8,23 +8,26 @@ use crate::{
     model::CallContext,
 };
 
-/// Three limits. None of them may be zero in practice: such a call fails before it is sent.
+/// The limits of an attempt. None of them may be zero in practice: such a call fails before it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeoutConfig {
     /// Until the first frame of a stream.
     pub first_frame: Duration,
     /// Between two frames of a stream, while somebody waits for the next one.
     pub gap: Duration,
-    /// Until the end; the only limit of an answer in one piece.
+    /// Until an answer in one piece. Shorter than `total`, it leaves time to ask somebody else.
+    pub whole: Duration,
+    /// Until the end, of either.
     pub total: Duration,
 }
 
 impl Default for TimeoutConfig {
-    /// 60 s, 60 s, and 10 minutes.
+    /// 60 s, 60 s, and 10 minutes for the others.
     fn default() -> Self {
         Self {
             first_frame: Duration::from_secs(60),
             gap: Duration::from_secs(60),
+            whole: Duration::from_secs(600),
             total: Duration::from_secs(600),
         }
     }
@@ -59,7 +62,11 @@ impl Limits {
         deployment: Option<Arc<Deployment>>,
     ) -> Self {
         let now = Instant::now();
-        let mut end = (later(now, config.total), Limit::Total(config.total));
+        let total = match streams {
+            true => config.total,
+            false => config.total.min(config.whole),
+        };
+        let mut end = (later(now, total), Limit::Total(total));
         if let Some(deadline) = ctx.deadline
             && deadline < end.0
         {

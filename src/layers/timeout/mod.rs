@@ -21,7 +21,7 @@
 //! Right above the provider, below everything that must see a timeout as a failed attempt: retry, cost, budget, breaker.
 //!
 //! A provider's future resolves with the first frame. For a stream that is the first content, bounded by `first_frame`; a whole
-//! answer *is* its first frame, so only `total` bounds it. The call's own deadline bounds both.
+//! answer *is* its first frame, so `whole` and `total` bound it. The call's own deadline bounds both.
 //!
 //! # Streams
 //! This layer changes a stream, so it wraps it instead of tapping it. `gap` counts from the moment a reader waits for a frame, so a

@@ -18,6 +18,7 @@ fn limits() -> TimeoutLayer {
         first_frame: 10 * SECOND,
         gap: 3 * SECOND,
         total: 30 * SECOND,
+        ..TimeoutConfig::default()
     })
 }
 
@@ -67,6 +68,20 @@ async fn r26_a_whole_answer_is_bounded_by_the_total_alone() {
         !error.is_upstream(),
         "no deployment was named, so none is blamed"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_in_one_piece_may_have_a_limit_of_its_own() {
+    let layer = TimeoutLayer::new(TimeoutConfig {
+        whole: 5 * SECOND,
+        ..TimeoutConfig::default()
+    });
+    let late = Scripted::new(Reply::text("late").after(6 * SECOND));
+    let error = layer.layer(late).oneshot(ask("q")).await.unwrap_err();
+    assert_eq!(error.message(), "no answer within 5 s");
+    let steady = Scripted::new(words(5).gap(2 * SECOND));
+    let answer = layer.layer(steady).oneshot(ask_stream("q")).await.unwrap();
+    assert_eq!(read(answer).await.unwrap(), 7);
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,6 +173,7 @@ async fn a_limit_may_be_as_good_as_none() {
         first_frame: Duration::MAX,
         gap: Duration::MAX,
         total: Duration::MAX,
+        ..TimeoutConfig::default()
     };
     let provider = Scripted::new(words(2).gap(3600 * SECOND));
     let answer = TimeoutLayer::new(config)
