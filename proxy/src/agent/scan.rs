@@ -5,7 +5,7 @@ use ignore::WalkBuilder;
 use rungs::{Error, ErrorKind};
 
 use super::path::RelPath;
-use crate::sandbox::OpenFolder;
+use crate::sandbox::{OpenFolder, Protected};
 
 /// What a project may hold to be worked on. What it ignores does not count.
 const MAX_FILES: usize = 20_000;
@@ -13,13 +13,15 @@ const MAX_BYTES: u64 = 256 << 20;
 
 /// Copies a project into the empty folder `copy`, and calls `each` with every file.
 ///
-/// Left out are what `.gitignore` and `.ignore` name, the `.git` folder, links, secrets, and everything that is no regular file.
+/// Left out are what `.gitignore` and `.ignore` name, the `.git` folder, links, secrets, the gateway's own files, and everything that
+/// is no regular file.
 ///
 /// # Errors
 /// [`ErrorKind::TooLarge`] if the project is too large, [`ErrorKind::Invalid`] if it cannot be read.
 pub(super) fn copy(
     project: &OpenFolder,
     copy: &Dir,
+    own: &Protected,
     mut each: impl FnMut(RelPath, Vec<u8>),
 ) -> Result<(), Error> {
     let unreadable = |path: &Path| Error::invalid(format!("cannot read {}", path.display()));
@@ -50,7 +52,7 @@ pub(super) fn copy(
             copy.create_dir_all(path.as_str()).map_err(failed)?;
             continue;
         }
-        if !kind.is_file() || path.is_secret() {
+        if !kind.is_file() || path.is_secret() || own.is_own(entry.path()) {
             continue;
         }
         files += 1;

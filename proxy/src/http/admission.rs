@@ -59,8 +59,8 @@ impl Admit for Admission {
             .extensions
             .get::<Arc<Principal>>()
             .ok_or_else(|| Error::internal("a request came past authentication"))?;
-        if let Some(name) = TokenBound::choosing(body)
-            && principal.is_confined()
+        if principal.is_confined()
+            && let Some(name) = TokenBound::choosing(body)
         {
             let what = format!(
                 "a key that may not reach every model cannot let the provider choose one, as `{name}` does"

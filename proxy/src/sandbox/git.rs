@@ -37,6 +37,8 @@ pub(crate) struct Git {
     root: PathBuf,
     program: PathBuf,
     jail: Jail,
+    /// What it says nothing about.
+    hidden: Vec<PathBuf>,
     #[cfg(test)]
     pub(super) overrides: bool,
 }
@@ -50,11 +52,11 @@ pub(crate) struct Printed {
 }
 
 impl Git {
-    /// The repository at `root`.
+    /// The repository at `root`, but for what is `hidden`.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] without git, [`ErrorKind::NotFound`] without a repository.
-    pub(crate) fn new(root: &Path, walls: Walls) -> Result<Self, Error> {
+    pub(crate) fn new(root: &Path, walls: Walls, hidden: Vec<PathBuf>) -> Result<Self, Error> {
         let program = PROGRAMS.iter().map(Path::new).find(|path| path.exists());
         let program = program.and_then(|path| path.canonicalize().ok());
         let program = program.ok_or_else(|| {
@@ -83,6 +85,7 @@ impl Git {
         };
         let mut jail = Jail::new(root)
             .only_program(&program)
+            .hiding(hidden.clone())
             .limits(limits)
             .walls(walls);
         for (name, value) in [
@@ -101,6 +104,7 @@ impl Git {
             root: root.to_owned(),
             program,
             jail,
+            hidden,
             #[cfg(test)]
             overrides: true,
         })
@@ -115,8 +119,11 @@ impl Git {
             "--branch",
             "--untracked-files=all",
             "--ignore-submodules=all",
+            "--",
         ];
-        self.print(arguments.map(String::from).to_vec()).await
+        let mut arguments = arguments.map(String::from).to_vec();
+        arguments.extend(self.but_hidden());
+        self.print(arguments).await
     }
 
     /// Differences, with the count of lines of each file before them: between two revisions, one and the files, or the index and the
@@ -147,8 +154,19 @@ impl Git {
             arguments.push(self.revision(revision)?);
         }
         arguments.push("--".into());
-        arguments.extend(paths.iter().map(|place| place.to_text()));
+        let literal = |place: &super::Place| format!(":(top,literal){}", place.to_text());
+        arguments.extend(paths.iter().map(literal));
+        arguments.extend(self.but_hidden());
         self.print(arguments).await
+    }
+
+    /// What leaves out the hidden, also as it was at some time.
+    fn but_hidden(&self) -> impl Iterator<Item = String> {
+        let below = self
+            .hidden
+            .iter()
+            .filter_map(|path| path.strip_prefix(&self.root).ok());
+        below.map(|path| format!(":(top,exclude,literal){}", path.display()))
     }
 
     /// A name that cannot be taken for an option, a range or a path.
@@ -222,7 +240,7 @@ impl Git {
     async fn run(&self, jail: &Jail, arguments: Vec<String>) -> Result<Ended, Error> {
         let root = self.root.to_string_lossy();
         let mut argv = vec![self.program.to_string_lossy().into_owned()];
-        argv.extend(["--no-pager", "--literal-pathspecs"].map(String::from));
+        argv.push("--no-pager".into());
         argv.push(format!("--git-dir={root}/.git"));
         argv.push(format!("--work-tree={root}"));
         if self.is_guarded() {

@@ -80,6 +80,7 @@ impl Jail {
                 folder: folder.into(),
                 readable: Vec::new(),
                 writable: Vec::new(),
+                hidden: Vec::new(),
                 programs: Vec::new(),
                 scratch: PathBuf::new(),
                 network: Network::default(),
@@ -102,6 +103,13 @@ impl Jail {
     #[must_use]
     pub(crate) fn writable(mut self, path: impl Into<PathBuf>) -> Self {
         self.policy.writable.push(path.into());
+        self
+    }
+
+    /// They find nothing at `paths`, wherever they may look else. In a folder that they may change that is the doing of one wall alone.
+    #[must_use]
+    pub(crate) fn hiding(mut self, paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.policy.hidden.extend(paths);
         self
     }
 

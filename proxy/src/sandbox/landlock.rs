@@ -33,6 +33,24 @@ impl Fence {
         self.rule(path, AccessFs::from_read(NEWEST) & !AccessFs::Execute)
     }
 
+    /// The same for `path` but for what is `hidden` in it: its names can be listed, and no more.
+    pub(super) fn read_around(&mut self, path: &Path, run: bool, hidden: &[PathBuf]) {
+        if hidden.iter().any(|hidden| path.starts_with(hidden)) {
+            return;
+        }
+        if !hidden.iter().any(|hidden| hidden.starts_with(path)) {
+            match run {
+                true => self.run(path),
+                false => self.read(path),
+            };
+            return;
+        }
+        self.rule(path, AccessFs::ReadDir.into());
+        for entry in path.read_dir().into_iter().flatten().flatten() {
+            self.read_around(&entry.path(), run, hidden);
+        }
+    }
+
     /// And programs under `path` started.
     pub(super) fn run(&mut self, path: &Path) -> &mut Self {
         self.rule(path, AccessFs::from_read(NEWEST))

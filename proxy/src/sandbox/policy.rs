@@ -13,6 +13,8 @@ pub(super) struct Policy {
     pub(super) readable: Vec<PathBuf>,
     /// Those that it may change.
     pub(super) writable: Vec<PathBuf>,
+    /// What of all these is not there for it.
+    pub(super) hidden: Vec<PathBuf>,
     /// The only programs that it may start; all that it can read if there are none.
     pub(super) programs: Vec<PathBuf>,
     /// A folder of its own for temporary files: its `HOME` and `TMPDIR`.

@@ -68,6 +68,11 @@ impl Workshop {
         &self.tools
     }
 
+    /// The gateway's own files.
+    pub(crate) fn protected(&self) -> &Protected {
+        &self.protected
+    }
+
     /// The [folders] that `principal` may see, opened.
     ///
     /// # Errors

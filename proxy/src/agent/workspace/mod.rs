@@ -16,7 +16,7 @@ use super::{
     path::RelPath,
     scan,
 };
-use crate::sandbox::{OpenFolder, TempFolder};
+use crate::sandbox::{OpenFolder, Protected, TempFolder};
 
 /// The largest file that models see and change, in bytes.
 const MAX_TEXT: usize = 512 << 10;
@@ -32,6 +32,8 @@ const MAX_EDITS: usize = 64;
 /// What models see, and what is written in the end, are texts kept here: whatever tests do to the copy changes neither.
 pub(super) struct Workspace {
     project: OpenFolder,
+    /// Which files in it are the gateway's own.
+    own: Protected,
     /// Ends with the workspace.
     folder: TempFolder,
     copy: Dir,
@@ -47,13 +49,17 @@ pub(super) struct Workspace {
 
 impl Workspace {
     /// Copies a project. `links` are folders that it ignores and tests need, such as `node_modules`: they are linked, not copied, and
-    /// left out where they lead out of the project. Blocks.
-    pub(super) fn open(project: OpenFolder, links: &[String]) -> Result<Self, Error> {
+    /// left out where they lead out of the project. What is the gateway's `own` is closed to models. Blocks.
+    pub(super) fn open(
+        project: OpenFolder,
+        links: &[String],
+        own: Protected,
+    ) -> Result<Self, Error> {
         let folder = TempFolder::new("rungs-agent").map_err(no_copy)?;
         let copy = Dir::open_ambient_dir(folder.path(), ambient_authority()).map_err(no_copy)?;
         let mut texts = BTreeMap::new();
         let mut bytes = 0;
-        scan::copy(&project, &copy, |path, content| {
+        scan::copy(&project, &copy, &own, |path, content| {
             let fits = content.len() <= MAX_TEXT && bytes + content.len() <= MAX_TEXTS;
             if let (true, true, Ok(text)) = (fits, path.is_open(), String::from_utf8(content)) {
                 bytes += text.len();
@@ -71,6 +77,7 @@ impl Workspace {
         }
         Ok(Self {
             project,
+            own,
             folder,
             copy,
             links: linked,
@@ -138,7 +145,8 @@ impl Workspace {
             if at >= MAX_EDITS {
                 return Err(refused("comes after too many blocks for one answer"));
             }
-            if !path.is_open() {
+            let is_own = |root: PathBuf| self.own.is_own(&root.join(path.as_str()));
+            if !path.is_open() || self.project.path().is_ok_and(is_own) {
                 return Err(refused(
                     "is not open to models: it is hidden, a secret, or other programs obey it",
                 ));

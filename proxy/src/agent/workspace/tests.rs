@@ -20,7 +20,8 @@ fn open(project: &TempDir) -> Workspace {
 }
 
 fn with_links(project: &TempDir, links: &[String]) -> Workspace {
-    Workspace::open(OpenFolder::named(project.path()).unwrap(), links).unwrap()
+    let own = Protected::new([project.path().join("gateway.toml")]);
+    Workspace::open(OpenFolder::named(project.path()).unwrap(), links, own).unwrap()
 }
 
 fn whole(path: &str, text: &str) -> Vec<Edit> {
@@ -51,13 +52,16 @@ fn everything(folder: &Path) -> BTreeMap<String, String> {
     all
 }
 
-const SHOP: [(&str, &str); 6] = [
+const SHOP: [(&str, &str); 8] = [
     ("src/cart.py", "total = 1\n"),
     ("README.md", "# Shop\n"),
     (".gitignore", "build\n"),
     ("build/out.txt", "ignored\n"),
     (".env", "SECRET=canary\n"),
     ("rungs.toml", "[server]\n"),
+    // The configuration of this gateway, and what lies beside it.
+    ("gateway.toml", "[server]\n"),
+    ("gateway.toml.old", "[server]\n"),
 ];
 
 #[test]
@@ -176,6 +180,8 @@ fn r21_models_change_open_files_below_the_root_only() {
         ".github/workflows/ci.yml",
         ".env",
         "rungs.toml",
+        "gateway.toml",
+        "gateway.toml.new",
         "docs/ai-orchestrator-notes.md",
     ] {
         let flaw = workspace.apply(&whole(path, "x\n")).unwrap().unwrap_err();

@@ -144,10 +144,7 @@ fn fence(policy: &Policy, role: Role) -> Result<(), Refusal> {
         .chain(readable)
         .chain([&*policy.folder]);
     for path in readable {
-        match run_any {
-            true => fence.run(path),
-            false => fence.read(path),
-        };
+        fence.read_around(path, run_any, &policy.hidden);
     }
     let loaders = LOADERS.iter().map(Path::new).filter(|_| !run_any);
     for path in policy.programs.iter().map(|path| &**path).chain(loaders) {

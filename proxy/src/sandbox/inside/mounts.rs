@@ -11,8 +11,8 @@ use std::{
 use rustix::{
     fs::CWD,
     mount::{
-        MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind_recursive,
-        mount_remount, move_mount, open_tree, unmount,
+        MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind,
+        mount_bind_recursive, mount_remount, move_mount, open_tree, unmount,
     },
     process::{chdir, pivot_root},
 };
@@ -92,6 +92,9 @@ pub(super) fn own_root(policy: &Policy) -> io::Result<()> {
             }
         }
     }
+    for path in &policy.hidden {
+        hide(&below(base, path))?;
+    }
     for (link, target) in OPENED {
         let link = below(base, Path::new(link));
         if link.symlink_metadata().is_err() {
@@ -114,6 +117,24 @@ pub(super) fn own_root(policy: &Policy) -> io::Result<()> {
     chdir("/")?;
     mount_remount("/", MountFlags::BIND | MountFlags::RDONLY | TAME, "")?;
     Ok(())
+}
+
+/// Puts something empty before what is at `place`, if anything is.
+fn hide(place: &Path) -> io::Result<()> {
+    match place.symlink_metadata() {
+        Ok(facts) if facts.is_dir() => {
+            let flags = TAME | MountFlags::RDONLY;
+            Ok(mount(
+                "tmpfs",
+                place,
+                "tmpfs",
+                flags,
+                Some(c"mode=555,size=4k"),
+            )?)
+        }
+        Ok(facts) if facts.is_file() => Ok(mount_bind("/dev/null", place)?),
+        _ => Ok(()),
+    }
 }
 
 /// Where `path` is while the root is built on `base`.

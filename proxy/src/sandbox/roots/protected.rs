@@ -1,7 +1,7 @@
 //! Files in a root that tools keep away from: those that other programs run or obey, and the gateway's own.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -101,7 +101,7 @@ impl Protected {
     }
 
     /// Whether a file of the gateway is there. `path` is free of links.
-    pub(super) fn is_own(&self, path: &Path) -> bool {
+    pub(crate) fn is_own(&self, path: &Path) -> bool {
         let belongs = |own: &Path, up: &Path| {
             let name = up.file_name()?.as_encoded_bytes();
             let rest = name.strip_prefix(own.file_name()?.as_encoded_bytes())?;
@@ -109,6 +109,14 @@ impl Protected {
         };
         let of = |own: &Path| path.ancestors().any(|up| belongs(own, up).unwrap_or(false));
         self.paths.iter().any(|own| of(own))
+    }
+
+    /// All that there are now.
+    pub(crate) fn existing(&self) -> Vec<PathBuf> {
+        let folders: BTreeSet<_> = self.paths.iter().filter_map(|path| path.parent()).collect();
+        let listed = { folders.into_iter() }.filter_map(|folder| folder.read_dir().ok());
+        let entries = listed.flatten().flatten().map(|entry| entry.path());
+        entries.filter(|path| self.is_own(path)).collect()
     }
 
     /// The files of the gateway as the kernel knows them, by whatever name they were opened.

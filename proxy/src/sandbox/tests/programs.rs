@@ -4,6 +4,7 @@ use std::{
     fs,
     net::TcpListener,
     os::{fd::AsRawFd, unix::process::CommandExt},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -266,4 +267,30 @@ async fn what_a_program_leaves_is_read_with_care() {
     let path = ended.scratch.path().to_owned();
     drop(ended);
     assert!(!path.exists());
+}
+
+/// What the gateway keeps in a folder that its programs see.
+#[tokio::test]
+async fn what_is_hidden_is_read_by_nobody() {
+    let folder = Folder::new();
+    let own = ["own.toml", "a/b/own.db"].map(|path| folder.write(path, "canary\n"));
+    folder.write("own/of/it", "canary\n");
+    for path in ["other", "a/other", "a/b/other"] {
+        folder.write(path, "seen\n");
+    }
+    let hidden = own.into_iter().chain([folder.path().join("own")]);
+    let hidden: Vec<PathBuf> = hidden.collect();
+    let script = "cat own.toml a/b/own.db own/of/it 2>/dev/null; cat other a/other a/b/other";
+    for (without, jail) in jails(&folder) {
+        let ended = sh(&jail.hiding(hidden.clone()), script).await;
+        assert_eq!(ended.stdout.text, "seen\nseen\nseen\n", "{without:?}");
+    }
+    // Where it may change the folder around them, too.
+    let jail = jail(&folder).writable(folder.path()).hiding(hidden);
+    let change =
+        "touch new; echo x > own.toml; rm -rf own.toml own; cat own.toml own/of/it; cat other new";
+    let ended = sh(&jail, change).await;
+    assert_eq!(ended.stdout.text, "seen\n");
+    let kept = |path: &str| fs::read_to_string(folder.path().join(path)).unwrap();
+    assert_eq!(kept("own.toml") + &kept("own/of/it"), "canary\ncanary\n");
 }

@@ -94,7 +94,8 @@ async fn run(
     let mut argv = runner.argv.clone();
     argv.extend(reports::arguments(runner.reporter));
     argv.extend(reports::selection(runner.reporter, &chosen)?);
-    let mut jail = jail(runner, root, tools.sandbox)?;
+    let hidden = workshop.protected().existing();
+    let mut jail = jail(runner, root, tools.sandbox)?.hiding(hidden);
     for (name, value) in reports::env(runner.reporter) {
         jail = jail.env(*name, *value);
     }
