@@ -64,7 +64,7 @@ async fn main() {
     for attempt in 0..ATTEMPTS {
         let began = Instant::now();
         let held = Reservation::hold(book.clone(), accounts.clone(), row.cost);
-        let intent = journal.begin(&row);
+        let intent = journal.begin(&row).expect("it can be written down");
         took.push(began.elapsed());
         held.expect("there is money").settle(spent);
         journal.end(intent, row.clone());

@@ -6,7 +6,7 @@ use std::{
 use super::StoreFuture;
 use crate::{
     catalog::{Deployment, DeploymentId, Money, Tier},
-    error::ErrorKind,
+    error::{Error, ErrorKind},
     model::{CostSource, ModelRequest, Operation, Usage},
 };
 
@@ -184,9 +184,12 @@ pub struct Progress {
 pub trait Ledger: Send + Sync {
     /// Writes down that an attempt begins, with the row that it will have left should this process die before it ends. Called on
     /// the path of a call: it must not wait for a disk. Ledgers that end with their process need not do anything.
-    fn begin(&self, row: &LedgerRow) -> Intent {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] if it cannot be written down: then it must not begin.
+    fn begin(&self, row: &LedgerRow) -> Result<Intent, Error> {
         let _ = row;
-        Intent::default()
+        Ok(Intent::default())
     }
 
     /// Takes the row of an attempt that was begun. Called from a tap: it must not wait, and what it has taken it writes.

@@ -59,7 +59,9 @@ pub async fn ledger(ledger: &dyn Ledger) {
         .expect("flushing nothing is no failure");
     assert_eq!(spent("global", day).await, 0);
 
-    let begun = ledger.begin(&row("req_1", 1, 1_000_000, Duration::ZERO));
+    let begun = ledger
+        .begin(&row("req_1", 1, 1_000_000, Duration::ZERO))
+        .expect("it can be written down");
     ledger.end(begun, row("req_1", 1, 5, Duration::ZERO));
     ledger.record(row("req_1", 2, 7, Duration::ZERO));
     ledger.record(row("req_2", 1, 100, 3 * hour));

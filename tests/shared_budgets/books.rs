@@ -121,7 +121,7 @@ impl Budgets for ReleaseOnCut {
 pub(crate) struct Forgiving(pub(crate) Arc<dyn Ledger>);
 
 impl Ledger for Forgiving {
-    fn begin(&self, row: &LedgerRow) -> Intent {
+    fn begin(&self, row: &LedgerRow) -> Result<Intent, Error> {
         self.0.begin(row)
     }
 

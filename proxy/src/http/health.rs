@@ -1,4 +1,5 @@
-//! Probes. Liveness depends on nothing, readiness on the models being configured; neither ever calls a model.
+//! Probes. Liveness depends on nothing, readiness on the models being configured and on the process's own disk; neither ever calls a
+//! model.
 
 use axum::{Json, extract::State};
 use http::StatusCode;
@@ -18,6 +19,13 @@ pub(super) async fn ready(State(gateway): State<Gateway>) -> (StatusCode, Json<V
         return (
             StatusCode::SERVICE_UNAVAILABLE,
             Json(json!({ "status": "no models are configured" })),
+        );
+    }
+    // Its own disk is nobody else's: calls that cost something are better off with another process.
+    if !gateway.state().ledger.has_room() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({ "status": "the ledger cannot be written" })),
         );
     }
     let broken = gateway.state().broken().len();
@@ -46,7 +54,8 @@ fn status(whole: bool, redis: Option<bool>) -> &'static str {
 /// The shape of the original: whether the hot and the cold store are there.
 pub(super) async fn health(State(gateway): State<Gateway>) -> Json<Value> {
     let broken = gateway.state().broken();
-    let database = gateway.state().shared_database_is_up() != Some(false);
+    let database =
+        gateway.state().shared_database_is_up() != Some(false) && gateway.state().ledger.has_room();
     let redis = gateway.state().redis_is_up();
     Json(json!({
         "status": status(broken.is_empty() && database, redis),

@@ -15,7 +15,10 @@ use axum::body::{Body, Bytes, HttpBody};
 use http::Response;
 use hyper::body::{Frame, SizeHint};
 use rungs::Error;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep_until},
+};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long a client may leave unread what it was sent.
@@ -48,7 +51,7 @@ impl Watched {
             body: Some(body),
             left: Some(Instant::now()),
         }));
-        let watch = tokio::spawn(watch(Arc::downgrade(&kept)));
+        let watch = Handle::current().spawn(watch(Arc::downgrade(&kept)));
         Self {
             kept,
             _watch: AbortOnDropHandle::new(watch),
@@ -130,16 +133,16 @@ mod tests {
         });
         let serving =
             http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(far), service);
-        tokio::spawn(serving);
+        Handle::current().spawn(serving);
         let (mut sender, connection) = client::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .initial_stream_window_size(1000)
             .handshake::<_, Body>(TokioIo::new(near))
             .await
             .unwrap();
-        tokio::spawn(connection);
+        Handle::current().spawn(connection);
         let answer = sender.send_request(Request::new(Body::empty())).await;
-        tokio::spawn(async move {
+        Handle::current().spawn(async move {
             sleep(UNREAD * 100).await;
             drop(sender);
         });

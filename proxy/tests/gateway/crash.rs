@@ -12,12 +12,13 @@ const CRASHES: usize = 50;
 const TALKS: usize = 25;
 
 /// Where it stops, waiting to be killed, beside anywhere else.
-const PLACES: [&str; 6] = [
+const PLACES: [&str; 7] = [
     "spool.before_write",
     "spool.after_write",
     "journal.before_write",
     "journal.after_write",
     "journal.after_sync",
+    "journal.before_head",
     "journal.after_turn",
 ];
 

@@ -207,6 +207,11 @@ async fn what_a_disk_failed_to_sync_is_not_believed_until_a_restart() {
         assert_eq!(gateway.ask(&chat("free", question)).await.status, 200);
         assert_eq!(gateway.ask(&chat("m", question)).await.status, 503);
     }
+    // Whoever spreads calls over several processes is told.
+    let ready = gateway.get("/ready").await;
+    assert_eq!(ready.status, 503, "{ready:?}");
+    assert_eq!(gateway.get("/health").await.json()["status"], "degraded");
+    assert_eq!(gateway.get("/live").await.status, 200);
     assert!(gateway.stop().await.success());
     assert_eq!(
         gateway.rows().await.len(),

@@ -37,7 +37,7 @@ impl Entry {
         deployment: Arc<Deployment>,
         ledger: Arc<dyn Ledger>,
         meters: Arc<Meters>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let mut open = Open {
             row: LedgerRow::interrupted(request, &deployment),
             bound: TokenBound::of(request, &deployment).ok(),
@@ -52,9 +52,9 @@ impl Entry {
         };
         if !open.deployment.is_free() {
             open.charge(Ending::Partial);
-            open.intent = open.ledger.begin(&open.row);
+            open.intent = open.ledger.begin(&open.row)?;
         }
-        Self(Some(open))
+        Ok(Self(Some(open)))
     }
 
     pub(super) fn first_frame(&mut self) {

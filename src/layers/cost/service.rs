@@ -52,17 +52,23 @@ where
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
         if !self.deployment.is_free() && !self.ledger.has_room() {
-            return CostFuture(State::Refused);
+            return CostFuture(State::Refused(Some(Error::new(
+                ErrorKind::Overloaded,
+                "the ledger's writer is behind; no call that costs money is made that cannot be written down",
+            ))));
         }
-        let entry = Entry::open(
+        let opened = Entry::open(
             &request,
             Arc::clone(&self.deployment),
             Arc::clone(&self.ledger),
             Arc::clone(&self.meters),
         );
-        CostFuture(State::Asking {
-            inner: self.inner.call(request),
-            entry: Some(entry),
+        CostFuture(match opened {
+            Ok(entry) => State::Asking {
+                inner: self.inner.call(request),
+                entry: Some(entry),
+            },
+            Err(error) => State::Refused(Some(error)),
         })
     }
 }
@@ -86,7 +92,8 @@ pub struct CostFuture<F>(#[pin] State<F>);
 )]
 #[pin_project(project = StateProj)]
 enum State<F> {
-    Refused,
+    /// Until it has said why.
+    Refused(Option<Error>),
     Asking {
         #[pin]
         inner: F,
@@ -102,11 +109,12 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let StateProj::Asking { inner, entry } = self.project().0.project() else {
-            return Poll::Ready(Err(Error::new(
-                ErrorKind::Overloaded,
-                "the ledger's writer is behind; no call that costs money is made that cannot be written down",
-            )));
+        let (inner, entry) = match self.project().0.project() {
+            StateProj::Asking { inner, entry } => (inner, entry),
+            StateProj::Refused(why) => {
+                let again = || Error::internal("a future was polled after it was done");
+                return Poll::Ready(Err(why.take().unwrap_or_else(again)));
+            }
         };
         let result = ready!(inner.poll(cx));
         let Some(mut entry) = entry.take() else {

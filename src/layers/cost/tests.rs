@@ -1,15 +1,18 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::StreamExt;
 use http::StatusCode;
-use tower::{ServiceBuilder, ServiceExt};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use super::CostLayer;
 use crate::{
     catalog::{Deployment, Money, Price},
     error::{Error, ErrorKind},
     model::{ModelRequest, Usage},
-    store::{CostSource, LedgerRow, RowStatus, memory::MemoryLedger},
+    store::{CostSource, Intent, Ledger, LedgerRow, RowStatus, StoreFuture, memory::MemoryLedger},
     testing::{Reply, Scripted, ask, ask_stream, chat},
 };
 
@@ -129,4 +132,41 @@ async fn the_clients_own_limit_bounds_the_unknown() {
     let bytes = request.body.as_bytes().len() as i64;
     let (_, charged, _) = row(Reply::text("a b c d"), request, Some(1)).await;
     assert_eq!(charged, Money::from_nanos((bytes + 64) * 1000 + 3 * 10_000));
+}
+
+/// A ledger whose disk takes nothing.
+struct Full(MemoryLedger);
+
+impl Ledger for Full {
+    fn begin(&self, _: &LedgerRow) -> Result<Intent, Error> {
+        Err(Error::new(ErrorKind::Unavailable, "full"))
+    }
+
+    fn end(&self, intent: Intent, row: LedgerRow) {
+        self.0.end(intent, row);
+    }
+
+    fn flush(&self) -> StoreFuture<'_, ()> {
+        self.0.flush()
+    }
+
+    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
+        self.0.spent(account, since)
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_down_is_not_asked() {
+    for (deployment, asked) in [(priced(), 0), (priced().price(Price::FREE), 1)] {
+        let ledger = Arc::new(Full(MemoryLedger::new(100)));
+        let provider = Scripted::at(deployment, [Reply::text("a")]);
+        let layer = CostLayer::new(provider.deployment(), ledger.clone());
+        let answer = layer.layer(provider.clone()).oneshot(ask("q")).await;
+        assert_eq!(provider.calls(), asked);
+        match answer {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable),
+            Ok(answer) => drop(answer.body.collect(9999).await),
+        }
+        assert_eq!(ledger.0.rows().len() as u64, asked as u64);
+    }
 }

@@ -10,7 +10,7 @@ use std::{
 use super::segment::{HEAD, Head, SIZE};
 use crate::{
     error::{Error, ErrorKind},
-    store::numbered,
+    store::{fail_point::fail_point, numbered},
 };
 
 const KIND: &str = "segment";
@@ -28,11 +28,13 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The segments of a folder, as they were found, with the next record at `at` in the last.
+    /// The segments of a folder, as they were found, with the next record at `at` in the last. Where a row is `torn` off, those behind
+    /// it are wiped out: they must not be taken for rows that come in its place.
     pub(super) fn new(
         folder: &Path,
         segments: VecDeque<(u64, u64)>,
         at: usize,
+        torn: bool,
     ) -> Result<Self, Error> {
         let mut files = Self {
             folder: folder.to_path_buf(),
@@ -42,7 +44,13 @@ impl Files {
         };
         if let Some((number, _)) = files.segments.back().copied() {
             let path = files.path(number);
-            let opened = open_at(&path, at).map_err(|e| failed(&path, e))?;
+            let wiped = || {
+                if torn {
+                    zero(&mut open_at(&path, at)?, SIZE - at)?;
+                }
+                open_at(&path, at)
+            };
+            let opened = wiped().map_err(|e| failed(&path, e))?;
             (files.current, files.at) = (Some(opened), at);
             // What a process left that was killed lasts from now on.
             files.sync()?;
@@ -84,16 +92,16 @@ impl Files {
                 .segments
                 .get(1)
                 .is_some_and(|(_, next)| *next <= shipped + 1);
+        let unfinished = path.with_extension("new");
         if spent && let Some((old, _)) = self.segments.pop_front() {
-            fs::rename(self.path(old), &path).map_err(|e| failed(&path, e))?;
+            fs::rename(self.path(old), &unfinished).map_err(|e| failed(&path, e))?;
         } else {
-            fill(&path).map_err(|e| failed(&path, e))?;
+            fill(&unfinished).map_err(|e| failed(&path, e))?;
         }
-        let mut file = open_at(&path, 0).map_err(|e| failed(&path, e))?;
-        let begun = file
-            .write_all(&head.to_bytes())
-            .and_then(|()| file.sync_data());
-        begun.map_err(|e| failed(&path, e))?;
+        fail_point("journal.before_head")?;
+        // It has its name when it has its head: whoever finds the one finds the other.
+        let begun = begin(&unfinished, &path, head);
+        let file = begun.map_err(|e| failed(&path, e))?;
         self.segments.push_back((number, head.first));
         (self.current, self.at) = (Some(file), HEAD);
         Ok(())
@@ -124,15 +132,29 @@ pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u64>> {
 
 /// Makes a segment of zeros, so that later writes change no more than their own bytes.
 fn fill(path: &Path) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    zero(&mut file, SIZE)?;
+    file.sync_all()
+}
+
+fn zero(file: &mut File, mut length: usize) -> io::Result<()> {
     static CHUNK: [u8; 64 * 1024] = [0; 64 * 1024];
-    let unfinished = path.with_extension("new");
-    let mut file = File::create(&unfinished)?;
-    for _ in 0..SIZE / CHUNK.len() {
-        file.write_all(&CHUNK)?;
+    while length > 0 {
+        let now = length.min(CHUNK.len());
+        file.write_all(&CHUNK[..now])?;
+        length -= now;
     }
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    numbered::keep_name(path)
+    Ok(())
+}
+
+/// Writes the head of the segment in `unfinished`, and gives it its name for good.
+fn begin(unfinished: &Path, path: &Path, head: Head) -> io::Result<File> {
+    let mut file = open_at(unfinished, 0)?;
+    file.write_all(&head.to_bytes())?;
+    file.sync_data()?;
+    fs::rename(unfinished, path)?;
+    numbered::keep_name(path)?;
+    Ok(file)
 }
 
 fn open_at(path: &Path, at: usize) -> io::Result<File> {

@@ -11,7 +11,10 @@ use super::{
     codec::{decode, encode},
     files::failed,
 };
-use crate::{error::Error, store::LedgerRow};
+use crate::{
+    error::Error,
+    store::{LedgerRow, fail_point::fail_point},
+};
 
 /// The size of a slot, in bytes: four fit a page of memory.
 const SLOT: usize = 1024;
@@ -95,11 +98,13 @@ impl Intents {
         let sum = crc32c::crc32c(&bytes[4..]);
         bytes[..4].copy_from_slice(&sum.to_le_bytes());
         let slot = self.slots().take();
-        match self.write(slot, &bytes) {
+        let written = fail_point("journal.begin")
+            .and_then(|()| self.write(slot, &bytes).map_err(|e| failed(&self.path, e)));
+        match written {
             Ok(()) => Ok(slot),
-            Err(e) => {
+            Err(error) => {
                 self.slots().stale.push(slot);
-                Err(Unwritten::Disk(failed(&self.path, e)))
+                Err(Unwritten::Disk(error))
             }
         }
     }

@@ -172,22 +172,19 @@ impl Journal {
 }
 
 impl Ledger for Journal {
-    fn begin(&self, row: &LedgerRow) -> Intent {
+    fn begin(&self, row: &LedgerRow) -> Result<Intent, Error> {
         match self.intents.open(row) {
-            Ok(slot) => Intent(Some(slot)),
+            Ok(slot) => Ok(Intent(Some(slot))),
             // Then nobody charges it if this process is killed just now.
             Err(Unwritten::TooLong) => {
                 tracing::error!(
                     request = &*row.request,
                     "the names in a ledger row are too long to be written down before its attempt"
                 );
-                Intent::default()
+                Ok(Intent::default())
             }
-            Err(Unwritten::Disk(error)) => {
-                // It is full or gone: no further attempt begins.
-                self.shared.fail(&error);
-                Intent::default()
-            }
+            // Of rows there may be room yet: whoever waits for theirs is not concerned.
+            Err(Unwritten::Disk(error)) => Err(error),
         }
     }
 

@@ -48,6 +48,7 @@ pub(super) fn read(
         chain: last.map_or_else(Chain::default, |(_, chain)| chain),
         segments: VecDeque::new(),
         at: 0,
+        torn: false,
         unshipped: Vec::new(),
         ended: HashSet::new(),
     };
@@ -58,7 +59,7 @@ pub(super) fn read(
         .partition::<Vec<_>, _>(|(_, row)| ended.contains(&(row.request.clone(), row.attempt)));
     intents.close(ended.into_iter().map(|(slot, _)| slot));
     Ok(Found {
-        files: Files::new(folder, walk.segments, walk.at)?,
+        files: Files::new(folder, walk.segments, walk.at, walk.torn)?,
         intents,
         next_seq: walk.next,
         chain: walk.chain,
@@ -77,6 +78,8 @@ struct Walk<'a> {
     chain: Chain,
     segments: VecDeque<(u64, u64)>,
     at: usize,
+    /// Behind the last row are others that a lost one parts from it.
+    torn: bool,
     unshipped: Vec<Entry>,
     ended: HashSet<(Arc<str>, u32)>,
 }
@@ -137,6 +140,7 @@ impl Walk<'_> {
         if is_newest {
             // A row that had been synced does not go in a crash.
             let behind = Record::find_behind(&bytes[self.at..], self.next);
+            self.torn = behind.is_some();
             if behind.is_some_and(|later| later.synced >= self.next) {
                 return Err(self.damaged(&format!("row {} is damaged", self.next)));
             }

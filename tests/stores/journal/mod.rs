@@ -168,7 +168,7 @@ async fn fifty_thousand_rows_are_written_once_each_and_found_again() {
             for n in 0..ROWS {
                 let request = format!("req_{thread}_{n}");
                 let row = row(&request, 1, i64::from(n), Duration::ZERO);
-                let begun = journal.begin(&row);
+                let begun = journal.begin(&row).unwrap();
                 journal.end(begun, row);
             }
         })
@@ -220,7 +220,7 @@ async fn names_of_any_length_are_taken() {
         conversation: Some("c".repeat(5_000).into()),
         ..cheap("req_1")
     };
-    let begun = journal.begin(&long);
+    let begun = journal.begin(&long).unwrap();
     assert!(journal.has_room());
     journal.end(begun, long);
     journal.flush().await.expect("shipped");
@@ -239,7 +239,7 @@ async fn names_too_long_to_write_down_hold_up_nobody_else() {
         ..cheap("req_1")
     };
     journal.record(cheap("req_2"));
-    let begun = journal.begin(&long);
+    let begun = journal.begin(&long).unwrap();
     assert!(journal.has_room());
     if let Some(safe) = journal.survives(Durability::PowerLoss) {
         safe.await.expect("who waits is not told of it");

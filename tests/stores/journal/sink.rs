@@ -145,7 +145,7 @@ async fn admission_stops_while_too_much_waits() {
         });
     }
     assert_eq!(journal.backlog(), 250_000);
-    let begun = journal.begin(&one);
+    let begun = journal.begin(&one).unwrap();
     journal.end(begun, one);
     assert_eq!(journal.backlog(), 250_001, "what was begun is written down");
     sink.away.store(false, Ordering::Relaxed);

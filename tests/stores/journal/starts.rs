@@ -10,10 +10,12 @@ async fn what_was_safe_survives_a_kill_and_what_was_under_way_is_charged() {
     let (journal, _) = open(&dir).await;
     let begun = |n: i64| row(&format!("open_{n}"), 1, 1_000 * n, Duration::ZERO);
     let open_rows = [1, 2, 3].map(|n| {
-        let intent = journal.begin(&LedgerRow {
-            status: RowStatus::Interrupted,
-            ..begun(n)
-        });
+        let intent = journal
+            .begin(&LedgerRow {
+                status: RowStatus::Interrupted,
+                ..begun(n)
+            })
+            .unwrap();
         (n, intent)
     });
     journal.record(cheap("done"));
@@ -44,7 +46,7 @@ async fn what_was_safe_survives_a_kill_and_what_was_under_way_is_charged() {
 async fn what_ended_before_a_kill_is_not_charged_again_when_its_segment_is_gone() {
     let dir = Dir::new("ended");
     let (journal, _store) = open(&dir).await;
-    let begun = journal.begin(&cheap("req_1"));
+    let begun = journal.begin(&cheap("req_1")).unwrap();
     journal.end(begun, cheap("req_1"));
     safe(&journal).await;
     let dir = killed(&dir, "ended_killed");
@@ -121,6 +123,89 @@ async fn a_tail_that_a_crash_tore_off_is_cut_wherever_it_is_torn() {
         journal.close().await;
         store.close().await.unwrap();
     }
+}
+
+/// After a loss of power rows that were never synced may be there without one before them.
+#[tokio::test]
+async fn what_stands_behind_a_torn_row_is_not_taken_for_what_comes_later() {
+    let dir = Dir::new("torn_behind");
+    let (_journal, _) = filled(&dir, 3).await;
+    let mut torn = std::fs::read(segment(&dir)).unwrap();
+    let record = |number: u64| {
+        let number = number.to_le_bytes();
+        (40..).find(|at| torn[at + 8..at + 16] == number).unwrap()
+    };
+    let (second, third) = (record(2), record(3));
+    torn[second + 60] ^= 1;
+    // The third was written before the second was synced.
+    torn[third + 16..third + 24].copy_from_slice(&1_u64.to_le_bytes());
+    let length = u32::from_le_bytes(torn[third + 4..third + 8].try_into().unwrap()) as usize;
+    let sum = crc32c::crc32c(&torn[third + 4..third + length]);
+    torn[third..third + 4].copy_from_slice(&sum.to_le_bytes());
+    let copy = Dir::new("torn_behind_copy");
+    std::fs::create_dir_all(folder(&copy)).unwrap();
+    std::fs::write(segment(&copy), torn).unwrap();
+    let mut rows = 1;
+    for request in ["req_8", "req_9"] {
+        let (journal, store) = open(&copy).await;
+        journal.record(cheap(request));
+        journal.flush().await.expect("shipped");
+        rows += 1;
+        assert_eq!(copy.number("SELECT COUNT(*) FROM llm_calls").await, rows);
+        journal.close().await;
+        store.close().await.unwrap();
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn a_kill_while_a_segment_is_used_again_locks_nothing_out() {
+    let dir = Dir::new("reused");
+    let (journal, _store) = open(&dir).await;
+    // The first two segments are new; the third is the first one again.
+    fail::cfg("journal.before_head", "2*off->return").unwrap();
+    let mut told = 0;
+    loop {
+        let user = Some("u".repeat(100_000).into());
+        let request = format!("req_{told}");
+        journal.record(LedgerRow {
+            user,
+            ..cheap(&request)
+        });
+        let safe = journal.survives(Durability::PowerLoss);
+        if safe.expect("it waits").await.is_err() {
+            break;
+        }
+        told += 1;
+        journal.flush().await.expect("shipped");
+    }
+    assert!((60..200).contains(&told), "{told}");
+    let copy = killed(&dir, "reused_copy");
+    let names: Vec<_> = std::fs::read_dir(folder(&copy)).unwrap().collect();
+    fail::remove("journal.before_head");
+    let (journal, _) = open(&copy).await;
+    journal.flush().await.expect("shipped");
+    let rows = copy.number("SELECT COUNT(*) FROM llm_calls").await;
+    assert_eq!(rows, told, "{names:?}");
+}
+
+/// There may be room for rows where there is none for attempts.
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn an_attempt_that_cannot_be_written_down_does_not_begin_and_troubles_nobody_else() {
+    let dir = Dir::new("begin_fails");
+    let (journal, _) = open(&dir).await;
+    journal.record(cheap("req_1"));
+    let waits = journal.survives(Durability::PowerLoss);
+    fail::cfg("journal.begin", "return").unwrap();
+    let error = journal.begin(&cheap("req_2")).map(drop).unwrap_err();
+    fail::remove("journal.begin");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(journal.has_room());
+    if let Some(safe) = waits {
+        safe.await.expect("its row is written");
+    }
+    assert!(journal.begin(&cheap("req_3")).is_ok());
 }
 
 #[tokio::test]
