@@ -9,7 +9,7 @@ use crate::json::{self, Fault, Scan};
 /// They are counted where providers read them, by structure: a name may be spelled with escapes, and a kind or a member that
 /// this code has never heard of counts too: some providers read names in capitals. What does not have the form of messages counts
 /// as much as it has room for.
-pub(super) fn in_messages(messages: &str) -> u64 {
+pub(crate) fn in_messages(messages: &str) -> u64 {
     let mut found = 0;
     let walked = json::elements(messages, |message| {
         found += each_member(message, |name, value| match &*name {
