@@ -11,9 +11,9 @@ use rungs::{
         commit::CommitLayer,
         conversation::ConversationLayer,
         cost::CostLayer,
-        cross_check::CrossCheckLayer,
+        cross_check::{CrossCheckLayer, When},
         drain::DrainLayer,
-        escalate::{EscalateLayer, StandardJudge},
+        escalate::{EscalateLayer, Judge, StandardJudge},
         idempotency::IdempotencyLayer,
         in_flight::InFlightLayer,
         rate::RateLayer,
@@ -21,7 +21,7 @@ use rungs::{
         timeout::TimeoutLayer,
         trace::TraceLayer,
     },
-    model::BoxModelService,
+    model::{BoxModelService, ModelRequest, chat::Answer},
     route::Route,
 };
 use tower::ServiceBuilder;
@@ -68,7 +68,7 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
             // Where users have budgets, theirs is in the book before anything is spent below.
             .option_layer(users(config, state))
             // Asks the stack below several times; below the cache, so that only a checked answer is kept.
-            .option_layer(routing.cross_check.when().map(CrossCheckLayer::new))
+            .option_layer(routing.cross_check.when().map(cross_check))
             // Asks again one tier up; below the cross-check, so that each voice may climb on its own.
             .option_layer(routing.auto_escalate.then(|| {
                 EscalateLayer::new(StandardJudge::new()).on_stream(routing.on_stream.into())
@@ -76,6 +76,15 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
             // The fan-out point: a service, not a layer.
             .service(route),
     )
+}
+
+/// An arbiter's answer must do as well as one that need not climb. That it was unsure of it is no reason to keep a doubted one.
+pub(crate) fn cross_check(when: When) -> CrossCheckLayer {
+    let judge = StandardJudge::new().min_logprob(None);
+    CrossCheckLayer::new(when).judge(move |request: &ModelRequest, answer: &Answer| {
+        let evidence = judge.judge(request, answer).into_evidence();
+        evidence.first().map(ToString::to_string)
+    })
 }
 
 fn commit(state: &State) -> CommitLayer {

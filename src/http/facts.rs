@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::limits::write_limits;
 use crate::{
     json::RawObject,
-    model::{Agreement, CallContext, ResponseMeta},
+    model::{Agreement, CallContext, ResponseMeta, Verdict},
 };
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -18,6 +18,9 @@ const VERDICT: HeaderName = HeaderName::from_static("x-rungs-verdict");
 const NOTE: HeaderName = HeaderName::from_static("x-rungs-note");
 const CONTEXT: HeaderName = HeaderName::from_static("x-rungs-context");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// The value of `x-rungs-context`, where it is there.
+const UNAVAILABLE: &str = "unavailable";
 
 /// Writes the facts of a call into headers. The cost is written for whole answers only: a stream's is not known yet.
 pub fn write_facts(headers: &mut HeaderMap, ctx: &CallContext, meta: &ResponseMeta, whole: bool) {
@@ -32,16 +35,7 @@ pub fn write_facts(headers: &mut HeaderMap, ctx: &CallContext, meta: &ResponseMe
         insert(headers, &COST, &ctx.spent().to_string());
     }
     if let Some(verdict) = &meta.verdict {
-        let word = match &verdict.agreement {
-            Agreement::Agree => "agree",
-            Agreement::Differ(_) => "differ",
-            Agreement::Unchecked => "unchecked",
-        };
-        insert(
-            headers,
-            &VERDICT,
-            &format!("{word}; confidence={}", verdict.confidence),
-        );
+        insert(headers, &VERDICT, &in_words(verdict));
     }
     for note in &meta.notes {
         if let Ok(value) = HeaderValue::from_str(note) {
@@ -49,7 +43,7 @@ pub fn write_facts(headers: &mut HeaderMap, ctx: &CallContext, meta: &ResponseMe
         }
     }
     if meta.forgetful {
-        headers.insert(CONTEXT, HeaderValue::from_static("unavailable"));
+        headers.insert(CONTEXT, HeaderValue::from_static(UNAVAILABLE));
     }
     if meta.replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
@@ -63,17 +57,39 @@ pub(super) fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
     }
 }
 
-/// The same facts for the end of a stream.
+fn in_words(verdict: &Verdict) -> String {
+    let word = match &verdict.agreement {
+        Agreement::Agree => "agree",
+        Agreement::Differ(_) => "differ",
+        Agreement::Unchecked => "unchecked",
+    };
+    format!("{word}; confidence={}", verdict.confidence)
+}
+
+/// The same facts for the end of a stream, in the headers' words: headers that went out early have none of them.
 pub(super) fn last_words(ctx: &CallContext, meta: &ResponseMeta) -> Value {
     let deployment = meta.deployment.as_ref();
-    json!({
+    let mut words = json!({
         "request_id": &*ctx.id,
         "tier": deployment.map(|d| d.tier),
         "model": deployment.map(|d| &*d.model),
         "attempts": ctx.attempts(),
         "cache": meta.cache,
         "cost_usd": ctx.spent(),
-    })
+    });
+    if let Some(verdict) = &meta.verdict {
+        words["verdict"] = in_words(verdict).into();
+    }
+    if !meta.notes.is_empty() {
+        words["notes"] = json!(meta.notes);
+    }
+    if meta.forgetful {
+        words["context"] = UNAVAILABLE.into();
+    }
+    if meta.replayed {
+        words["replayed"] = true.into();
+    }
+    words
 }
 
 /// The usage chunk with the facts as one more member, for clients that cannot see comments. What is no object stays as it is.

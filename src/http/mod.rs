@@ -27,6 +27,11 @@
 //! # Ok::<(), rungs::BoxError>(()) }).unwrap();
 //! ```
 //!
+//! # The end of a stream
+//! Before `[DONE]` comes a comment, `: rungs {…}`, with what is known of the call by then: `request_id`, `tier`, `model`, `attempts`,
+//! `cache`, `cost_usd`, and where there is something to say `verdict`, `notes`, `context` and `replayed`, all in the words of the
+//! headers. A client that asks for the usage finds the same there, as `rungs`.
+//!
 //! # Failures
 //! Before the first byte a failure is an HTTP status with OpenAI's error envelope. After it, it is one `data: {"error": …}` event and
 //! a close without `[DONE]`. A stream that waits longer than the ping interval for its first frame commits to status 200 then.

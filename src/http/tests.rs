@@ -4,13 +4,13 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody};
 use serde_json::{Value, json};
-use tower::ServiceExt;
+use tower::{ServiceExt, service_fn};
 
 use super::*;
 use crate::{
     error::{Error, ErrorKind},
     json::RawObject,
-    model::{Call, CallContext, Operation, RouteHint},
+    model::{Agreement, Call, CallContext, ModelRequest, Operation, RouteHint, Verdict},
     testing::{Reply, Scripted},
 };
 
@@ -153,6 +153,47 @@ async fn r26_pings_fill_the_silence() {
     .await;
     assert_eq!(head.status(), StatusCode::OK);
     assert!(body.contains("data: {\"error\":") && !body.contains("[DONE]"));
+}
+
+/// The last words of a stream say what its headers could not yet say.
+#[tokio::test(start_paused = true)]
+async fn what_is_known_after_the_first_ping_is_said_at_the_end() {
+    let provider = Scripted::new(Reply::text("a b"));
+    let ring = service_fn(move |request: ModelRequest| {
+        let provider = provider.clone();
+        async move {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            let mut answer = provider.oneshot(request).await?;
+            answer.meta.verdict = Some(Verdict {
+                agreement: Agreement::Differ(vec!["secret".into()]),
+                confidence: 80,
+                reviewers: Vec::new(),
+                cost: Default::default(),
+            });
+            answer.meta.notes = vec!["one".into(), "two".into()];
+            answer.meta.forgetful = true;
+            Ok::<_, Error>(answer)
+        }
+    });
+    let surface = OpenAi::new(ring, |_: &_, _: Operation, _: &RawObject| {
+        Ok((CallContext::new(Call::new("t")), RouteHint::default()))
+    });
+    let answer = surface
+        .oneshot(post(&question(json!({"stream": true}))))
+        .await
+        .unwrap();
+    assert!(!answer.headers().contains_key("x-rungs-verdict"));
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let body = String::from_utf8(body.to_vec()).unwrap();
+    let words = body
+        .lines()
+        .find_map(|line| line.strip_prefix(": rungs "))
+        .unwrap();
+    let words: Value = serde_json::from_str(words).unwrap();
+    assert_eq!(words["verdict"], "differ; confidence=80");
+    assert_eq!(words["notes"], json!(["one", "two"]));
+    assert_eq!(words["context"], "unavailable");
+    assert_eq!(words.get("replayed"), None);
 }
 
 #[tokio::test]

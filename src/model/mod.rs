@@ -19,13 +19,13 @@ mod usage;
 
 pub use body::ModelBody;
 pub use bound::TokenBound;
-pub(crate) use bound::output_limit;
+pub(crate) use bound::{media, output_limit};
 pub use charge::{Charge, CostSource, Ending, Violation};
 pub use collect::Collected;
 pub use context::{Call, CallContext, OnExhaust, Quality, Recall, Step};
 pub use frame::{End, FinishReason, Frame};
 pub use limits::{LimitFacts, RateFacts, RateLimits};
-pub use request::{CacheUse, ModelRequest, Operation, RouteHint};
+pub use request::{CacheUse, CheckUse, ModelRequest, Operation, RouteHint, Start};
 pub use response::{Agreement, CacheStatus, ModelResponse, ResponseMeta, Verdict};
 pub use service::{BoxModelService, ModelService};
 pub use tap::{Outcome, Tap};

@@ -59,6 +59,26 @@ pub enum CacheUse {
     Bypass,
 }
 
+/// Whether others may review the answer to a request before it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CheckUse {
+    /// Where that is configured.
+    #[default]
+    Usual,
+    /// Not this one: it is part of a review itself.
+    Never,
+}
+
+/// Where a request starts, of the tiers that it may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Start {
+    /// Where it looks as if it could be carried.
+    #[default]
+    Usual,
+    /// On the lowest: whoever set the tiers has looked at what it needs.
+    Lowest,
+}
+
 /// One request, on its way down the rings. Cheap to clone, so that it can be asked again.
 #[derive(Debug, Clone)]
 pub struct ModelRequest {
@@ -74,6 +94,8 @@ pub struct ModelRequest {
     pub attempt: u32,
     /// What it wants of kept answers.
     pub cache: CacheUse,
+    /// Whether others may review its answer.
+    pub check: CheckUse,
     /// For other people's layers; ours never read it.
     pub extensions: http::Extensions,
 }
@@ -95,6 +117,7 @@ impl ModelRequest {
             route: RouteHint::default(),
             attempt: 0,
             cache: CacheUse::Use,
+            check: CheckUse::Usual,
             extensions: http::Extensions::new(),
         }
     }
@@ -129,6 +152,8 @@ pub struct RouteHint {
     pub min_tier: Tier,
     /// Not above this tier.
     pub max_tier: Tier,
+    /// Where in between it starts.
+    pub start: Start,
     /// Deployments that must not be asked again.
     pub exclude: SmallVec<[DeploymentId; 2]>,
 }
@@ -150,6 +175,7 @@ impl Default for RouteHint {
             targets: Targets::default(),
             min_tier: Tier::L0,
             max_tier: Tier::MAX,
+            start: Start::Usual,
             exclude: SmallVec::new(),
         }
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Class, Complexity};
 use crate::{
     catalog::{Capability, Deployment, DeploymentId, Tier},
-    model::{ModelRequest, Operation, Quality, chat::Prompt},
+    model::{ModelRequest, Operation, Quality, Start, chat::Prompt},
 };
 
 /// In which order deployments will be asked, and why the others will not.
@@ -110,6 +110,12 @@ impl Decision {
         }
     }
 
+    /// Whether `candidate` is below the tier where the call starts, and only answers because those above it did not.
+    pub(super) fn goes_down_to(&self, candidate: &Candidate) -> bool {
+        let below = |c: &Candidate| c.deployment.tier < self.start;
+        below(candidate) && self.candidates.first().is_some_and(|first| !below(first))
+    }
+
     /// Whether all that was left out was left out for the length of the prompt.
     pub(super) fn too_long(&self) -> bool {
         self.candidates.is_empty()
@@ -120,7 +126,8 @@ impl Decision {
     }
 }
 
-/// The lowest tier that a call starts on: one up if it is critical, one up if it looks hard; never out of its range.
+/// The lowest tier that a call starts on: one up if it is critical, one up if it looks hard, unless it is told to start on the
+/// lowest; never out of its range.
 fn start_tier(request: &ModelRequest, class: Class) -> Tier {
     let hint = &request.route;
     let mut tiers = hint
@@ -130,6 +137,9 @@ fn start_tier(request: &ModelRequest, class: Class) -> Tier {
     let Some(lowest) = tiers.next() else {
         return hint.min_tier;
     };
+    if hint.start == Start::Lowest {
+        return lowest;
+    }
     let up = usize::from(request.ctx.quality == Quality::Critical)
         + usize::from(class.complexity == Complexity::High);
     tiers.take(up).last().unwrap_or(lowest)
@@ -139,22 +149,16 @@ fn start_tier(request: &ModelRequest, class: Class) -> Tier {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Needs {
     images: bool,
-    /// Roughly; a prompt is called too long only when there is no doubt.
+    /// At least so many: a deployment is left out only when there is no doubt.
     tokens: u64,
 }
 
 impl Needs {
     pub(super) fn of(request: &ModelRequest) -> Self {
-        const BYTES_PER_TOKEN: u64 = 6;
-        let body = request.body.as_bytes();
-        let images = has_images(request);
-        // Included pictures are long in bytes and short in tokens.
-        let tokens = if images {
-            0
-        } else {
-            body.len() as u64 / BYTES_PER_TOKEN
-        };
-        Self { images, tokens }
+        Self {
+            images: has_images(request),
+            tokens: least_tokens(request),
+        }
     }
 
     fn unmet_by(&self, d: &Deployment, request: &ModelRequest) -> Option<Skipped> {
@@ -171,6 +175,38 @@ impl Needs {
             None
         }
     }
+}
+
+/// More letters than a token stands for in any language, on the average.
+const LETTERS_PER_TOKEN: u64 = 16;
+
+/// The fewest tokens that a prompt can have: those of its texts. What else stands in a body, nobody may have to read, or it is long
+/// in bytes and short in tokens. Most bodies are too short for it to matter, and are not read for it.
+fn least_tokens(request: &ModelRequest) -> u64 {
+    let targets = &request.route.targets;
+    let all = targets.first().iter().chain(targets.fallback());
+    let narrowest = all.filter_map(|d| d.context_window).min();
+    let at_most = request.body.as_bytes().len() as u64 / LETTERS_PER_TOKEN;
+    if narrowest.is_none_or(|window| at_most <= window) {
+        return 0;
+    }
+    let letters = match request.op {
+        Operation::Chat => Prompt::of(&request.body).map_or(0, |prompt| {
+            prompt.texts().map(|(_, text)| letters(&text)).sum()
+        }),
+        // Several texts are read one by one.
+        Operation::Embeddings => match request.body.get_as::<String>("input") {
+            Ok(Some(text)) => letters(&text),
+            _ => 0,
+        },
+    };
+    letters / LETTERS_PER_TOKEN
+}
+
+/// The letters of `text`. A run of the same is one: a single token may stand for a hundred spaces.
+fn letters(text: &str) -> u64 {
+    let changes = text.chars().zip(text.chars().skip(1));
+    u64::from(!text.is_empty()) + changes.filter(|(one, next)| one != next).count() as u64
 }
 
 /// Whether somebody must see to answer. Most requests name no image anywhere, and are not read for it.

@@ -6,8 +6,10 @@
 //!
 //! The order for one call:
 //! 1. what the model name stands for, within the tiers that the call may use, able to do what the request needs;
-//! 2. from the tier where the [`Classifier`] says that it can be carried, upwards; in a tier by suitability, then priority;
-//! 3. then the cheaper tiers below, for calls whose budget does not reach further;
+//! 2. from the tier where the [`Classifier`] says that it can be carried, or from the lowest where the request says so
+//!    ([`Start`](crate::model::Start)), upwards; in a tier by suitability, then priority;
+//! 3. then the cheaper tiers below, for calls whose budget does not reach further; such an answer says so in
+//!    [`meta.notes`](crate::model::ResponseMeta::notes), and no cache keeps it;
 //! 4. then the configured fallbacks, unless the request excludes them.
 //!
 //! # Example

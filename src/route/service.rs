@@ -71,6 +71,8 @@ impl Route {
             match self.ask_one(candidate, &request).await {
                 Ok(mut response) => {
                     response.meta.fallback |= candidate.fallback;
+                    let reservation = failures.reservation(&decision, candidate);
+                    response.meta.notes.extend(reservation.map(Into::into));
                     return Ok(response);
                 }
                 Err(error) if error.retry() == Retry::Never || stops(&request, &error) => {
@@ -146,6 +148,17 @@ struct Failures(Vec<Error>);
 impl Failures {
     fn add(&mut self, error: Error) {
         self.0.push(error);
+    }
+
+    /// What is to be said of an answer by `candidate`, if others were meant to give it: another call may well get theirs.
+    fn reservation(&self, decision: &Decision, candidate: &Candidate) -> Option<String> {
+        let unpaid = self.0.iter().find(|e| e.kind() == ErrorKind::Budget);
+        let error = match unpaid {
+            None if !decision.goes_down_to(candidate) => return None,
+            unpaid => unpaid.or(self.0.first())?,
+        };
+        let id = &candidate.deployment.id;
+        Some(format!("`{id}` answers in the place of another: {error}"))
     }
 
     /// The last provider's error; when everybody said "later", the soonest later; when no provider was asked, the first refusal,

@@ -2,17 +2,28 @@ use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 use serde_json::json;
-use tower::{ServiceExt, util::BoxCloneSyncService};
+use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 
 use super::*;
 use crate::{
     catalog::{Capability, Deployment, Targets, Tier},
     error::{Error, ErrorKind},
+    json::RawObject,
+    layers::{
+        cache::{CacheLayer, CacheScope},
+        cross_check::{CrossCheckLayer, When},
+        escalate::{EscalateLayer, StandardJudge},
+    },
     model::{
         Call, CallContext, ModelRequest, ModelResponse, OnExhaust, Operation, Quality, RouteHint,
+        Start,
     },
+    store::memory::MemoryCache,
     testing::{Reply, Scripted, ask, chat},
 };
+
+/// A question of more than five tokens, whatever a token is.
+const LONG: &str = "the quick brown fox jumps over the lazy dog, and nobody knows whether that was its wish or the dog's own";
 
 struct World(Vec<Scripted>);
 
@@ -205,7 +216,7 @@ async fn tiers_exclusions_and_abilities_are_respected() {
         ..RouteHint::default()
     };
     assert_eq!(
-        name(&world.call(ask("hi").route(hint)).await.unwrap()),
+        name(&world.call(ask(LONG).route(hint)).await.unwrap()),
         "l1"
     );
     let hint = RouteHint {
@@ -213,7 +224,7 @@ async fn tiers_exclusions_and_abilities_are_respected() {
         ..RouteHint::default()
     };
     assert_eq!(
-        name(&world.call(ask("hi").route(hint)).await.unwrap()),
+        name(&world.call(ask(LONG).route(hint)).await.unwrap()),
         "l1"
     );
     let picture = chat(
@@ -222,13 +233,13 @@ async fn tiers_exclusions_and_abilities_are_respected() {
     assert_eq!(name(&world.call(picture).await.unwrap()), "eyes");
     // A tool that takes pictures, and a question about one, need nobody who sees.
     let named = chat(&json!({
-        "messages": [{"role": "user", "content": "what goes into \"image_url\"?"}],
+        "messages": [{"role": "user", "content": format!("what goes into \"image_url\"? {LONG}")}],
         "tools": [{"type": "function", "function": {"name": "show", "parameters": {"properties": {"image_url": {}}}}}],
     }));
     assert_eq!(name(&world.call(named).await.unwrap()), "l0");
     let embed = ModelRequest {
         op: Operation::Embeddings,
-        ..ask("x")
+        ..ask(LONG)
     };
     assert_eq!(name(&world.call(embed).await.unwrap()), "vectors");
     let hint = RouteHint {
@@ -237,7 +248,7 @@ async fn tiers_exclusions_and_abilities_are_respected() {
         ..RouteHint::default()
     };
     assert_eq!(
-        world.call(ask("hi").route(hint)).await.unwrap_err().kind(),
+        world.call(ask(LONG).route(hint)).await.unwrap_err().kind(),
         ErrorKind::ContextTooLong
     );
 }
@@ -310,4 +321,168 @@ fn the_heuristic_tells_kinds_of_work_apart() {
     );
     assert!(class(&"long ".repeat(2000)).complexity > Complexity::Low);
     let _ = Arc::new(Heuristic::new()) as Arc<dyn Classifier>;
+}
+
+#[tokio::test]
+async fn a_prompt_is_too_long_only_when_there_is_no_doubt() {
+    let short = Deployment {
+        context_window: Some(100),
+        ..Deployment::new("p", "short").capabilities([Capability::General, Capability::Vision])
+    };
+    let world = World(vec![Scripted::at(short, [Reply::text("a")])]);
+    let data = "QUJD".repeat(5_000);
+    let says = |content: serde_json::Value| {
+        chat(&json!({"messages": [{"role": "user", "content": content}]}))
+    };
+    let said =
+        |part: serde_json::Value| says(json!([{"type": "text", "text": "what is it?"}, part]));
+    // Six bytes for each letter, as some clients write them.
+    let escaped: String = LONG
+        .chars()
+        .map(|c| format!("\\u04{:02x}", c as u32))
+        .collect();
+    let escaped = format!(
+        r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#,
+        escaped.repeat(10)
+    );
+    let with_schema = json!({
+        "messages": [{"role": "user", "content": "hi"}],
+        "metadata": {"note": data},
+    });
+    for (what, fits) in [
+        (
+            "file",
+            said(json!({"type": "file", "file": {"file_data": data}})),
+        ),
+        (
+            "sound",
+            said(json!({"type": "input_audio", "input_audio": {"data": data}})),
+        ),
+        (
+            "clip",
+            said(json!({"type": "video_url", "video_url": {"url": data}})),
+        ),
+        (
+            "escapes",
+            ModelRequest {
+                body: RawObject::parse(escaped.into()).unwrap(),
+                ..ask("")
+            },
+        ),
+        (
+            "spaces",
+            says(json!(format!("fn f() {{{}}}", " ".repeat(20_000)))),
+        ),
+        ("what nobody reads", chat(&with_schema)),
+    ] {
+        assert!(world.call(fits).await.is_ok(), "{what}");
+    }
+    let error = world.call(says(json!(LONG.repeat(20)))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ContextTooLong);
+}
+
+#[tokio::test]
+async fn texts_that_are_embedded_are_as_long_as_each_is() {
+    let short = Deployment {
+        context_window: Some(100),
+        ..Deployment::new("p", "vectors").capabilities([Capability::Embeddings])
+    };
+    let world = World(vec![Scripted::at(short, [Reply::text("a")])]);
+    let embed = |input: serde_json::Value| ModelRequest {
+        op: Operation::Embeddings,
+        ..chat(&json!({"model": "vectors", "input": input}))
+    };
+    let many = json!(vec![LONG; 200]);
+    assert!(world.call(embed(many)).await.is_ok());
+    let error = world.call(embed(json!(LONG.repeat(20)))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ContextTooLong);
+}
+
+const HARD: &str = "prove step by step and compare: design a plan to optimise this";
+
+fn tower(replies: impl IntoIterator<Item = (Tier, Reply)>) -> World {
+    let all = replies.into_iter().enumerate();
+    World(
+        all.map(|(i, (tier, reply))| at(&format!("m{i}"), tier, reply))
+            .collect(),
+    )
+}
+
+#[tokio::test]
+async fn a_climb_goes_up_one_tier_however_hard_the_question_looks() {
+    let refusal = || Reply::text("I'm sorry, but I can't help with that.");
+    for (request, start) in [
+        (ask(HARD), 1),
+        (critical(ask("hi")), 1),
+        (critical(ask(HARD)), 2),
+    ] {
+        let world = tower((0..4).map(|level| match level <= start {
+            true => (Tier::new(level), refusal()),
+            false => (Tier::new(level), Reply::text("done")),
+        }));
+        let escalate = EscalateLayer::new(StandardJudge::new()).layer(world.route());
+        let hint = RouteHint::to(world.targets());
+        let answer = escalate.oneshot(request.route(hint)).await.unwrap();
+        let answered = answer.meta.deployment.unwrap().tier.level();
+        assert_eq!(answered, start + 1);
+    }
+}
+
+#[tokio::test]
+async fn reviewers_and_arbiters_are_asked_on_the_tier_that_was_chosen_for_them() {
+    let objects = Reply::text(r#"{"agree": false, "confidence": 80, "issues": ["no"]}"#);
+    let world = tower([
+        (Tier::L0, Reply::text("a")),
+        (Tier::L1, Reply::text("wrong")),
+        (Tier::L1, objects),
+        (Tier::L2, Reply::text("right")),
+        (Tier::L3, Reply::text("dear")),
+    ]);
+    let check = CrossCheckLayer::new(When::Always).layer(world.route());
+    let request = critical(ask("hi")).route(RouteHint::to(world.targets()));
+    let answer = check.oneshot(request).await.unwrap();
+    assert_eq!(name(&answer), "m3");
+    assert_eq!(world.calls(), [0, 1, 1, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_request_that_starts_on_the_lowest_tier_does_so() {
+    let world = tower([(Tier::L0, Reply::text("a")), (Tier::L1, Reply::text("a"))]);
+    let hint = RouteHint {
+        start: Start::Lowest,
+        ..RouteHint::default()
+    };
+    let answer = world.call(critical(ask(HARD)).route(hint)).await.unwrap();
+    assert_eq!(name(&answer), "m0");
+}
+
+#[tokio::test]
+async fn what_answers_for_want_of_money_says_so_and_is_not_kept() {
+    let broke = Reply::error(Error::new(ErrorKind::Budget, "no room"));
+    let dear = Deployment::new("p", "dear").tier(Tier::L1);
+    let world = World(vec![
+        at("free", Tier::L0, Reply::text("poor")),
+        Scripted::at(dear, [broke, Reply::text("rich")]),
+    ]);
+    let cache = CacheLayer::new(Arc::new(MemoryCache::new(1 << 20)), CacheScope::Tenant);
+    let cached = cache.layer(world.route());
+    let request = || critical(ask("hi")).route(RouteHint::to(world.targets()));
+    let poor = cached.clone().oneshot(request()).await.unwrap();
+    assert_eq!(name(&poor), "free");
+    assert_eq!(
+        poor.meta.notes,
+        ["`p/free` answers in the place of another: no room"]
+    );
+    let _ = poor.body.collect(1 << 20).await.unwrap();
+    let rich = cached.oneshot(request()).await.unwrap();
+    assert_eq!((name(&rich), &rich.meta.notes[..]), ("dear", &[][..]));
+
+    // Also where nobody was short of money, but all above were away.
+    let world = tower([(Tier::L0, Reply::text("a")), (Tier::L1, down())]);
+    let below = world.call(critical(ask("hi"))).await.unwrap();
+    assert_eq!(below.meta.notes.len(), 1);
+    // One above is as good.
+    let world = tower([(Tier::L0, down()), (Tier::L1, Reply::text("a"))]);
+    let above = world.call(ask("hi")).await.unwrap();
+    assert_eq!(above.meta.notes.len(), 0);
 }

@@ -2,15 +2,14 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout_at};
 use tower::ServiceExt;
 
-use super::{CrossCheckConfig, prompt, review::Review, voices};
+use super::{CrossCheckConfig, flaw::Flaws, prompt, review::Review, voices};
 use crate::{
     catalog::{Deployment, DeploymentId, Tier},
     error::{Error, ErrorKind},
     json::RawObject,
     model::{
-        Agreement, Collected, ModelRequest, ModelResponse, ModelService, ResponseMeta, RouteHint,
-        Step, Verdict,
-        chat::{Answer, Prompt},
+        Agreement, CheckUse, Collected, ModelRequest, ModelResponse, ModelService, ResponseMeta,
+        RouteHint, Step, Verdict, chat::Answer, media,
     },
 };
 
@@ -22,6 +21,7 @@ pub(super) struct Check<S> {
     inner: S,
     request: ModelRequest,
     config: CrossCheckConfig,
+    flaws: Flaws,
 }
 
 struct Voice {
@@ -52,11 +52,17 @@ impl Finding {
 }
 
 impl<S: ModelService> Check<S> {
-    pub(super) fn new(inner: S, request: ModelRequest, config: CrossCheckConfig) -> Self {
+    pub(super) fn new(
+        inner: S,
+        request: ModelRequest,
+        config: CrossCheckConfig,
+        flaws: Flaws,
+    ) -> Self {
         Self {
             inner,
             request,
             config,
+            flaws,
         }
     }
 
@@ -115,24 +121,26 @@ impl<S: ModelService> Check<S> {
         }
     }
 
-    /// The answer's text.
+    /// The answer.
     ///
     /// # Errors
     /// Why a reader of texts cannot review it.
-    fn reviewable(&self, collected: &Collected) -> Result<String, &'static str> {
+    fn reviewable(&self, collected: &Collected) -> Result<Answer, &'static str> {
         let body = &self.request.body;
         let answer = collected.to_whole().and_then(|whole| Answer::parse(&whole));
         let answer = answer.map_err(|_| "the answer cannot be read")?;
         if !answer.tool_calls.is_empty() {
             Err("a tool call is no answer yet")
+        } else if answer.media {
+            Err("the answer has pictures or sound")
         } else if answer.text.trim().is_empty() {
             Err("the answer has no text")
         } else if body.get_as("n").ok().flatten().unwrap_or(1u64) != 1 {
             Err("the answer has several choices")
-        } else if Prompt::of(body).is_ok_and(|prompt| prompt.has_images()) {
-            Err("the question has images")
+        } else if !media(body).is_none() {
+            Err("the question has pictures, sound or files")
         } else {
-            Ok(answer.text)
+            Ok(answer)
         }
     }
 
@@ -141,14 +149,14 @@ impl<S: ModelService> Check<S> {
     async fn hear_reviewers(
         &mut self,
         primary: &Deployment,
-        answer: &str,
+        answer: &Answer,
         until: Instant,
     ) -> Result<Vec<Voice>, Error> {
         if !self.request.ctx.may_try() {
             return Err(unavailable("the call has no attempts or no time left"));
         }
         let routes = voices::reviewers(&self.request.route, primary, self.config.reviewers);
-        let body = prompt::review(&self.request.body, answer)?;
+        let body = prompt::review(&self.request.body, &answer.text)?;
         let mut panel: FuturesUnordered<_> = routes
             .into_iter()
             .map(|route| {
@@ -181,7 +189,7 @@ impl<S: ModelService> Check<S> {
     async fn conclude(
         &mut self,
         primary: &Deployment,
-        answer: &str,
+        answer: &Answer,
         voices: Vec<Voice>,
         until: Instant,
     ) -> Finding {
@@ -235,7 +243,7 @@ impl<S: ModelService> Check<S> {
     async fn arbitrate(
         &mut self,
         primary: &Deployment,
-        answer: &str,
+        answer: &Answer,
         issues: &[String],
         reviewers: &[DeploymentId],
         until: Instant,
@@ -245,7 +253,7 @@ impl<S: ModelService> Check<S> {
         if !self.request.ctx.may_try() {
             return Err(unavailable("the call has no attempts or no time left"));
         }
-        let body = prompt::arbitrate(&self.request.body, answer, issues)?;
+        let body = prompt::arbitrate(&self.request.body, &answer.text, issues)?;
         let asked = self.asking(body, route);
         let limit = self.config.answer_limit;
         let inner = self.inner.clone();
@@ -257,11 +265,14 @@ impl<S: ModelService> Check<S> {
         let (meta, collected) = timeout_at(until, answered)
             .await
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the arbiter took too long")))?;
-        let answer = Answer::parse(&collected.to_whole()?)?;
-        if answer.text.trim().is_empty() && answer.tool_calls.is_empty() {
-            return Err(unavailable("the arbiter said nothing"));
+        let better = Answer::parse(&collected.to_whole()?)?;
+        match self.flaws.against(&self.request, &better, answer) {
+            Some(flaw) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("the arbiter's answer will not do: {flaw}"),
+            )),
+            None => Ok((meta, collected)),
         }
-        Ok((meta, collected))
     }
 
     /// A further request of the same call.
@@ -269,6 +280,7 @@ impl<S: ModelService> Check<S> {
         ModelRequest {
             body,
             route,
+            check: CheckUse::Never,
             ..self.request.clone()
         }
     }

@@ -2,12 +2,14 @@ use std::time::Duration;
 
 use tower_layer::Layer;
 
-use super::{CrossCheck, CrossCheckConfig, When};
+use super::{CrossCheck, CrossCheckConfig, When, flaw::Flaws};
+use crate::model::{ModelRequest, chat::Answer};
 
 /// Lets other deployments review an answer, and an arbiter decide where they differ.
 #[derive(Debug, Clone, Default)]
 pub struct CrossCheckLayer {
     config: CrossCheckConfig,
+    flaws: Flaws,
 }
 
 impl CrossCheckLayer {
@@ -54,12 +56,23 @@ impl CrossCheckLayer {
         self.config.answer_limit = bytes;
         self
     }
+
+    /// Has an arbiter's answer judged: `flaw` says what is wrong with it, if anything. One that is empty, cut off, filtered or
+    /// marked as a refusal is flawed in any case. A flawed answer does not take the place of one without a flaw.
+    #[must_use]
+    pub fn judge(
+        mut self,
+        flaw: impl Fn(&ModelRequest, &Answer) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.flaws = Flaws::new(flaw);
+        self
+    }
 }
 
 impl<S> Layer<S> for CrossCheckLayer {
     type Service = CrossCheck<S>;
 
     fn layer(&self, inner: S) -> CrossCheck<S> {
-        CrossCheck::new(inner, self.config)
+        CrossCheck::new(inner, self.config, self.flaws.clone())
     }
 }

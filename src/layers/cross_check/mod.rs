@@ -34,12 +34,14 @@
 //! # Where it goes in a stack
 //!
 //! Above escalation, so that each voice may climb, and below the cache, so that a checked answer is checked once. Reviewers and
-//! arbiter are asked through the inner service, never through this layer: checks do not nest. Every one of them takes an attempt
+//! arbiter are asked through the inner service, never through this layer, and their requests are marked for any other
+//! ([`CheckUse::Never`](crate::model::CheckUse)): checks do not nest. Every one of them takes an attempt
 //! of the call and is charged by the layers below; [`Verdict::cost`](crate::model::Verdict::cost) is the sum.
 //!
 //! Reviewers are other deployments of the primary's tier, then of tiers above, then below. They see the question's texts and the
 //! answer as quoted data, and reply with a small JSON verdict. If one objects, an arbiter, a tier up if one is allowed, gets the
-//! original request with the answer and the objections, and writes the final answer.
+//! original request with the answer and the objections, and writes the final answer; if that is cut off, a refusal or otherwise
+//! unfit ([`CrossCheckLayer::judge`]) while the primary's is not, the primary's stays.
 //!
 //! # Streams
 //!
@@ -49,8 +51,8 @@
 //!
 //! The primary's own, and [`ErrorKind::Upstream`](crate::ErrorKind::Upstream) for a stream larger than the limit. Whatever fails
 //! in checking, the primary's answer is returned, with a note in [`meta.notes`](crate::model::ResponseMeta::notes) and
-//! [`Agreement::Unchecked`](crate::model::Agreement::Unchecked) where no verdict came about. Tool calls, several choices and questions with images are not
-//! reviewed.
+//! [`Agreement::Unchecked`](crate::model::Agreement::Unchecked) where no verdict came about. Tool calls, several choices, and what a reader of texts
+//! does not see are not reviewed: questions with pictures, sound or files, and answers that speak or draw.
 //!
 //! # Cost of the layer
 //!
@@ -58,6 +60,7 @@
 
 mod check;
 mod config;
+mod flaw;
 mod layer;
 mod prompt;
 mod review;

@@ -3,10 +3,10 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use tower_service::Service;
 
-use super::{CrossCheckConfig, check::Check};
+use super::{CrossCheckConfig, check::Check, flaw::Flaws};
 use crate::{
     error::Error,
-    model::{ModelRequest, ModelResponse, ModelService, Operation},
+    model::{CheckUse, ModelRequest, ModelResponse, ModelService, Operation},
 };
 
 /// The service of [`CrossCheckLayer`](super::CrossCheckLayer).
@@ -14,11 +14,16 @@ use crate::{
 pub struct CrossCheck<S> {
     inner: S,
     config: CrossCheckConfig,
+    flaws: Flaws,
 }
 
 impl<S> CrossCheck<S> {
-    pub(super) fn new(inner: S, config: CrossCheckConfig) -> Self {
-        Self { inner, config }
+    pub(super) fn new(inner: S, config: CrossCheckConfig, flaws: Flaws) -> Self {
+        Self {
+            inner,
+            config,
+            flaws,
+        }
     }
 }
 
@@ -32,12 +37,15 @@ impl<S: ModelService> Service<ModelRequest> for CrossCheck<S> {
     }
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
-        if request.op != Operation::Chat || !self.config.when.applies(&request.ctx) {
+        let checked = request.op == Operation::Chat
+            && request.check == CheckUse::Usual
+            && self.config.when.applies(&request.ctx);
+        if !checked {
             return Box::pin(self.inner.call(request));
         }
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
-        let config = self.config;
-        Box::pin(Check::new(inner, request, config).run())
+        let check = Check::new(inner, request, self.config, self.flaws.clone());
+        Box::pin(check.run())
     }
 }

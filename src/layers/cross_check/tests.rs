@@ -10,8 +10,8 @@ use crate::{
     catalog::{Deployment, Money, Price, Targets, Tier},
     error::{Error, ErrorKind},
     model::{
-        Agreement, Call, CallContext, ModelRequest, ModelResponse, Outcome, Quality, RouteHint,
-        Verdict,
+        Agreement, Call, CallContext, CheckUse, ModelRequest, ModelResponse, Outcome, Quality,
+        RouteHint, Verdict, chat::Answer,
     },
     testing::{Reply, Scripted, ask, ask_stream, chat, layer_contract},
 };
@@ -329,6 +329,60 @@ async fn one_objection_is_enough_and_counts_with_its_own_confidence() {
 }
 
 #[tokio::test]
+async fn r34_checks_do_not_nest() {
+    let panel = Panel::new([
+        (0, Reply::text("41")),
+        (0, objects()),
+        (1, Reply::text("42")),
+    ]);
+    panel.ask(layer(), ask("q")).await.unwrap();
+    for later in &panel.0[1..] {
+        assert_eq!(later.seen()[0].check, CheckUse::Never);
+    }
+    let panel = Panel::new([(0, Reply::text("42")), (0, agrees())]);
+    let mut request = ask("q");
+    request.check = CheckUse::Never;
+    let answer = panel.ask(layer(), request).await.unwrap();
+    assert_eq!((answer.meta.verdict, panel.calls()), (None, vec![1, 0]));
+}
+
+#[tokio::test]
+async fn r34_an_arbiter_who_will_not_do_does_not_take_a_sound_answers_place() {
+    let no = || Reply::message(json!({"role": "assistant", "content": null, "refusal": "No."}));
+    let judged = layer().judge(|_: &ModelRequest, answer: &Answer| {
+        (answer.text == "oops").then(|| "it says oops".into())
+    });
+    for (first, arbiter, says) in [
+        (Reply::text("41"), no(), "41"),
+        (Reply::text("41"), Reply::text("4").finish("length"), "41"),
+        (
+            Reply::text("41"),
+            Reply::text("4").finish("content_filter"),
+            "41",
+        ),
+        (Reply::text("41"), Reply::text("oops"), "41"),
+        // What the reviewers doubt is no better.
+        (
+            Reply::text("4").finish("length"),
+            Reply::text("42").finish("length"),
+            "42",
+        ),
+        (Reply::text("oops"), Reply::text("42"), "42"),
+    ] {
+        let panel = Panel::new([(0, first), (0, objects()), (1, arbiter)]);
+        let answer = panel.ask(judged.clone(), ask("q")).await.unwrap();
+        assert!(matches!(verdict(&answer).agreement, Agreement::Differ(_)));
+        let kept = answer
+            .meta
+            .notes
+            .iter()
+            .any(|n| n.contains("the arbiter's answer will not do: "));
+        assert_eq!(kept, says == "41", "{:?}", answer.meta.notes);
+        assert_eq!(text(answer).await, says);
+    }
+}
+
+#[tokio::test]
 async fn r13_a_call_without_attempts_left_is_not_checked() {
     let panel = Panel::new([(0, Reply::text("42")), (0, agrees())]);
     let mut request = ask("q");
@@ -347,11 +401,18 @@ async fn r13_a_call_without_attempts_left_is_not_checked() {
 async fn what_a_reader_cannot_judge_is_not_reviewed() {
     let call = json!({"role": "assistant", "content": null, "tool_calls": [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]});
     let image = json!({"model": "auto", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}]});
+    let with = |part: Value| json!({"model": "auto", "messages": [{"role": "user", "content": [{"type": "text", "text": "q"}, part]}]});
+    let sound = with(json!({"type": "input_audio", "input_audio": {"data": "UklG"}}));
+    let file = with(json!({"type": "file", "file": {"file_id": "f"}}));
+    let spoken = json!({"role": "assistant", "content": "as you hear", "audio": {"data": "UklG"}});
     let several = json!({"model": "auto", "n": 2, "messages": [{"role": "user", "content": "q"}]});
     for (request, reply) in [
         (ask("q"), Reply::message(call)),
         (ask("q"), Reply::text("")),
+        (ask("q"), Reply::message(spoken)),
         (chat(&image), Reply::text("a cat")),
+        (chat(&sound), Reply::text("a song")),
+        (chat(&file), Reply::text("a letter")),
         (chat(&several), Reply::text("x")),
     ] {
         let panel = Panel::new([(0, reply), (0, agrees())]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     catalog::{Capability, Deployment, DeploymentId, Targets, Tier},
-    model::RouteHint,
+    model::{RouteHint, Start},
 };
 
 /// Where up to `count` reviewers of `primary`'s answer are asked, each among deployments of its own: the same tier first, then
@@ -66,6 +66,7 @@ fn hint(route: &RouteHint, primary: &Deployment, among: Vec<Arc<Deployment>>) ->
     RouteHint {
         min_tier: among.iter().map(|d| d.tier).min().unwrap_or(route.min_tier),
         max_tier: route.max_tier,
+        start: Start::Lowest,
         targets: Targets::new(among),
         exclude,
     }

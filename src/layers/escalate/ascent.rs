@@ -10,7 +10,7 @@ use crate::{
     catalog::{Deployment, DeploymentId, Tier},
     error::{Error, ErrorKind},
     model::{
-        ModelRequest, ModelResponse, ModelService, Step,
+        ModelRequest, ModelResponse, ModelService, Start, Step,
         chat::{Answer, instruct, take_summary},
     },
 };
@@ -245,6 +245,7 @@ impl<S: ModelService> Ascent<S> {
         let to = finding.to;
         let mut request = self.request().clone();
         request.route.min_tier = to;
+        request.route.start = Start::Lowest;
         request.route.exclude.extend(self.asked.iter().cloned());
         // Nothing but failures teaches the next tier nothing: it gets the request as it was sent.
         let handoff = self.draft.is_some().then(|| {

@@ -32,8 +32,8 @@
 //! # Where it goes in a stack
 //!
 //! Directly above the service that chooses a deployment, because a climb is the same request with a higher
-//! [`min_tier`](crate::model::RouteHint::min_tier). Below the cache, so that one key has one answer, and below cross-checking,
-//! so that each voice may climb. Retries, budgets and ledgers go below: every attempt is charged, discarded drafts too.
+//! [`min_tier`](crate::model::RouteHint::min_tier), told to start there. Below the cache, so that one key has one answer, and below
+//! cross-checking, so that each voice may climb. Retries, budgets and ledgers go below: every attempt is charged, discarded drafts too.
 //!
 //! The next tier gets the request with a [`Handoff`] as one more system message, in the place of the summary of the conversation,
 //! if it has one; if there is no draft to speak of, it gets the

@@ -2,9 +2,9 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
-use crate::model::chat::Answer;
+use crate::model::chat::{Answer, Confidence, append, is_named};
 
 /// So few tokens say nothing about confidence.
 const MIN_TOKENS: u32 = 8;
@@ -13,8 +13,9 @@ const MIN_TOKENS: u32 = 8;
 #[derive(Debug, Default)]
 pub(super) struct Partial {
     answer: Answer,
-    logprobs: f64,
-    tokens: u32,
+    confidence: Confidence,
+    /// Whether the call is one of the older kind: the only one, whose name comes first.
+    older: bool,
 }
 
 #[derive(Deserialize)]
@@ -29,8 +30,8 @@ struct Choice<'a> {
     index: u64,
     #[serde(default, borrow)]
     delta: Option<Delta<'a>>,
-    #[serde(default)]
-    logprobs: Option<Logprobs>,
+    #[serde(default, borrow)]
+    logprobs: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -39,35 +40,10 @@ struct Delta<'a> {
     content: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     refusal: Option<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    tool_calls: Option<Vec<Call<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Call<'a> {
     #[serde(default)]
-    index: usize,
-    #[serde(default, borrow)]
-    function: Option<Function<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(default, borrow)]
-    name: Option<Cow<'a, str>>,
-    #[serde(default, borrow)]
-    arguments: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct Logprobs {
+    tool_calls: Option<Vec<Value>>,
     #[serde(default)]
-    content: Option<Vec<Token>>,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    logprob: f64,
+    function_call: Option<Value>,
 }
 
 impl Partial {
@@ -78,7 +54,10 @@ impl Partial {
                 if let Some(delta) = choice.delta {
                     self.add_delta(delta);
                 }
-                self.add_logprobs(choice.logprobs);
+                if let Some(logprobs) = choice.logprobs {
+                    self.confidence.add(logprobs);
+                    self.answer.mean_logprob = self.confidence.mean(MIN_TOKENS);
+                }
             }
         }
         &self.answer
@@ -99,32 +78,12 @@ impl Partial {
                 .push_str(&refusal);
         }
         let calls = &mut self.answer.tool_calls;
-        for call in delta.tool_calls.into_iter().flatten() {
-            // Calls come in order: an index beyond the next one is some server's slip.
-            let at = call.index.min(calls.len());
-            if at == calls.len() {
-                calls.push(json!({ "function": { "name": "", "arguments": "" } }));
+        append(calls, delta.tool_calls.unwrap_or_default());
+        if let Some(function) = delta.function_call {
+            self.older |= calls.is_empty() && is_named(&function);
+            if self.older {
+                append(calls, vec![json!({ "index": 0, "function": function })]);
             }
-            let function = call.function.into_iter();
-            for (name, arguments) in function.map(|f| (f.name, f.arguments)) {
-                let known = &mut calls[at]["function"];
-                if let Some(name) = name.filter(|_| known["name"] == "") {
-                    known["name"] = json!(name);
-                }
-                if let (Value::String(all), Some(more)) = (&mut known["arguments"], arguments) {
-                    all.push_str(&more);
-                }
-            }
-        }
-    }
-
-    fn add_logprobs(&mut self, logprobs: Option<Logprobs>) {
-        for token in logprobs.and_then(|l| l.content).into_iter().flatten() {
-            self.logprobs += token.logprob;
-            self.tokens += 1;
-        }
-        if self.tokens >= MIN_TOKENS {
-            self.answer.mean_logprob = Some(self.logprobs / f64::from(self.tokens));
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{Evidence, Judge, Judgement, schema};
-use crate::model::{FinishReason, ModelRequest, chat::Answer};
+use crate::model::{FinishReason, ModelRequest, chat::Answer, output_limit};
 
 /// How many characters of an answer are looked at for a refusal.
 const OPENING: usize = 120;
@@ -83,12 +83,8 @@ impl StandardJudge {
         self
     }
 
-    fn refuses(&self, answer: &Answer) -> bool {
-        if answer.finish == Some(FinishReason::ContentFilter)
-            || answer.refusal.as_ref().is_some_and(|r| !r.is_empty())
-        {
-            return true;
-        }
+    /// Whether the answer begins as refusals do.
+    fn demurs(&self, answer: &Answer) -> bool {
         let opening: String = answer.text.trim_start().chars().take(OPENING).collect();
         let opening = plain(&opening);
         let point = APOLOGIES.iter().find_map(|a| opening.strip_prefix(a));
@@ -113,29 +109,31 @@ impl Default for StandardJudge {
 
 impl Judge for StandardJudge {
     fn judge(&self, request: &ModelRequest, answer: &Answer) -> Judgement {
-        if self.refuses(answer) {
+        // Who says what cannot be done, and calls a tool for it, does it.
+        if answer.is_refusal() || (answer.tool_calls.is_empty() && self.demurs(answer)) {
             return Judgement::Climb(vec![Evidence::Refusal]);
         }
         let cut_off = answer.finish == Some(FinishReason::Length);
         if cut_off && has_output_limit(request) {
             return Judgement::Accept;
         }
-        let says_nothing = answer.text.trim().is_empty() && answer.tool_calls.is_empty();
         let found = if cut_off {
             Some(Evidence::Truncated)
-        } else if says_nothing {
+        } else if answer.is_empty() {
             let elsewhere = answer.finish == Some(FinishReason::ToolCalls) || speaks(request);
             (!elsewhere).then_some(Evidence::Empty)
-        } else if answer.tool_calls.is_empty() {
-            not_as_asked(request, &answer.text)
-        } else {
+        } else if !answer.tool_calls.is_empty() {
             bad_call(request, answer, Completeness::Whole)
+        } else if answer.media && answer.text.trim().is_empty() {
+            None
+        } else {
+            not_as_asked(request, &answer.text)
         };
         found.into_iter().chain(self.unsure(answer)).collect()
     }
 
     fn glimpse(&self, request: &ModelRequest, so_far: &Answer) -> Judgement {
-        if self.refuses(so_far) {
+        if so_far.is_refusal() || (self.demurs(so_far) && !may_call(request)) {
             return Judgement::Climb(vec![Evidence::Refusal]);
         }
         let hopeless = so_far.tool_calls.is_empty()
@@ -155,9 +153,7 @@ fn plain(text: &str) -> String {
 }
 
 fn has_output_limit(request: &ModelRequest) -> bool {
-    ["max_tokens", "max_completion_tokens"]
-        .into_iter()
-        .any(|name| request.body.get(name).is_some_and(|raw| raw != "null"))
+    matches!(output_limit(&request.body), Ok(Some(_)))
 }
 
 /// Whether the answer may be sound, which is no text.
@@ -230,6 +226,15 @@ fn bad_call(request: &ModelRequest, answer: &Answer, seen: Completeness) -> Opti
         (!readable)
             .then(|| Evidence::BadToolCall(format!("the arguments of {name:?} are not valid JSON")))
     })
+}
+
+/// Whether a tool may still be called for what the text says.
+fn may_call(request: &ModelRequest) -> bool {
+    let offered = ["tools", "functions"].iter().any(|name| {
+        let list = request.body.get_as::<Vec<IgnoredAny>>(name);
+        list.is_ok_and(|list| list.is_some_and(|list| !list.is_empty()))
+    });
+    offered && request.body.get("tool_choice") != Some("\"none\"")
 }
 
 fn offered_tools(request: &ModelRequest) -> HashSet<String> {

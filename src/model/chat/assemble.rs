@@ -120,7 +120,7 @@ fn merge(into: &mut Map<String, Value>, delta: Map<String, Value>) {
 }
 
 /// Appends list items; those with an `index` merge with the item of the same index.
-fn append(all: &mut Vec<Value>, new: Vec<Value>) {
+pub(crate) fn append(all: &mut Vec<Value>, new: Vec<Value>) {
     for item in new {
         let index = item.get("index").and_then(Value::as_u64);
         let same = index.and_then(|index| {

@@ -4,13 +4,17 @@
 
 mod answer;
 mod assemble;
+mod confidence;
 mod instruct;
 mod prompt;
 mod recall;
 mod split;
 
 pub use answer::Answer;
+pub(crate) use answer::is_named;
+pub(crate) use assemble::append;
 pub use assemble::assemble;
+pub(crate) use confidence::Confidence;
 pub use instruct::instruct;
 pub use prompt::{Message, Prompt};
 pub use recall::{asked, recall, reply, take_summary};

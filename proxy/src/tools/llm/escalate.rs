@@ -5,7 +5,7 @@ use rungs::{
     Error, ErrorKind,
     catalog::Tier,
     layers::escalate::{Handoff, PreviousAttempt},
-    model::chat::instruct,
+    model::{Start, chat::instruct},
 };
 use serde::Deserialize;
 
@@ -82,6 +82,7 @@ async fn escalate(gateway: Gateway, caller: Caller, input: Input) -> Result<Aske
     };
     let body = question(AUTO, &input.task);
     let mut asked = request(&gateway, &caller, &body, wishes)?;
+    asked.route.start = Start::Lowest;
     let handoff = Handoff::new(&asked, attempts).render(HANDOFF_LIMIT);
     asked.body = instruct(&asked.body, &handoff)?;
     ask(&gateway, &caller, asked).await

@@ -10,7 +10,7 @@ use rmcp::schemars::{self, JsonSchema};
 use rungs::{
     Error,
     catalog::{Deployment, Tier},
-    layers::cross_check::{CrossCheckLayer, When},
+    layers::cross_check::When,
     model::{Agreement, End, FinishReason, ModelBody, ModelRequest, ModelResponse, ResponseMeta},
     swap::Swap,
 };
@@ -26,6 +26,7 @@ use crate::{
     config::AUTO,
     gateway::Gateway,
     http::admission::Wishes,
+    stack::cross_check,
     tools::{Caller, Effect, Origin, Typed, Words},
 };
 
@@ -89,7 +90,7 @@ async fn review(gateway: Gateway, caller: Caller, input: Input) -> Result<Output
     let lowest = gateway.live().config.routing.default_tier;
     let tier = input.tier.map_or(lowest, Into::into);
     let given = Given::new(&input.answer, tier, gateway.ring())?;
-    let check = CrossCheckLayer::new(When::Always)
+    let check = cross_check(When::Always)
         .reviewers(input.reviewers)
         .layer(given);
     let checking = async {

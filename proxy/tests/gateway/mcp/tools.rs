@@ -1,5 +1,6 @@
 //! R21: tools read unless the configuration says more, and what is told of them is stable.
 
+use rungs::testing::{Reply, Scripted, Upstream};
 use serde_json::{Value, json};
 
 use super::talk::*;
@@ -153,4 +154,59 @@ async fn t23_what_is_more_than_reading_leaves_a_line_without_its_words() {
         );
     }
     assert!(!log.contains("canary-of-the-audit"), "{log}");
+}
+
+#[tokio::test]
+async fn a_task_that_is_escalated_goes_up_one_tier() {
+    let models = models().await;
+    let gateway = Gateway::serve(&config(&models.base_url(), &key("k", KEY, ""))).with_key(KEY);
+    let hard = "prove step by step and compare: design a plan to optimise this";
+    let tried = json!([{ "tier": "L0", "text": "no", "issues": ["it is wrong"] }]);
+    let arguments = json!({ "task": hard, "attempts": tried, "quality": "critical" });
+    let answer = tool(&gateway, "escalate", arguments).await;
+    assert_eq!(answer["structuredContent"]["tier"], "L1", "{answer}");
+}
+
+/// Where every answer is checked, a review is not.
+#[tokio::test]
+async fn r34_second_opinions_are_not_checked_themselves() {
+    let agrees = r#"{"agree": true, "confidence": 90, "issues": []}"#;
+    let all = ["small", "medium", "large"].map(|name| scripted(name, Reply::text(agrees)));
+    let upstream = Upstream::serve(all.clone()).await.unwrap();
+    let more = format!(
+        "routing = {{ cross_check = \"always\" }}\n{}",
+        key("k", KEY, "")
+    );
+    let gateway = Gateway::serve(&config(&upstream.base_url(), &more)).with_key(KEY);
+    let arguments = json!({ "question": "6 x 7?", "answer": "42" });
+    let answer = tool(&gateway, "second_opinion", arguments).await;
+    assert_eq!(answer["structuredContent"]["verdict"], "agree", "{answer}");
+    assert_eq!(all.iter().map(Scripted::calls).sum::<usize>(), 1);
+}
+
+#[tokio::test]
+async fn r34_an_arbiter_that_refuses_has_no_better_answer() {
+    let objects = Reply::text(r#"{"agree": false, "confidence": 80, "issues": ["it is 42"]}"#);
+    let refuses = || Reply::text("I'm sorry, but I can't help with that.");
+    let all = [
+        ("small", objects),
+        ("medium", refuses()),
+        ("large", refuses()),
+    ];
+    let all = all.map(|(name, reply)| scripted(name, reply));
+    let upstream = Upstream::serve(all).await.unwrap();
+    let gateway = Gateway::serve(&config(&upstream.base_url(), &key("k", KEY, ""))).with_key(KEY);
+    let arguments = json!({ "question": "6 x 7?", "answer": "41" });
+    let answer = tool(&gateway, "second_opinion", arguments).await;
+    let told = &answer["structuredContent"];
+    assert_eq!(
+        (&told["verdict"], &told["issues"]),
+        (&json!("differ"), &json!(["it is 42"]))
+    );
+    assert_eq!(told["better_answer"], json!(null), "{answer}");
+    let note = told["notes"][0].as_str().unwrap();
+    assert!(
+        note.ends_with("the arbiter's answer will not do: the answer is a refusal"),
+        "{note}"
+    );
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     error::ErrorKind,
-    model::chat::{Answer, split},
+    model::chat::{Answer, assemble, split},
     testing::ask,
 };
 
@@ -61,6 +61,11 @@ fn a_cut_off_answer_counts_unless_the_client_cut_it() {
     for limit in ["max_tokens", "max_completion_tokens"] {
         let request = asking(json!({limit: 5, "response_format": {"type": "json_object"}}));
         assert_eq!(found(&request, &cut), []);
+        // There are servers for which it is none.
+        assert_eq!(
+            found(&asking(json!({ limit: 0 })), &cut),
+            [Evidence::Truncated]
+        );
         assert_eq!(
             found(&asking(json!({ limit: null })), &cut),
             [Evidence::Truncated]
@@ -77,6 +82,57 @@ fn an_empty_answer_counts_unless_it_speaks_otherwise() {
     assert_eq!(found(&ask("q"), &older), []);
     let audio = asking(json!({"modalities": ["text", "audio"]}));
     assert_eq!(found(&audio, &says("")), []);
+    // Some models do so unasked.
+    for member in ["images", "audio"] {
+        let sound = |value: Value| {
+            let message = json!({"content": "", member: value});
+            found(
+                &ask("q"),
+                &answer(json!({"message": message, "finish_reason": "stop"})),
+            )
+        };
+        assert_eq!(
+            sound(json!([{"type": "image_url", "image_url": {"url": "data:"}}])),
+            []
+        );
+        assert_eq!(sound(json!({"id": "a", "data": "UklG"})), []);
+        assert_eq!(sound(json!([])), [Evidence::Empty]);
+        assert_eq!(sound(json!(null)), [Evidence::Empty]);
+    }
+}
+
+#[test]
+fn a_call_of_the_older_kind_is_a_call() {
+    let functions = asking(json!({"functions": [{"name": "add"}]}));
+    let calls = |name: &str| {
+        let call = json!({"name": name, "arguments": "{}"});
+        let message = json!({"content": null, "function_call": call});
+        found(
+            &functions,
+            &answer(json!({"message": message, "finish_reason": "stop"})),
+        )
+    };
+    assert_eq!(calls("add"), []);
+    assert!(matches!(calls("subtract")[..], [Evidence::BadToolCall(_)]));
+    assert_eq!(calls(""), [Evidence::Empty]);
+}
+
+#[test]
+fn a_tool_called_for_what_cannot_be_said_is_no_refusal() {
+    let text = "I don't have access to live data, so I'll look it up.";
+    let tools = asking(json!({"tools": [{"type": "function", "function": {"name": "add"}}]}));
+    let mut called = calls("add", "{}");
+    called.text = text.into();
+    assert_eq!(found(&tools, &called), []);
+    assert_eq!(found(&tools, &says(text)), [Evidence::Refusal]);
+    let judge = StandardJudge::new();
+    // The call may still come.
+    assert_eq!(judge.glimpse(&tools, &says(text)), Judgement::Accept);
+    let mut none = tools.clone();
+    none.body.set("tool_choice", &"none").unwrap();
+    for request in [none, asking(json!({"tools": []})), ask("q")] {
+        assert_ne!(judge.glimpse(&request, &says(text)), Judgement::Accept);
+    }
 }
 
 #[test]
@@ -189,6 +245,39 @@ fn low_log_probabilities_count_when_given() {
     assert_eq!(off.judge(&ask("q"), &with(-9.0)), Judgement::Accept);
 }
 
+/// Servers write something for tokens that they have no figure for.
+#[test]
+fn a_log_probability_that_is_not_known_does_not_count() {
+    let tokens = |logprobs: &[Value]| -> Vec<Value> {
+        logprobs
+            .iter()
+            .map(|l| json!({"token": "x", "logprob": l}))
+            .collect()
+    };
+    let known = vec![json!(-0.5); 8];
+    let unknown = [json!(-9999.0), json!(null), json!(-1e300)];
+    let all = json!({"content": tokens(&[&known[..], &unknown].concat())});
+    for (logprobs, mean) in [
+        (all, Some(-0.5)),
+        (json!({"content": tokens(&unknown)}), None),
+        (json!({"content": [{"logprob": "?"}]}), None),
+        (json!([]), None),
+    ] {
+        let whole = json!({"choices": [{
+            "index": 0, "message": {"content": "hi"}, "finish_reason": "stop", "logprobs": logprobs,
+        }]});
+        let whole = Bytes::from(whole.to_string());
+        let read = Answer::parse(&whole).unwrap();
+        assert_eq!((&*read.text, read.mean_logprob), ("hi", mean));
+        let mut partial = partial::Partial::default();
+        for chunk in split(&whole).unwrap().0 {
+            partial.add(&chunk);
+        }
+        let read = partial.into_answer();
+        assert_eq!((&*read.text, read.mean_logprob), ("hi", mean));
+    }
+}
+
 #[test]
 fn judges_compose() {
     let short = |_: &ModelRequest, answer: &Answer| {
@@ -251,6 +340,76 @@ fn chunks_add_up_to_the_answer() {
         answer.tool_calls[1]["function"],
         json!({"name": "g", "arguments": "1"})
     );
+}
+
+#[test]
+fn calls_come_together_in_chunks_as_in_the_whole() {
+    let call =
+        |name: &str, arguments: &str| json!({"function": {"name": name, "arguments": arguments}});
+    let piece = |arguments: &str| json!({"index": 1, "function": {"arguments": arguments}});
+    let named = json!({"index": 1, "id": "c", "function": {"name": "h", "arguments": ""}});
+    let older = |call: Value| json!({"function_call": call});
+    for (deltas, read) in [
+        (
+            vec![
+                json!({"tool_calls": [call("f", "{}")]}),
+                json!({"tool_calls": [call("g", "1")]}),
+            ],
+            vec![("f", "{}"), ("g", "1")],
+        ),
+        (
+            vec![json!({"tool_calls": [call("f", "{}"), call("g", "1")]})],
+            vec![("f", "{}"), ("g", "1")],
+        ),
+        (
+            vec![
+                json!({"tool_calls": [named]}),
+                json!({"tool_calls": [piece("{"), piece("}")]}),
+            ],
+            vec![("h", "{}")],
+        ),
+        (
+            vec![
+                older(json!({"name": "f", "arguments": ""})),
+                older(json!({"arguments": "{}"})),
+            ],
+            vec![("f", "{}")],
+        ),
+        (
+            vec![
+                json!({"tool_calls": [call("f", "{}")], "function_call": {"name": "f", "arguments": "{}"}}),
+            ],
+            vec![("f", "{}")],
+        ),
+        (
+            vec![
+                older(json!({"name": "", "arguments": ""})),
+                older(json!({})),
+            ],
+            vec![],
+        ),
+    ] {
+        let mut chunks: Vec<Bytes> = Vec::new();
+        let mut partial = partial::Partial::default();
+        for delta in deltas {
+            let chunk = json!({"choices": [{"index": 0, "delta": delta}]});
+            chunks.push(chunk.to_string().into());
+            partial.add(&chunks[chunks.len() - 1]);
+        }
+        let whole = Answer::parse(&assemble(&chunks, None).unwrap()).unwrap();
+        for answer in [partial.into_answer(), whole] {
+            let calls = answer.tool_calls.iter().map(|call| &call["function"]);
+            let calls: Vec<_> = calls
+                .map(|f| {
+                    (
+                        f["name"].as_str().unwrap(),
+                        f["arguments"].as_str().unwrap(),
+                    )
+                })
+                .collect();
+            assert_eq!(calls, read);
+        }
+    }
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
