@@ -69,7 +69,7 @@ pub use conversations::{
 pub(crate) use field_hash::FieldHash;
 pub use hot::{Hot, HotEntry, HotKey, HotKind, HotStore};
 pub use idempotency::{
-    Begun, Claim, IdempotencyKey, IdempotencyStore, KeptCall, KeptOutcome, Question,
+    Begun, Claim, IdempotencyKey, IdempotencyStore, KeptCall, KeptOutcome, Question, Remarks,
 };
 pub use keys::{KeyRecord, KeyStore, OnStoreDown, Role, Secret};
 pub use ledger::{
