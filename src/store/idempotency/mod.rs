@@ -26,6 +26,10 @@ pub struct KeptCall {
 }
 
 /// How a call ended.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives behind an `Arc`, and most calls end with an answer"
+)]
 #[derive(Debug, Clone)]
 pub enum KeptOutcome {
     /// With an answer, in the form in which it came.
