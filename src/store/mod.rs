@@ -48,6 +48,8 @@ mod rates;
 mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod said;
 pub mod spool;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;

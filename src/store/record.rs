@@ -1,15 +1,12 @@
 //! Answers as bytes: a head in JSON, which says what the payloads behind it are.
 
-mod said;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use self::said::Said;
 use crate::{
     error::{Error, ErrorKind},
     model::{Collected, End, FinishReason, Usage},
-    store::{KeptCall, KeptOutcome, Remarks},
+    store::{KeptCall, KeptOutcome, Remarks, said::Said},
 };
 
 #[cfg(any(feature = "redis", test))]
