@@ -6,6 +6,7 @@ mod auth;
 mod cli;
 mod commands;
 mod config;
+mod epoch;
 mod gateway;
 mod hot;
 mod http;

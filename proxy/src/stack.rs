@@ -26,7 +26,7 @@ use rungs::{
 };
 use tower::ServiceBuilder;
 
-use crate::{accounts::UsersLayer, config::Config, provider::Provider, state::State};
+use crate::{accounts::UsersLayer, config::Config, epoch::epoch, provider::Provider, state::State};
 
 /// What happens to each user's call.
 pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxModelService {
@@ -45,17 +45,14 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
                     .alone(config.limits.without_redis.keys.into())
                     .users_alone(config.limits.without_redis.users.into()),
             )
-            // A call that its client may repeat goes on when the client leaves: its answer must be there for the repetition.
-            .layer(
-                DrainLayer::new(state.drains.clone())
-                    .only(|request| request.ctx.idempotency.is_some()),
-            )
             // Below the limits: a repetition is a request. Above all that remembers or costs: it is no second call.
+            // The call that is carried out goes on when its client leaves, for its answer must be there; those that wait for it do not.
             .layer(
                 IdempotencyLayer::new(state.names.clone())
                     .ttl(config.idempotency.ttl)
                     .wait(config.idempotency.wait)
-                    .ledger(state.ledger.clone()),
+                    .ledger(state.ledger.clone())
+                    .around(DrainLayer::new(state.drains.clone())),
             )
             // Below what repeats a call, which is no second turn; above the cache, because what was said before is part of the question.
             .layer(conversation(config, &route, state))
@@ -63,6 +60,7 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
             .option_layer(config.cache.enabled.then(|| {
                 CacheLayer::new(state.cache.clone(), CacheScope::Tenant)
                     .ttl(config.cache.ttl)
+                    .epoch(epoch(config))
                     .ledger(state.ledger.clone())
             }))
             // Where users have budgets, theirs is in the book before anything is spent below.

@@ -5,14 +5,17 @@ use std::{
 };
 
 use super::StoreFuture;
-use crate::{catalog::DeploymentId, model::Collected};
+use crate::{
+    catalog::DeploymentId,
+    model::{Collected, Verdict},
+};
 
 /// The name of a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheKey {
     /// The model that was asked for, so that people find its answers in a store that processes share.
     pub model: Arc<str>,
-    /// 256 bits over tenant, operation, body, model and all, and what the model name stood for.
+    /// 256 bits over tenant, operation, body, model and all, what the model name stood for, and whatever else answers depend on.
     pub hash: [u8; 32],
 }
 
@@ -27,6 +30,8 @@ impl Hash for CacheKey {
 pub struct CacheEntry {
     /// Who really answered.
     pub deployment: DeploymentId,
+    /// What other models said of it, if they were asked.
+    pub verdict: Option<Verdict>,
     /// The answer in the form in which it came.
     pub answer: Collected,
 }

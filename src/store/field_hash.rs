@@ -1,5 +1,7 @@
 use sha2::{Digest, Sha256};
 
+use crate::model::Quality;
+
 /// Fields longer than this, in bytes, are hashed by BLAKE3 first: on wide registers it is the quicker one for what is long.
 const LONG: usize = 16 * 1024;
 
@@ -45,6 +47,14 @@ impl FieldHash {
                 }
             }
         }
+    }
+
+    pub(crate) fn quality(&mut self, quality: Quality) {
+        self.field([match quality {
+            Quality::Normal => 0,
+            Quality::High => 1,
+            Quality::Critical => 2,
+        }]);
     }
 
     /// A field for each name and each value.

@@ -48,6 +48,8 @@ mod rates;
 mod record;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod said;
 pub mod spool;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
@@ -69,7 +71,7 @@ pub use conversations::{
 pub(crate) use field_hash::FieldHash;
 pub use hot::{Hot, HotEntry, HotKey, HotKind, HotStore};
 pub use idempotency::{
-    Begun, Claim, IdempotencyKey, IdempotencyStore, KeptCall, KeptOutcome, Question,
+    Begun, Claim, IdempotencyKey, IdempotencyStore, KeptCall, KeptOutcome, Question, Remarks,
 };
 pub use keys::{KeyRecord, KeyStore, OnStoreDown, Role, Secret};
 pub use ledger::{

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, ErrorKind},
     model::{Collected, End, FinishReason, Usage},
-    store::{KeptCall, KeptOutcome},
+    store::{KeptCall, KeptOutcome, Remarks, said::Said},
 };
 
 #[cfg(any(feature = "redis", test))]
 use crate::store::CacheEntry;
 
 /// The form of what is written here. Anything else is not read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A call that was carried out.
 #[derive(Serialize, Deserialize)]
@@ -21,6 +21,7 @@ const VERSION: u8 = 1;
 struct Head {
     question: Option<[u8; 32]>,
     deployment: Option<String>,
+    said: Said,
     answer: Option<Answer>,
     error: Option<Failure>,
 }
@@ -56,9 +57,14 @@ enum Finish {
 /// An answer of the cache.
 #[cfg(any(feature = "redis", test))]
 pub(in crate::store) fn of_entry(entry: &CacheEntry) -> Option<Vec<u8>> {
+    let remarks = Remarks {
+        verdict: entry.verdict.clone(),
+        ..Remarks::default()
+    };
     let head = Head {
         question: None,
         deployment: Some(entry.deployment.as_str().to_owned()),
+        said: Said::of(&remarks),
         answer: Some(Answer::of(&entry.answer)),
         error: None,
     };
@@ -71,6 +77,7 @@ pub(in crate::store) fn entry(bytes: Bytes) -> Option<CacheEntry> {
     let (head, payloads) = read(bytes)?;
     Some(CacheEntry {
         deployment: head.deployment?.as_str().into(),
+        verdict: head.said.remarks().verdict,
         answer: head.answer?.collect(payloads)?,
     })
 }
@@ -80,11 +87,17 @@ pub(in crate::store) fn of_call(call: &KeptCall) -> Option<Vec<u8>> {
     let mut head = Head {
         question: Some(call.question),
         deployment: None,
+        said: Said::default(),
         answer: None,
         error: None,
     };
     match &call.outcome {
-        KeptOutcome::Answer { deployment, answer } => {
+        KeptOutcome::Answer {
+            deployment,
+            remarks,
+            answer,
+        } => {
+            head.said = Said::of(remarks);
             head.deployment = deployment.as_ref().map(|id| id.as_str().to_owned());
             head.answer = Some(Answer::of(answer));
             write(&head, Some(answer))
@@ -102,6 +115,7 @@ pub(in crate::store) fn call(bytes: Bytes) -> Option<KeptCall> {
     let outcome = match (head.answer, head.error) {
         (Some(answer), None) => KeptOutcome::Answer {
             deployment: head.deployment.map(|id| id.as_str().into()),
+            remarks: head.said.remarks(),
             answer: answer.collect(payloads)?,
         },
         (None, Some(failure)) => KeptOutcome::Failed(failure.error()?),
@@ -238,6 +252,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{
+        catalog::Money,
+        model::{Agreement, Verdict},
+    };
 
     fn answers() -> impl Strategy<Value = Collected> {
         let payload = proptest::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
@@ -260,17 +278,48 @@ mod tests {
             })
     }
 
-    fn shown(answer: &Collected) -> String {
-        format!("{answer:?}")
+    fn remarks() -> impl Strategy<Value = Remarks> {
+        let notes = proptest::collection::vec(".{0,20}", 0..3);
+        let agreement = prop_oneof![
+            Just(Agreement::Agree),
+            Just(Agreement::Unchecked),
+            proptest::collection::vec(".{0,20}", 0..3).prop_map(Agreement::Differ),
+        ];
+        let verdict =
+            (agreement, any::<u8>(), any::<i64>()).prop_map(|(agreement, confidence, cost)| {
+                Verdict {
+                    agreement,
+                    confidence,
+                    reviewers: vec!["p/r".into(), "q/s".into()],
+                    cost: Money::from_nanos(cost),
+                }
+            });
+        let flags = any::<(bool, bool)>();
+        (flags, proptest::option::of(verdict), notes).prop_map(
+            |((fallback, forgetful), verdict, notes)| Remarks {
+                fallback,
+                forgetful,
+                verdict,
+                notes: notes.into_iter().map(Into::into).collect(),
+            },
+        )
     }
 
     proptest! {
         #[test]
-        fn what_was_written_is_read_again(answer in answers(), question: [u8; 32]) {
-            let cached = CacheEntry { deployment: "p/m".into(), answer: answer.clone() };
+        fn what_was_written_is_read_again(
+            answer in answers(),
+            remarks in remarks(),
+            question: [u8; 32],
+        ) {
+            let cached = CacheEntry {
+                deployment: "p/m".into(),
+                verdict: remarks.verdict.clone(),
+                answer: answer.clone(),
+            };
             let again = entry(of_entry(&cached).unwrap().into()).unwrap();
-            prop_assert_eq!(shown(&again.answer), shown(&answer));
-            let outcome = KeptOutcome::Answer { deployment: Some("p/m".into()), answer };
+            prop_assert_eq!(format!("{again:?}"), format!("{cached:?}"));
+            let outcome = KeptOutcome::Answer { deployment: Some("p/m".into()), remarks, answer };
             let kept = KeptCall { question, outcome };
             let again = call(of_call(&kept).unwrap().into()).unwrap();
             prop_assert_eq!(format!("{again:?}"), format!("{kept:?}"));
@@ -278,7 +327,7 @@ mod tests {
 
         #[test]
         fn damaged_bytes_are_no_answer_and_no_panic(answer in answers(), at: usize, with: u8) {
-            let cached = CacheEntry { deployment: "p/m".into(), answer };
+            let cached = CacheEntry { deployment: "p/m".into(), verdict: None, answer };
             let whole = of_entry(&cached).unwrap();
             let at = at % whole.len();
             prop_assert!(entry(whole[..at].to_vec().into()).is_none());

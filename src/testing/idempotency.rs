@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     error::{Error, ErrorKind},
     model::{Collected, End},
-    store::{Begun, IdempotencyStore, KeptCall, KeptOutcome, Question},
+    store::{Begun, IdempotencyStore, KeptCall, KeptOutcome, Question, Remarks},
 };
 
 const SOON: Duration = Duration::from_millis(50);
@@ -22,6 +22,7 @@ pub fn kept(question: Question, text: &'static str) -> Arc<KeptCall> {
         question,
         outcome: KeptOutcome::Answer {
             deployment: Some("p/m".into()),
+            remarks: Remarks::default(),
             answer: Collected {
                 whole: true,
                 data: vec![Bytes::from_static(text.as_bytes())],

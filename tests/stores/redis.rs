@@ -374,6 +374,35 @@ async fn without_redis_a_limit_is_shared_out_or_denied_and_never_multiplied() {
 }
 
 #[tokio::test]
+async fn what_was_taken_without_redis_is_not_given_back_to_it() {
+    let mut server = RedisServer::start().unwrap();
+    let redis = open(&server, patient()).await;
+    let (rates, other) = (
+        RedisRates::new(redis.clone(), 1),
+        RedisRates::new(redis.clone(), 1),
+    );
+    server.kill().unwrap();
+    for _ in 0..3 {
+        assert!(granted(&rates, "k", Alone::Share).await);
+    }
+    server.restart().unwrap();
+    until("it is back", async || redis.is_up()).await;
+    for _ in 0..5 {
+        assert!(granted(&other, "k", Alone::Deny).await);
+    }
+    let giving_back = async || {
+        rates.adjust("k", FIVE, -1);
+        redis.flush().await;
+        granted(&other, "k", Alone::Deny).await
+    };
+    for _ in 0..3 {
+        assert!(!giving_back().await, "the others have taken all of it");
+    }
+    // What was taken there is given back there.
+    assert!(giving_back().await);
+}
+
+#[tokio::test]
 async fn a_flush_and_older_data_start_limits_anew_and_break_nothing() {
     let mut server = RedisServer::start().unwrap();
     let redis = open(&server, patient()).await;
@@ -434,6 +463,83 @@ async fn what_one_process_keeps_another_finds() {
         far.get(&question(3)).await.unwrap().is_none(),
         "unreadable is a miss"
     );
+}
+
+#[tokio::test]
+async fn what_one_process_asks_for_anew_others_find_within_half_a_minute() {
+    let server = RedisServer::start().unwrap();
+    let (here, there) = (
+        open(&server, patient()).await,
+        open(&server, patient()).await,
+    );
+    let (near, far) = (cache(&here), cache(&there));
+    let keep = async |text| {
+        near.put(question(1), entry("p/m", text), Duration::from_secs(3600));
+        here.flush().await;
+    };
+    let found = async || {
+        far.get(&question(1))
+            .await
+            .unwrap()
+            .map(|e| e.answer.data[0].clone())
+    };
+    let large = entry("p/m", String::leak("x".repeat(1 << 17)));
+    far.put(question(2), large, Duration::from_secs(3600));
+    for round in 0..2 {
+        keep("old").await;
+        // Found behind, or kept here before.
+        match round {
+            0 => assert_eq!(found().await.unwrap(), "old"),
+            _ => far.put(question(1), entry("p/m", "old"), Duration::from_secs(3600)),
+        }
+        there.flush().await;
+        keep("new").await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(31)).await;
+        tokio::time::resume();
+        assert_eq!(found().await.unwrap(), "new", "round {round}");
+    }
+    let large = far.get(&question(2)).await.unwrap();
+    assert!(large.is_some(), "what Redis does not have stays");
+}
+
+async fn stands(server: &RedisServer, name: u8) -> bool {
+    let name = format!("llm:call:{}", format!("{name:02x}").repeat(32));
+    server.command(&["EXISTS", &name]).expect("an answer") == "1"
+}
+
+#[tokio::test]
+async fn a_claim_that_was_confirmed_too_late_is_taken_back_with_its_call() {
+    let server = RedisServer::start().unwrap();
+    let mut hasty = patient();
+    hasty.patience = Duration::from_millis(300);
+    let redis = open(&server, hasty).await;
+    let names = names(&redis);
+    let long = Duration::from_secs(5);
+    // The script is known there.
+    names.begin(&[1; 32], &[7; 32], long).await.unwrap();
+    server.freeze().unwrap();
+    let Begun::New(claim) = names.begin(&[2; 32], &[7; 32], long).await.unwrap() else {
+        panic!("it is free");
+    };
+    server.thaw().unwrap();
+    until("it was asked for", async || stands(&server, 2).await).await;
+    names.abandon(&[2; 32], claim, None);
+    until("it is taken back", async || !stands(&server, 2).await).await;
+    assert!(stands(&server, 1).await);
+}
+
+#[tokio::test]
+async fn who_leaves_while_a_name_is_claimed_leaves_no_claim() {
+    let server = RedisServer::start().unwrap();
+    let url = slow_way(&server, Duration::from_millis(200)).await;
+    let redis = Arc::new(Redis::open(&url.parse().unwrap(), patient()).await.unwrap());
+    let names = names(&redis);
+    tokio::select! {
+        () = until("it is claimed", async || stands(&server, 1).await) => {}
+        begun = names.begin(&[1; 32], &[7; 32], Duration::from_secs(5)) => panic!("{begun:?}"),
+    }
+    until("it is taken back", async || !stands(&server, 1).await).await;
 }
 
 #[tokio::test]

@@ -67,8 +67,7 @@ pub(super) async fn ask(
         Ok(question) => question,
         Err(error) => return respond(&error),
     };
-    let fresh = || Uuid::now_v7().to_string();
-    let conversation = question.conversation_id.clone().unwrap_or_else(fresh);
+    let conversation = question.conversation(&principal);
     let (asked, call) = match question.call(&gateway, &principal, conversation) {
         Ok(call) => call,
         Err(error) => return respond(&error),
@@ -114,6 +113,22 @@ async fn read(gateway: &Gateway, request: http::Request<Body>) -> Result<Questio
 }
 
 impl Question {
+    /// The conversation that it goes on or begins. A call with a name begins the same one as often as it is repeated.
+    fn conversation(&self, principal: &Principal) -> String {
+        match (&self.conversation_id, &self.idempotency) {
+            (Some(id), _) => id.clone(),
+            (None, Some(name)) => {
+                let call = json!([&*principal.tenant, principal.key.as_deref(), &**name]);
+                let hash = blake3::derive_key("rungs conversation 1", call.to_string().as_bytes());
+                let (half, _) = hash.split_first_chunk().expect("32 bytes hold 16");
+                uuid::Builder::from_custom_bytes(*half)
+                    .into_uuid()
+                    .to_string()
+            }
+            (None, None) => Uuid::now_v7().to_string(),
+        }
+    }
+
     /// The question as a call of `principal`.
     fn call(
         &self,
@@ -134,7 +149,7 @@ impl Question {
         let model = self.model.as_deref().unwrap_or(AUTO);
         let Admitted { ctx, route, cache } = admit(&gateway.live(), principal, model, wishes)?;
         let mut body = RawObject::from_serialize(&json!({
-            "model": AUTO,
+            "model": model,
             "messages": [{ "role": "user", "content": self.message }],
         }))?;
         if self.stream {

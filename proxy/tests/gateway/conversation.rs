@@ -417,6 +417,46 @@ async fn a_repeated_call_is_one_turn() {
 }
 
 #[tokio::test]
+async fn a_repeated_call_begins_one_conversation() {
+    let world = World::start().await;
+    let gateway = Gateway::serve(&world.config("")).with_key(KEY);
+    let ask = async |name: &str, more: Value| {
+        let mut body = json!({ "message": "one" });
+        for (member, value) in more.as_object().unwrap() {
+            body[member] = value.clone();
+        }
+        let request = gateway.post("/v1/chat", body.to_string());
+        Answer::read(
+            request
+                .header("idempotency-key", name)
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await
+    };
+    let conversation = |answer: &Answer| answer.json()["context"]["conversationId"].clone();
+    let first = conversation(&ask("n", json!({})).await);
+    let again = conversation(&ask("n", json!({})).await);
+    assert_eq!(first, again);
+    assert_eq!(world.asked.calls(), 1);
+    let id = again.as_str().unwrap();
+    assert_eq!(remembered(&gateway, id).await, ["one", "answer to one"]);
+    assert_ne!(conversation(&ask("o", json!({})).await), first);
+    // Its own answer, not that of the first.
+    for different in [
+        json!({ "model": "m" }),
+        json!({ "qualityLevel": "high" }),
+        json!({ "conversationId": "c" }),
+    ] {
+        let answer = ask("n", different.clone()).await;
+        assert_eq!(answer.status, 422, "{different}: {answer:?}");
+    }
+    let known = ask("n", json!({ "conversationId": id })).await;
+    assert_eq!((known.status, conversation(&known)), (200, first));
+}
+
+#[tokio::test]
 async fn r17_a_key_chooses_what_becomes_of_its_conversations_while_the_database_is_away() {
     let world = World::start().await;
     let mut server = PostgresServer::start().unwrap();

@@ -20,10 +20,10 @@ pub(super) struct Name {
 }
 
 /// The answers that are being fetched and may be joined.
-#[derive(Default)]
 pub(super) struct Flights {
     open: Mutex<Open>,
-    landed: AtomicU64,
+    /// How many flights have ended, by the first byte of their names: an end tells only some of the others to look again.
+    landed: [AtomicU64; 256],
 }
 
 /// Names are hashes already: what spreads them over the table need not be strong.
@@ -36,9 +36,9 @@ pub(super) enum Seat {
 }
 
 impl Flights {
-    /// How many flights have ended. A look-up made at an older count may have missed an answer.
-    pub(super) fn landed(&self) -> u64 {
-        self.landed.load(Ordering::Acquire)
+    /// How many flights have ended that may have had that name. A look-up made at an older count may have missed an answer.
+    pub(super) fn landed(&self, name: &Name) -> u64 {
+        self.ended(name).load(Ordering::Acquire)
     }
 
     /// Joins the flight of that name, or starts it with the future that `lead` makes; `lead` is told whether a flight has ended
@@ -51,25 +51,42 @@ impl Flights {
         limit: usize,
         lead: impl FnOnce(bool) -> Answering,
     ) -> Seat {
-        let mut open = self.open();
-        if let Some(reader) = open.get(&name).and_then(Flight::join) {
-            return Seat::Follower(reader);
+        let mut refused: Option<Arc<Flight>> = None;
+        loop {
+            let mut open = self.open();
+            let listed = open.get(&name).filter(|flight| {
+                let known = refused.as_ref();
+                !known.is_some_and(|refused| Arc::ptr_eq(refused, flight))
+            });
+            let Some(flight) = listed.map(Arc::clone) else {
+                let answering = lead(self.landed(&name) != mark);
+                let home = Arc::clone(self);
+                let (flight, reader) =
+                    Flight::begin(home, name.clone(), answering, ctx.clone(), limit);
+                open.insert(name, flight);
+                return Seat::Leader(reader);
+            };
+            // A flight may be busy with all that is below; only who wants to join it waits for that.
+            drop(open);
+            match flight.join() {
+                Some(reader) => return Seat::Follower(reader),
+                None => refused = Some(flight),
+            }
         }
-        let answering = lead(self.landed() != mark);
-        let home = Arc::clone(self);
-        let (flight, reader) = Flight::begin(home, name.clone(), answering, ctx.clone(), limit);
-        open.insert(name, flight);
-        Seat::Leader(reader)
     }
 
     /// Takes a flight that must not be joined any more off the list.
     pub(super) fn remove(&self, name: &Name, flight: &Flight) {
         let mut open = self.open();
-        self.landed.fetch_add(1, Ordering::Release);
+        self.ended(name).fetch_add(1, Ordering::Release);
         // Its name may have been taken by the next one.
         if open.get(name).is_some_and(|f| std::ptr::eq(&**f, flight)) {
             open.remove(name);
         }
+    }
+
+    fn ended(&self, name: &Name) -> &AtomicU64 {
+        &self.landed[usize::from(name.key.hash[0])]
     }
 
     #[cfg(test)]
@@ -79,5 +96,14 @@ impl Flights {
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Flights {
+    fn default() -> Self {
+        Self {
+            open: Mutex::default(),
+            landed: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
     }
 }

@@ -11,6 +11,7 @@ pub struct CacheLayer {
     store: Arc<dyn CacheStore>,
     scope: CacheScope,
     config: CacheConfig,
+    epoch: [u8; 32],
     ledger: Option<Arc<dyn Ledger>>,
 }
 
@@ -22,6 +23,7 @@ impl CacheLayer {
             store,
             scope,
             config: CacheConfig::default(),
+            epoch: [0; 32],
             ledger: None,
         }
     }
@@ -54,6 +56,14 @@ impl CacheLayer {
         self
     }
 
+    /// Answers of another epoch are not served: 256 bits over whatever answers depend on that no request shows, such as where the
+    /// deployments are and who checks what they say. All zero unless set.
+    #[must_use]
+    pub fn epoch(mut self, epoch: [u8; 32]) -> Self {
+        self.epoch = epoch;
+        self
+    }
+
     /// Leaves a row of cost nothing in `ledger` for each call that needed no attempt of its own.
     #[must_use]
     pub fn ledger(mut self, ledger: Arc<dyn Ledger>) -> Self {
@@ -71,7 +81,7 @@ impl<S> Layer<S> for CacheLayer {
             config: self.config,
             ledger: self.ledger.clone(),
         };
-        Cache::new(inner, self.scope, shelf)
+        Cache::new(inner, self.scope, self.epoch, shelf)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Serves the same question the same answer again, and fetches an answer that many ask for at once only once.
 //!
-//! Matches are exact: a [`key`](CacheScope::key) covers the whole question, the tenant, and the deployments that the model name
-//! stands for. There is no similarity matching.
+//! Matches are exact: a [`key`](CacheScope::key) covers the whole question, the tenant, the deployments that the model name
+//! stands for, and what its owner says of the rest by an [`epoch`](CacheLayer::epoch). There is no similarity matching.
 //!
 //! # Example
 //! ```
@@ -38,7 +38,7 @@
 //! routing, budgets). A hit takes no attempt and needs no budget.
 //!
 //! An answer is kept under the deployment that gave it, and only if `route.targets` has that deployment; it is served as long as
-//! they still have it. Only answers that are what was asked for are kept: complete, finished by the model itself or
+//! they still have it. Only answers that are what was asked for are kept: complete, each choice finished by the model itself or
 //! by a limit that the question sets, from no fallback, without notes, and not doubted by a reviewer. Answers that call tools are kept if
 //! [that is wanted](CacheLayer::tool_calls). [`CacheUse`](crate::model::CacheUse) lets one request go past the cache.
 //!
@@ -57,7 +57,8 @@
 //!
 //! # Errors
 //! Passes the inner errors on, to followers too. Where an error is about the leader and not about the answer (its budget, its
-//! permissions, our rate limit, its deadline), followers ask again for themselves instead. A follower whose own deadline passes
+//! permissions, our rate limit, its deadline), followers ask again for themselves instead; so do those with other accounts where the
+//! answer has notes, for it may be worse than theirs would be. A follower whose own deadline passes
 //! gets [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), one that reads too slowly
 //! [`ErrorKind::Overloaded`](crate::ErrorKind::Overloaded). A store that fails is a miss.
 //!
@@ -70,6 +71,7 @@ mod config;
 mod flight;
 mod flights;
 mod layer;
+mod question;
 mod reader;
 mod scope;
 mod service;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::{
-    model::{ModelRequest, Quality},
+    model::ModelRequest,
     store::{CacheKey, FieldHash},
 };
 
@@ -21,10 +21,12 @@ const FORM: [&str; 2] = ["stream", "stream_options"];
 impl CacheScope {
     /// The name of a question: it changes with the scope, the tenant (unless [`Shared`](Self::Shared)), the operation, every body
     /// member but `stream` and `stream_options`, the deployments that the model name stands for, the tiers allowed, the
-    /// deployments excluded, and the quality asked for. Machines whose processors differ may give other names to the same question.
+    /// deployments excluded, the quality asked for, and the [epoch](super::CacheLayer::epoch). Machines whose processors differ may
+    /// give other names to the same question.
     #[must_use]
-    pub fn key(self, request: &ModelRequest) -> CacheKey {
-        let mut hash = FieldHash::quick("rungs cache 2");
+    pub fn key(self, epoch: &[u8; 32], request: &ModelRequest) -> CacheKey {
+        let mut hash = FieldHash::quick("rungs cache 3");
+        hash.field(epoch);
         match self {
             Self::Tenant => {
                 hash.field("tenant");
@@ -35,12 +37,8 @@ impl CacheScope {
         hash.field(request.op.as_str());
         let route = &request.route;
         hash.field(route.targets.fingerprint());
-        let quality = match request.ctx.quality {
-            Quality::Normal => 0,
-            Quality::High => 1,
-            Quality::Critical => 2,
-        };
-        hash.field([route.min_tier.level(), route.max_tier.level(), quality]);
+        hash.field([route.min_tier.level(), route.max_tier.level()]);
+        hash.quality(request.ctx.quality);
         hash.field((route.exclude.len() as u64).to_le_bytes());
         for deployment in &route.exclude {
             hash.field(deployment.as_str());

@@ -11,11 +11,11 @@ use tower_service::Service;
 
 use super::{
     CacheScope,
-    flight::Answering,
+    flight::{Answering, Landed},
     flights::{Flights, Name, Seat},
+    question::Question,
     reader::Reader,
     shelf::Shelf,
-    tap::Question,
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -30,15 +30,17 @@ use crate::{
 pub struct Cache<S> {
     inner: S,
     scope: CacheScope,
+    epoch: [u8; 32],
     shelf: Arc<Shelf>,
     flights: Arc<Flights>,
 }
 
 impl<S> Cache<S> {
-    pub(super) fn new(inner: S, scope: CacheScope, shelf: Shelf) -> Self {
+    pub(super) fn new(inner: S, scope: CacheScope, epoch: [u8; 32], shelf: Shelf) -> Self {
         Self {
             inner,
             scope,
+            epoch,
             shelf: Arc::new(shelf),
             flights: Arc::default(),
         }
@@ -66,7 +68,7 @@ impl<S: ModelService> Service<ModelRequest> for Cache<S> {
             return Box::pin(inner.call(request));
         }
         let name = Name {
-            key: self.scope.key(&request),
+            key: self.scope.key(&self.epoch, &request),
             stream: request.wants_stream(),
         };
         let asking = Asking {
@@ -93,7 +95,7 @@ struct Asking<S> {
 impl<S: ModelService> Asking<S> {
     /// A kept answer, the answer that another call is fetching, or a new one.
     async fn answer(self, flights: Arc<Flights>) -> Result<ModelResponse, Error> {
-        let mark = flights.landed();
+        let mark = flights.landed(&self.name);
         if let Some(hit) = self.shelf.find(&self.name.key, &self.request).await {
             return Ok(hit);
         }
@@ -125,6 +127,12 @@ impl<S: ModelService> Asking<S> {
                         }
                         landed => landed?,
                     };
+                    if may_do_better(&request.ctx, &landed, &reader)
+                        && let Some(asking) = asking.take()
+                    {
+                        drop(reader);
+                        return asking.ask(false).await;
+                    }
                     let mut meta = landed.meta;
                     meta.cache = CacheStatus::Shared;
                     if let Some(deployment) = &meta.deployment {
@@ -165,6 +173,13 @@ fn body(reader: Reader, whole: Option<(Bytes, End)>, deadline: Option<Instant>) 
 
 fn has_time(ctx: &CallContext) -> bool {
     ctx.time_left().is_none_or(|left| !left.is_zero())
+}
+
+/// Whether what is said about a flight's answer may be due to what its leader can pay, and is not known to hold for this call too.
+fn may_do_better(ctx: &CallContext, landed: &Landed, reader: &Reader) -> bool {
+    let leader = reader.leader();
+    let same = ctx.accounts == leader.accounts && ctx.on_exhaust == leader.on_exhaust;
+    !landed.meta.notes.is_empty() && !same
 }
 
 /// Whether a flight's error tells about the call that leads it, and not about the answer to the question.

@@ -5,7 +5,8 @@ use tokio::time::Instant;
 
 use super::{
     CacheConfig,
-    tap::{CacheTap, Question, worth_keeping},
+    question::Question,
+    tap::{CacheTap, worth_keeping},
 };
 use crate::{
     catalog::{Deployment, Targets},
@@ -37,11 +38,13 @@ impl Shelf {
         };
         let mut targets = request.route.targets.first().iter();
         let deployment = Arc::clone(targets.find(|d| d.id == entry.deployment)?);
+        let verdict = entry.verdict.clone();
         let body = replay(entry, !request.wants_stream())?;
         self.record(request, &deployment, began.elapsed());
         let meta = ResponseMeta {
             deployment: Some(deployment),
             cache: CacheStatus::Hit,
+            verdict,
             ..ResponseMeta::default()
         };
         Some(ModelResponse { meta, body })
@@ -57,8 +60,8 @@ impl Shelf {
     ) -> ModelResponse {
         response.meta.cache = CacheStatus::Miss;
         if let Some(deployment) = worth_keeping(&response.meta, targets) {
-            let whole = response.body.is_whole();
-            let tap = CacheTap::new(Arc::clone(self), key, question, deployment, whole);
+            let (verdict, whole) = (response.meta.verdict.clone(), response.body.is_whole());
+            let tap = CacheTap::new(Arc::clone(self), key, question, deployment, verdict, whole);
             response.body = response.body.tap(tap);
         }
         response

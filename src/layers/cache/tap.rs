@@ -2,13 +2,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::shelf::Shelf;
+use super::{question::Question, shelf::Shelf};
 use crate::{
     catalog::{DeploymentId, Targets},
-    model::{
-        Agreement, Collected, End, FinishReason, ModelRequest, Operation, Outcome, ResponseMeta,
-        Tap,
-    },
+    model::{Agreement, Collected, Outcome, ResponseMeta, Tap, Verdict},
     store::{CacheEntry, CacheKey},
 };
 
@@ -18,6 +15,7 @@ pub(super) struct CacheTap {
     key: CacheKey,
     question: Question,
     deployment: DeploymentId,
+    verdict: Option<Verdict>,
     whole: bool,
     data: Vec<Bytes>,
     size: usize,
@@ -29,6 +27,7 @@ impl CacheTap {
         key: CacheKey,
         question: Question,
         deployment: DeploymentId,
+        verdict: Option<Verdict>,
         whole: bool,
     ) -> Self {
         Self {
@@ -36,43 +35,10 @@ impl CacheTap {
             key,
             question,
             deployment,
+            verdict,
             whole,
             data: Vec::new(),
             size: 0,
-        }
-    }
-
-    /// A filter, a tool call or somebody else's limit may turn out otherwise the next time, or mean something in this conversation
-    /// only. A limit that the question itself sets is part of the question.
-    fn is_done(&self, end: &End) -> bool {
-        match end.finish {
-            Some(FinishReason::Stop) => true,
-            Some(FinishReason::ToolCalls) => self.shelf.config.tool_calls,
-            Some(FinishReason::Length) => self.question == Question::LimitedChat,
-            None => self.question == Question::NoChat,
-            _ => false,
-        }
-    }
-}
-
-/// What was asked, as far as it tells when an answer is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Question {
-    /// A chat that ends when the model is done.
-    Chat,
-    /// A chat that sets its own output limit.
-    LimitedChat,
-    /// Something that has no finish reason.
-    NoChat,
-}
-
-impl Question {
-    pub(super) fn of(request: &ModelRequest) -> Self {
-        let limit = ["max_completion_tokens", "max_tokens"].map(|name| request.body.get(name));
-        match request.op {
-            Operation::Chat if limit.iter().any(Option::is_some) => Self::LimitedChat,
-            Operation::Chat => Self::Chat,
-            _ => Self::NoChat,
         }
     }
 }
@@ -92,7 +58,7 @@ impl Tap for CacheTap {
             return;
         };
         let config = &self.shelf.config;
-        if self.size > config.max_entry_bytes || !self.is_done(end) {
+        if self.size > config.max_entry_bytes {
             return;
         }
         let answer = Collected {
@@ -100,8 +66,12 @@ impl Tap for CacheTap {
             data: self.data,
             end: end.clone(),
         };
+        if !self.question.is_done(&answer, config.tool_calls) {
+            return;
+        }
         let entry = CacheEntry {
             deployment: self.deployment,
+            verdict: self.verdict,
             answer: answer.compact(),
         };
         self.shelf.store.put(self.key, Arc::new(entry), config.ttl);

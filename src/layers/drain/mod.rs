@@ -25,8 +25,8 @@
 //!
 //! # Where it goes in a stack
 //! In the attempt ring, below the retry, which must not begin anything for a reader who has left, and above permits, budget and
-//! cost, which then hold, settle and record the attempt as if it had been read. In the call ring, above a layer that keeps answers for
-//! clients that come again, and for [those requests only](DrainLayer::only).
+//! cost, which then hold, settle and record the attempt as if it had been read. In the call ring, [around](crate::layers::idempotency::IdempotencyLayer::around)
+//! the calls whose answers are kept for clients that come again.
 //!
 //! # Streams
 //! What is dropped before its end is read on by a task of its own, up to a number of such tasks and a time. Beyond either the

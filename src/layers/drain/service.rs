@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_core::Stream;
-use futures_util::future::{BoxFuture, Either};
+use futures_util::future::BoxFuture;
 use tower_service::Service;
 
 use super::{Drains, drains::read};
@@ -20,16 +20,11 @@ use crate::{
 pub struct Drain<S> {
     inner: S,
     drains: Drains,
-    which: fn(&ModelRequest) -> bool,
 }
 
 impl<S> Drain<S> {
-    pub(super) fn new(inner: S, drains: Drains, which: fn(&ModelRequest) -> bool) -> Self {
-        Self {
-            inner,
-            drains,
-            which,
-        }
+    pub(super) fn new(inner: S, drains: Drains) -> Self {
+        Self { inner, drains }
     }
 }
 
@@ -40,20 +35,17 @@ where
 {
     type Response = ModelResponse;
     type Error = Error;
-    type Future = Either<S::Future, DrainFuture>;
+    type Future = DrainFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
-        if !(self.which)(&request) {
-            return Either::Left(self.inner.call(request));
-        }
-        Either::Right(DrainFuture {
+        DrainFuture {
             inner: Some(Box::pin(self.inner.call(request))),
             drains: self.drains.clone(),
-        })
+        }
     }
 }
 

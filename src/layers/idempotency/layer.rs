@@ -1,16 +1,17 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use tower_layer::Layer;
+use tower_layer::{Identity, Layer};
 
 use super::{Idempotency, IdempotencyConfig};
 use crate::store::{IdempotencyStore, Ledger};
 
 /// Carries calls of one name out once; see the [module](super).
 #[derive(Clone)]
-pub struct IdempotencyLayer {
+pub struct IdempotencyLayer<L = Identity> {
     pub(super) store: Arc<dyn IdempotencyStore>,
     pub(super) config: IdempotencyConfig,
     pub(super) ledger: Option<Arc<dyn Ledger>>,
+    pub(super) around: L,
 }
 
 impl IdempotencyLayer {
@@ -21,6 +22,21 @@ impl IdempotencyLayer {
             store,
             config: IdempotencyConfig::default(),
             ledger: None,
+            around: Identity::new(),
+        }
+    }
+}
+
+impl<L> IdempotencyLayer<L> {
+    /// Puts a layer around the one call of a name that is carried out, and around no call that only waits for it. A
+    /// [drain](crate::layers::drain) there lets the answer arrive though its client has left.
+    #[must_use]
+    pub fn around<M>(self, layer: M) -> IdempotencyLayer<M> {
+        IdempotencyLayer {
+            store: self.store,
+            config: self.config,
+            ledger: self.ledger,
+            around: layer,
         }
     }
 
@@ -53,15 +69,15 @@ impl IdempotencyLayer {
     }
 }
 
-impl<S> Layer<S> for IdempotencyLayer {
-    type Service = Idempotency<S>;
+impl<S, L: Clone> Layer<S> for IdempotencyLayer<L> {
+    type Service = Idempotency<S, L>;
 
-    fn layer(&self, inner: S) -> Idempotency<S> {
+    fn layer(&self, inner: S) -> Idempotency<S, L> {
         Idempotency::new(inner, self.clone())
     }
 }
 
-impl fmt::Debug for IdempotencyLayer {
+impl<L> fmt::Debug for IdempotencyLayer<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IdempotencyLayer")
             .field("config", &self.config)

@@ -35,15 +35,15 @@
 //! # Where it goes in a stack
 //! In the call ring. Below the caller's rate limits: a repetition is a request, as a cache hit is one. Above everything that
 //! remembers or costs (conversation, cache, routing, budgets): a repetition must not be added to a conversation again, takes no
-//! attempt and needs no budget. [`drain`](crate::layers::drain) above it, for calls with a name, lets the answer arrive though
-//! its client has left, so that it is there when the client comes again.
+//! attempt and needs no budget. [`drain`](crate::layers::drain) [around](IdempotencyLayer::around) the call that is carried out
+//! lets the answer arrive though its client has left, so that it is there when the client comes again.
 //!
 //! # Streams
 //! The answer passes as it comes and is kept once it is complete. A repetition waits for that and then has all of it, chunk by
 //! chunk as it came; `stream` is part of what was asked, so the form is the same.
 //!
 //! # What is kept
-//! Complete answers, for [`ttl`](IdempotencyLayer::ttl), and errors that have cost something: whoever wants to pay a second time
+//! Complete answers with what was said about them, for [`ttl`](IdempotencyLayer::ttl), and errors that have cost something: whoever wants to pay a second time
 //! takes another name. An error that cost nothing goes to those who wait for it, and then the name is free; so it is when the
 //! client of the first call leaves, and the call was not read to its end. Of an answer above
 //! [`max_bytes`](IdempotencyLayer::max_bytes) only the fact is kept.
@@ -51,20 +51,22 @@
 //! # Errors
 //! [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) when the first call is still under way after [`wait`](IdempotencyLayer::wait),
 //! or when its answer was too long to be kept; [`ErrorKind::Reused`](crate::ErrorKind::Reused) when the name belongs to another
-//! operation or body. The store's own errors pass, as do the inner ones.
+//! operation, quality, conversation or body. The store's own errors pass, as do the inner ones.
 //!
 //! # Cost of the layer
 //! Nothing for a call without a name. With one, two hashes, one question to the store, and the payloads by reference until the end.
 
+mod carry;
 mod config;
 mod layer;
 mod name;
 mod service;
 mod tap;
 
+pub use carry::CarryOut;
 pub use config::IdempotencyConfig;
 pub use layer::IdempotencyLayer;
-pub use service::Idempotency;
+pub use service::{Carries, Idempotency};
 
 #[cfg(test)]
 mod tests;

@@ -15,10 +15,14 @@ pub(super) fn name(request: &ModelRequest) -> Option<IdempotencyKey> {
     Some(hash.finish())
 }
 
-/// What is asked: the operation and every member of the body.
+/// What is asked: the operation, how much it matters, the conversation, and every member of the body.
 pub(super) fn question(request: &ModelRequest) -> Question {
-    let mut hash = FieldHash::lasting("rungs question 2");
+    let mut hash = FieldHash::lasting("rungs question 3");
     hash.field(request.op.as_str());
+    hash.quality(request.ctx.quality);
+    let conversation = request.ctx.conversation.as_deref();
+    hash.field([u8::from(conversation.is_some())]);
+    hash.field(conversation.unwrap_or_default());
     hash.pairs(request.body.sorted_except(&[]));
     hash.finish()
 }

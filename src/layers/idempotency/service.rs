@@ -1,4 +1,5 @@
 use std::{
+    future::poll_fn,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -6,12 +7,14 @@ use std::{
 
 use futures_util::future::{BoxFuture, Either};
 use tokio::time::Instant;
+use tower_layer::{Identity, Layer};
 use tower_service::Service;
 
 use super::{
     IdempotencyLayer,
+    carry::CarryOut,
     name::{name, question},
-    tap::{Carrying, IdempotencyTap},
+    tap::Carrying,
 };
 use crate::{
     catalog::{Deployment, DeploymentId},
@@ -25,13 +28,13 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// The service of [`IdempotencyLayer`].
 #[derive(Debug, Clone)]
-pub struct Idempotency<S> {
+pub struct Idempotency<S, L = Identity> {
     inner: S,
-    layer: Arc<IdempotencyLayer>,
+    layer: Arc<IdempotencyLayer<L>>,
 }
 
-impl<S> Idempotency<S> {
-    pub(super) fn new(inner: S, layer: IdempotencyLayer) -> Self {
+impl<S, L> Idempotency<S, L> {
+    pub(super) fn new(inner: S, layer: IdempotencyLayer<L>) -> Self {
         Self {
             inner,
             layer: Arc::new(layer),
@@ -39,7 +42,11 @@ impl<S> Idempotency<S> {
     }
 }
 
-impl<S: ModelService> Service<ModelRequest> for Idempotency<S> {
+impl<S, L> Service<ModelRequest> for Idempotency<S, L>
+where
+    S: ModelService,
+    L: Layer<CarryOut<S>, Service: Carries> + Send + Sync + 'static,
+{
     type Response = ModelResponse;
     type Error = Error;
     type Future = Either<S::Future, BoxFuture<'static, Result<ModelResponse, Error>>>;
@@ -61,14 +68,29 @@ impl<S: ModelService> Service<ModelRequest> for Idempotency<S> {
     }
 }
 
-impl IdempotencyLayer {
+/// What stands around the call that is carried out.
+pub trait Carries:
+    Service<ModelRequest, Response = ModelResponse, Error = Error, Future: Send> + Send
+{
+}
+
+impl<S> Carries for S where
+    S: Service<ModelRequest, Response = ModelResponse, Error = Error, Future: Send> + Send
+{
+}
+
+impl<L> IdempotencyLayer<L> {
     /// What came of the call of that name, or the call itself.
-    async fn answer(
+    async fn answer<S>(
         &self,
         name: IdempotencyKey,
         request: ModelRequest,
-        inner: impl ModelService,
-    ) -> Result<ModelResponse, Error> {
+        inner: S,
+    ) -> Result<ModelResponse, Error>
+    where
+        S: ModelService,
+        L: Layer<CarryOut<S>, Service: Carries>,
+    {
         let (began, question) = (Instant::now(), question(&request));
         let patience = match request.ctx.time_left() {
             Some(left) => self.config.wait.min(left),
@@ -82,7 +104,9 @@ impl IdempotencyLayer {
                     config: self.config,
                     ctx: request.ctx.clone(),
                 };
-                carry_out(carrying, request, inner).await
+                let mut carry = self.around.layer(CarryOut::new(inner, carrying));
+                poll_fn(|cx| carry.poll_ready(cx)).await?;
+                carry.call(request).await
             }
             Begun::Done(call) => self.replay(&call, &request, began),
             Begun::Failed(error) => Err(error),
@@ -105,8 +129,12 @@ impl IdempotencyLayer {
         request: &ModelRequest,
         began: Instant,
     ) -> Result<ModelResponse, Error> {
-        let (deployment, answer) = match &call.outcome {
-            KeptOutcome::Answer { deployment, answer } => (deployment, answer),
+        let (deployment, remarks, answer) = match &call.outcome {
+            KeptOutcome::Answer {
+                deployment,
+                remarks,
+                answer,
+            } => (deployment, remarks.clone(), answer),
             KeptOutcome::Failed(error) => return Err(error.clone()),
         };
         let deployment = deployment.as_ref().and_then(|id| known(id, request));
@@ -120,35 +148,14 @@ impl IdempotencyLayer {
         let meta = ResponseMeta {
             deployment,
             cache: CacheStatus::Off,
+            fallback: remarks.fallback,
             replayed: true,
-            ..ResponseMeta::default()
+            forgetful: remarks.forgetful,
+            verdict: remarks.verdict,
+            notes: remarks.notes,
         };
         let body = Collected::clone(answer).into_body();
         Ok(ModelResponse { meta, body })
-    }
-}
-
-async fn carry_out(
-    carrying: Carrying,
-    request: ModelRequest,
-    mut inner: impl ModelService,
-) -> Result<ModelResponse, Error> {
-    match inner.call(request).await {
-        Ok(ModelResponse { meta, body }) => {
-            let tap = IdempotencyTap {
-                carrying,
-                deployment: meta.deployment.as_ref().map(|d| d.id.clone()),
-                whole: body.is_whole(),
-                data: Vec::new(),
-                size: 0,
-            };
-            let body = body.tap(tap);
-            Ok(ModelResponse { meta, body })
-        }
-        Err(error) => {
-            carrying.failed(&error);
-            Err(error)
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     catalog::{DeploymentId, Money},
     error::{Error, ErrorKind},
     model::{CallContext, Collected, Outcome, Tap},
-    store::{Claim, KeptCall, KeptOutcome, Question},
+    store::{Claim, KeptCall, KeptOutcome, Question, Remarks},
 };
 
 /// A claimed call on its way.
@@ -38,6 +38,7 @@ impl Carrying {
 pub(super) struct IdempotencyTap {
     pub(super) carrying: Carrying,
     pub(super) deployment: Option<DeploymentId>,
+    pub(super) remarks: Remarks,
     pub(super) whole: bool,
     pub(super) data: Vec<Bytes>,
     pub(super) size: usize,
@@ -77,6 +78,7 @@ impl Tap for IdempotencyTap {
         };
         self.carrying.end(KeptOutcome::Answer {
             deployment: self.deployment,
+            remarks: self.remarks,
             answer: answer.compact(),
         });
     }

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{StreamExt, future::join_all};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use super::*;
@@ -20,7 +20,8 @@ use crate::{
         drain::{DrainLayer, Drains},
     },
     model::{
-        BoxModelService, Call, CallContext, Collected, ModelRequest, ModelResponse, RouteHint,
+        Agreement, BoxModelService, Call, CallContext, Collected, ModelRequest, ModelResponse,
+        Quality, RouteHint, Verdict,
     },
     store::{
         RowStatus,
@@ -148,8 +149,23 @@ async fn a_name_is_one_keys_and_stands_for_one_question() {
     let calls = provider.calls();
     read(call(named("n", chat(&member))).await).await;
     member["unknown"] = json!(1);
-    for different in [ask("r"), ask_stream("q"), chat(&member)] {
-        let error = call(named("n", different)).await.unwrap_err();
+    let with = |change: fn(&mut Call)| {
+        let mut call = (*named("n", ask("q")).ctx).clone();
+        change(&mut call);
+        ModelRequest {
+            ctx: CallContext::new(call),
+            ..ask("q")
+        }
+    };
+    for different in [
+        named("n", ask("r")),
+        named("n", ask_stream("q")),
+        named("n", chat(&member)),
+        with(|call| call.quality = Quality::High),
+        with(|call| call.conversation = Some("c".into())),
+        with(|call| call.conversation = Some("".into())),
+    ] {
+        let error = call(different).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.status().as_u16()),
             (ErrorKind::Reused, 422)
@@ -242,15 +258,17 @@ async fn when_the_first_client_leaves_the_next_takes_its_place() {
     assert_eq!(provider.calls(), 2);
 }
 
-#[tokio::test(start_paused = true)]
-async fn with_a_drain_above_the_answer_waits_for_a_client_that_left() {
-    let provider = priced([Reply::text("a b c").gap(Duration::from_secs(2))]);
+/// One place to drain, around the calls that are carried out.
+fn drained(provider: &Scripted) -> (Drains, BoxModelService) {
     let drains = Drains::new(1, Duration::from_secs(60));
-    let named_only = DrainLayer::new(drains.clone()).only(|r| r.ctx.idempotency.is_some());
-    let stack = ServiceBuilder::new()
-        .layer(named_only)
-        .layer(IdempotencyLayer::new(store()))
-        .service(provider.clone());
+    let layer = IdempotencyLayer::new(store()).around(DrainLayer::new(drains.clone()));
+    (drains, BoxModelService::new(layer.layer(provider.clone())))
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_drain_around_it_the_answer_waits_for_a_client_that_left() {
+    let provider = priced([Reply::text("a b c").gap(Duration::from_secs(2))]);
+    let (drains, stack) = drained(&provider);
     let mut first = stack
         .clone()
         .oneshot(named("n", ask_stream("q")))
@@ -264,6 +282,54 @@ async fn with_a_drain_above_the_answer_waits_for_a_client_that_left() {
 
     drop(stack.oneshot(ask_stream("q")).await.unwrap());
     assert_eq!(drains.running(), 0, "without a name nobody waits for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn repetitions_whose_clients_leave_take_no_place_of_the_call_that_they_wait_for() {
+    let provider = priced([Reply::text("a b c").after(Duration::from_secs(9))]);
+    let (drains, stack) = drained(&provider);
+    let call = || stack.clone().oneshot(named("n", ask_stream("q")));
+    let second = Duration::from_secs(1);
+    {
+        let mut first = std::pin::pin!(call());
+        assert!(timeout(second, &mut first).await.is_err());
+        for _ in 0..3 {
+            assert!(timeout(second, call()).await.is_err());
+            assert_eq!(drains.running(), 0);
+        }
+    }
+    assert_eq!((drains.running(), provider.cut()), (1, 0));
+    let answer = call().await.unwrap();
+    assert!(answer.meta.replayed);
+    assert_eq!((provider.calls(), provider.cut()), (1, 0));
+}
+
+#[tokio::test]
+async fn what_was_said_about_an_answer_is_said_again() {
+    let verdict = Verdict {
+        agreement: Agreement::Differ(vec!["the year".to_owned()]),
+        confidence: 60,
+        reviewers: vec!["q/r".into()],
+        cost: Money::from_nanos(7),
+    };
+    let said = verdict.clone();
+    let provider = Scripted::new(Reply::text("ok"));
+    let inner = ServiceBuilder::new()
+        .map_response(move |mut answer: ModelResponse| {
+            answer.meta.fallback = true;
+            answer.meta.forgetful = true;
+            answer.meta.verdict = Some(said.clone());
+            answer.meta.notes.push("no budget to climb".into());
+            answer
+        })
+        .service(provider.clone());
+    let stack = IdempotencyLayer::new(store()).layer(inner);
+    read(stack.clone().oneshot(named("n", ask("q"))).await).await;
+    let again = stack.oneshot(named("n", ask("q"))).await.unwrap().meta;
+    assert!(again.replayed && again.fallback && again.forgetful);
+    assert_eq!(again.verdict, Some(verdict));
+    assert_eq!(again.notes, ["no budget to climb"]);
+    assert_eq!(provider.calls(), 1);
 }
 
 #[tokio::test]

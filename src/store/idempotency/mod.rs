@@ -1,10 +1,14 @@
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub(super) mod shared;
 
-use std::{fmt, future::ready, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, future::ready, sync::Arc, time::Duration};
 
 use super::StoreFuture;
-use crate::{catalog::DeploymentId, error::Error, model::Collected};
+use crate::{
+    catalog::DeploymentId,
+    error::Error,
+    model::{Collected, ResponseMeta, Verdict},
+};
 
 /// The name of a call that a client may repeat: 256 bits over tenant, API key and the client's own name for it.
 pub type IdempotencyKey = [u8; 32];
@@ -22,17 +26,49 @@ pub struct KeptCall {
 }
 
 /// How a call ended.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives behind an `Arc`, and most calls end with an answer"
+)]
 #[derive(Debug, Clone)]
 pub enum KeptOutcome {
     /// With an answer, in the form in which it came.
     Answer {
         /// Who gave it.
         deployment: Option<DeploymentId>,
+        /// What was said about it.
+        remarks: Remarks,
         /// The answer.
         answer: Collected,
     },
     /// With an error that has cost something.
     Failed(Error),
+}
+
+/// What is said about an answer as often as it is given.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Remarks {
+    /// Whether a fallback gave it.
+    pub fallback: bool,
+    /// Whether it does without what was said before.
+    pub forgetful: bool,
+    /// What other models said of it.
+    pub verdict: Option<Verdict>,
+    /// What else the client should know.
+    pub notes: Vec<Cow<'static, str>>,
+}
+
+impl Remarks {
+    /// What is said about the answer with this head.
+    #[must_use]
+    pub fn of(meta: &ResponseMeta) -> Self {
+        Self {
+            fallback: meta.fallback,
+            forgetful: meta.forgetful,
+            verdict: meta.verdict.clone(),
+            notes: meta.notes.clone(),
+        }
+    }
 }
 
 impl KeptCall {

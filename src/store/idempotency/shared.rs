@@ -61,7 +61,7 @@ pub(in crate::store) struct SharedNames<R>(Arc<Shared<R>>);
 struct Shared<R> {
     near: MemoryIdempotency,
     register: R,
-    /// The claims of this process in the register, with what they look like there.
+    /// The claims of this process that are in the register, or may be, with what they look like there.
     claims: Mutex<HashMap<(IdempotencyKey, u64), Vec<u8>>>,
     /// Tells this process from all others.
     process: [u8; 16],
@@ -106,18 +106,24 @@ impl<R: Register> Shared<R> {
         let Begun::New(claim) = begun else {
             return Ok(begun);
         };
-        // Given up if this call leaves while it waits for another process.
+        // Given up if this call leaves while it asks, or waits for another process.
         let mut unclaimed = Unclaimed(self, key, Some(claim));
         let begun = self.claim(key, question, claim, deadline).await;
         match &begun {
             Begun::New(_) => unclaimed.2 = None,
-            Begun::Done(call) => self.near.finish(key, claim, call.clone(), NEAR),
-            _ => {}
+            // Something else stands there, as the register has said.
+            _ => drop(self.claims().remove(&(*key, claim))),
+        }
+        if let Begun::Done(call) = &begun {
+            self.near.finish(key, claim, call.clone(), NEAR);
         }
         Ok(begun)
     }
 
     /// Claims the name in the register, or waits for the process that has.
+    ///
+    /// The claim is put down before it is asked for: a register that does not answer may have it all the same, and then it is to be
+    /// renewed, or taken away, as any other.
     async fn claim(
         &self,
         key: &IdempotencyKey,
@@ -126,13 +132,13 @@ impl<R: Register> Shared<R> {
         deadline: Instant,
     ) -> Begun {
         let mine = self.mark(claim, question);
+        self.claims().insert((*key, claim), mine.clone());
         let mut pause = FIRST_PAUSE;
         loop {
             let Ok(kept) = self.register.claim(key, &mine, LEASE).await else {
                 return Begun::New(claim);
             };
             let Some(kept) = kept.filter(|kept| **kept != *mine) else {
-                self.claims().insert((*key, claim), mine);
                 return Begun::New(claim);
             };
             match state(kept) {
@@ -157,6 +163,13 @@ impl<R: Register> Shared<R> {
         }
     }
 
+    fn abandon(&self, key: &IdempotencyKey, claim: u64, error: Option<&Error>) {
+        if let Some(mine) = self.claims().remove(&(*key, claim)) {
+            self.register.abandon(key, mine);
+        }
+        self.near.abandon(key, claim, error);
+    }
+
     /// A claim as it stands in the register.
     fn mark(&self, claim: u64, question: &Question) -> Vec<u8> {
         let mut mark = vec![CLAIMED];
@@ -171,13 +184,13 @@ impl<R: Register> Shared<R> {
     }
 }
 
-/// A name that is claimed in this process and nowhere else.
+/// A name that is claimed in this process, and perhaps in the register.
 struct Unclaimed<'a, R: Register>(&'a Shared<R>, &'a IdempotencyKey, Option<u64>);
 
 impl<R: Register> Drop for Unclaimed<'_, R> {
     fn drop(&mut self) {
         if let Some(claim) = self.2 {
-            self.0.near.abandon(self.1, claim, None);
+            self.0.abandon(self.1, claim, None);
         }
     }
 }
@@ -204,11 +217,7 @@ impl<R: Register> IdempotencyStore for SharedNames<R> {
     }
 
     fn abandon(&self, key: &IdempotencyKey, claim: u64, error: Option<&Error>) {
-        let shared = &self.0;
-        if let Some(mine) = shared.claims().remove(&(*key, claim)) {
-            shared.register.abandon(key, mine);
-        }
-        shared.near.abandon(key, claim, error);
+        self.0.abandon(key, claim, error);
     }
 
     fn flush(&self) -> StoreFuture<'_, ()> {

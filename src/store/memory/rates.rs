@@ -104,6 +104,13 @@ impl MemoryRates {
         }
     }
 
+    /// The units in use, rounded up.
+    pub(in crate::store) fn used(&self, name: &str, quota: Quota) -> u64 {
+        let bucket = lock(&self.shards[self.shard(name)]).bucket(name, quota, Instant::now());
+        let units = bucket.used.div_ceil(quota.period.as_nanos().max(1));
+        u64::try_from(units).unwrap_or(u64::MAX)
+    }
+
     fn shard(&self, name: &str) -> usize {
         usize::try_from(self.hasher.hash_one(name) % SHARDS as u64).unwrap_or(0)
     }

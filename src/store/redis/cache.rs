@@ -8,10 +8,14 @@ use crate::store::{
     CacheEntry, CacheKey, CacheStore, StoreFuture, memory::MemoryCache, plain::escape, record,
 };
 
+/// How long an answer is served from memory before the Redis behind it is asked again.
+const NEAR: Duration = Duration::from_secs(30);
+
 /// Answers in two levels: those of this process in memory, those of all processes in Redis behind it.
 ///
-/// What is found behind comes to the front for the time it has left. A Redis that is away, or that holds something unreadable,
-/// has nothing.
+/// What Redis has is in front for half a minute at most, so that an answer which another process asked for anew is soon served here
+/// too. What it has not, because it was away or the answer was too large for it, stays in front for all its time. A Redis that is
+/// away, or that holds something unreadable, has nothing.
 pub struct RedisCache {
     front: Arc<MemoryCache>,
     redis: Arc<Redis>,
@@ -40,7 +44,7 @@ impl RedisCache {
         let (bytes, left) = answer.await.ok()?;
         let entry = Arc::new(record::entry(bytes?)?);
         let left = Duration::from_millis(u64::try_from(left).ok()?);
-        self.front.put(key.clone(), entry.clone(), left);
+        self.front.put(key.clone(), entry.clone(), left.min(NEAR));
         Some(entry)
     }
 }
@@ -55,7 +59,7 @@ impl CacheStore for RedisCache {
         })
     }
 
-    fn put(&self, key: CacheKey, entry: Arc<CacheEntry>, ttl: Duration) {
+    fn put(&self, key: CacheKey, entry: Arc<CacheEntry>, mut ttl: Duration) {
         let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         if millis > 0
             && self.redis.is_up()
@@ -65,6 +69,7 @@ impl CacheStore for RedisCache {
             let weight = bytes.len();
             let job = Job::Command(Cmd::pset_ex(name(&key), bytes, millis), weight);
             self.redis.later(job);
+            ttl = ttl.min(NEAR);
         }
         self.front.put(key, entry, ttl);
     }

@@ -83,8 +83,11 @@ impl Register for InRedis {
     }
 
     fn renew(&self, key: &IdempotencyKey, claim: &[u8], lease: Duration) {
-        let call = RENEW.call(vec![name(key)]).arg(claim);
-        self.0.later(Job::Script(call.number(lasting(lease))));
+        // What waits for its return would be in the way of what came of calls.
+        if self.0.is_up() {
+            let call = RENEW.call(vec![name(key)]).arg(claim);
+            self.0.later(Job::Script(call.number(lasting(lease))));
+        }
     }
 
     fn finish(&self, key: &IdempotencyKey, claim: Vec<u8>, call: Vec<u8>, ttl: Duration) {

@@ -46,6 +46,8 @@ pub struct RedisRates {
     replicas: u64,
     /// This process's share of each limit.
     share: MemoryRates,
+    /// What was taken of each limit here and never there, as far as time has not given it back.
+    alone: MemoryRates,
 }
 
 impl RedisRates {
@@ -56,6 +58,7 @@ impl RedisRates {
             redis,
             replicas: u64::from(replicas.max(1)),
             share: MemoryRates::new(),
+            alone: MemoryRates::new(),
         }
     }
 
@@ -95,7 +98,27 @@ impl RedisRates {
             return Err(Error::new(ErrorKind::Unavailable, message).retry_after(AWAY));
         }
         let parts: Vec<_> = takes.iter().map(|take| self.part(take)).collect();
-        Ok(self.share.take_now(&parts))
+        let decision = self.share.take_now(&parts);
+        if matches!(decision, RateDecision::Taken(_)) {
+            for take in takes {
+                let units = i64::try_from(take.units).unwrap_or(i64::MAX);
+                self.alone.adjust(take.name, take.quota, units);
+            }
+        }
+        Ok(decision)
+    }
+
+    /// What is left of a correction for the Redis. What was not taken there is not given back there: it would be what others took.
+    fn correction(&self, name: &str, quota: Quota, delta: i64) -> i64 {
+        if delta >= 0 {
+            return delta;
+        }
+        let alone = i64::try_from(self.alone.used(name, quota)).unwrap_or(i64::MAX);
+        let kept = alone.min(delta.saturating_neg());
+        if kept > 0 {
+            self.alone.adjust(name, quota, -kept);
+        }
+        delta + kept
     }
 
     fn part<'a>(&self, take: &Take<'a>) -> Take<'a> {
@@ -127,10 +150,11 @@ impl RateStore for RedisRates {
 
     fn adjust(&self, name: &str, quota: Quota, delta: i64) {
         self.share.adjust(name, self.part_of(quota), delta);
+        let delta = self.correction(name, quota, delta);
         let Ok((limit, period)) = whole(quota) else {
             return;
         };
-        if self.redis.is_up() {
+        if delta != 0 && self.redis.is_up() {
             let most = i64::try_from(EXACT / period.max(1)).unwrap_or(i64::MAX);
             let call = ADJUST.call(vec![key(name)]).number(limit).number(period);
             let call = call.arg(delta.clamp(-most, most).to_string());

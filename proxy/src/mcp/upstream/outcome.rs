@@ -45,8 +45,8 @@ impl Outcome {
     /// At most `max` bytes of a server's result.
     pub(super) fn of(server: &str, result: CallToolResult, max: usize) -> Self {
         let mut room = Room { left: max, over: 0 };
-        let content = result.content.iter().map(|block| room.block(block));
-        let content = content.collect();
+        let content = result.content.iter();
+        let content = content.filter_map(|block| room.block(block)).collect();
         let structured = result.structured_content.and_then(|value| {
             let value = cleaned(value);
             room.holds(size(&value)).then_some(value)
@@ -71,6 +71,9 @@ impl Outcome {
     }
 }
 
+/// What a block of text is without its text, in bytes.
+const EMPTY: usize = r#"{"type":"text","text":""},"#.len();
+
 /// What is left of a result's limit.
 struct Room {
     left: usize,
@@ -87,27 +90,37 @@ impl Room {
         holds
     }
 
-    /// A block, shorter if it is text, or a word in its place, if there is no room for it.
-    fn block(&mut self, block: &ContentBlock) -> Value {
+    /// A block, shorter if it is text, or a word in its place, if there is no room for it. Where there is none for a word either, it
+    /// is left out: blocks are many, if a server wants it so.
+    fn block(&mut self, block: &ContentBlock) -> Option<Value> {
         if let ContentBlock::Text(text) = block {
             let shown = visible(&text.text);
+            if !self.holds(EMPTY) {
+                self.over += shown.len();
+                return None;
+            }
             let kept = head(&shown, self.left);
             self.left -= kept.len();
             self.over += shown.len() - kept.len();
-            return json!({ "type": "text", "text": kept });
+            return Some(words(kept));
         }
         let mut value = cleaned(serde_json::to_value(block).unwrap_or_default());
         if let Some(block) = value.as_object_mut() {
             block.remove("_meta");
         }
         let bytes = size(&value);
-        match self.holds(bytes) {
-            true => value,
-            false => {
-                json!({ "type": "text", "text": format!("[{} of {bytes} bytes: too large]", value["type"].as_str().unwrap_or("a block")) })
-            }
+        if self.holds(bytes) {
+            return Some(value);
         }
+        let kind = value["type"].as_str().unwrap_or("a block");
+        let instead = words(&format!("[{kind} of {bytes} bytes: too large]"));
+        self.left = self.left.checked_sub(size(&instead))?;
+        Some(instead)
     }
+}
+
+fn words(text: &str) -> Value {
+    json!({ "type": "text", "text": text })
 }
 
 fn size(value: &Value) -> usize {
@@ -168,7 +181,7 @@ mod tests {
         let text = json!({ "type": "text", "text": "ä".repeat(40) });
         let outcome = outcome(
             json!({ "content": [image, text], "structuredContent": "x".repeat(50) }),
-            51,
+            51 + EMPTY + size(&words("[image of 139 bytes: too large]")),
         );
         assert_eq!(
             outcome["content"][0]["text"],
@@ -177,6 +190,19 @@ mod tests {
         assert_eq!(outcome["content"][1]["text"], "ä".repeat(25));
         assert_eq!(outcome.get("structured"), None);
         assert_eq!(outcome["left_out_bytes"], 139 + 30 + 52);
+    }
+
+    #[test]
+    fn many_blocks_of_nothing_are_bounded_too() {
+        let text = json!({ "type": "text", "text": "" });
+        let image = json!({ "type": "image", "data": "A".repeat(2000), "mimeType": "image/png" });
+        for block in [text, image] {
+            let blocks = vec![block; 10_000];
+            let outcome = outcome(json!({ "content": blocks }), 1000);
+            let kept = outcome["content"].to_string().len();
+            assert!((500..=1001).contains(&kept), "{kept}");
+            assert!(outcome["left_out_bytes"].as_u64() > Some(200_000));
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reading and writing single files.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, BufRead, Read, Write},
     path::Path,
 };
 
@@ -15,6 +15,9 @@ use super::{Handles, Place, Reach, Root, protected, refused};
 
 /// The most that is read of a file, in bytes.
 const READ: usize = 1 << 20;
+
+/// How far a file is read for its lines to be counted, in bytes.
+const SKIP: u64 = 64 << 20;
 
 /// The largest file that is written, in bytes.
 const WRITE: usize = 4 << 20;
@@ -61,6 +64,13 @@ impl Handles {
         part(file, skipped, lines, facts.len()).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => {
                 Error::invalid(format!("`{}` is no text in UTF-8", place.to_text())).param("path")
+            }
+            io::ErrorKind::FileTooLarge => {
+                let what = format!(
+                    "line {first} is not in the first {} MiB of the file",
+                    SKIP >> 20
+                );
+                Error::invalid(what).param("first_line")
             }
             _ => failed(error),
         })
@@ -144,10 +154,14 @@ fn own(place: &Place) -> Error {
 fn part(file: File, skipped: usize, lines: Option<usize>, size: u64) -> io::Result<Text> {
     let mut bytes = Vec::new();
     let mut from = io::BufReader::new(file);
+    let mut before = from.by_ref().take(SKIP);
     for _ in 0..skipped {
-        if io::BufRead::skip_until(&mut from, b'\n')? == 0 {
+        if before.skip_until(b'\n')? == 0 {
             break;
         }
+    }
+    if skipped > 0 && before.limit() == 0 {
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
     from.by_ref()
         .take(READ as u64 + 1)

@@ -49,11 +49,17 @@ impl Handles {
         most: usize,
     ) -> Result<Listing, Error> {
         let mut listing = Listing::default();
-        let first = self
-            .folder(root, place.as_path())
-            .map_err(|error| refused(&place, error))?;
-        let mut folders = VecDeque::from([(place, first, depth.max(1))]);
-        while let Some((place, folder, depth)) = folders.pop_front() {
+        // Places, not handles: there may be as many as entries, and few files may be open at once.
+        let mut folders = VecDeque::from([(place, depth.max(1))]);
+        let mut is_first = true;
+        while let Some((place, depth)) = folders.pop_front() {
+            let folder = match self.folder(root, place.as_path()) {
+                Err(error) if is_first => return Err(refused(&place, error)),
+                // What may not be looked into, or went away meanwhile, has nothing in it.
+                Err(_) => continue,
+                Ok(folder) => folder,
+            };
+            is_first = false;
             let mut found = Vec::new();
             let entries = folder.entries().map_err(|error| refused(&place, error))?;
             for entry in entries {
@@ -83,12 +89,8 @@ impl Handles {
                     return Ok(listing);
                 }
                 let place = place.join(&name);
-                if kind == EntryKind::Folder
-                    && depth > 1
-                    && name != ".git"
-                    && let Ok(below) = folder.open_dir(&name)
-                {
-                    folders.push_back((place.clone(), below, depth - 1));
+                if kind == EntryKind::Folder && depth > 1 && name != ".git" {
+                    folders.push_back((place.clone(), depth - 1));
                 }
                 listing.entries.push(Entry {
                     path: place.to_text(),

@@ -95,6 +95,51 @@ async fn what_is_in_the_root_works_with_either_wall() {
     assert!(roots.write(None, link, "x".into()).await.is_err());
 }
 
+/// Set for the process that may open few files only.
+const FEW_FILES: &str = "RUNGS_TEST_FEW_FILES";
+
+#[tokio::test]
+async fn a_wide_folder_is_listed_with_few_files_open() {
+    if std::env::var_os(FEW_FILES).is_none() {
+        let again = std::process::Command::new("sh")
+            .args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "sandbox::tests::files::a_wide_folder_is_listed_with_few_files_open",
+            ])
+            .env(FEW_FILES, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&again.stdout);
+        assert!(
+            again.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
+        return;
+    }
+    let world = World::new();
+    for n in 0..300 {
+        world.folder.write(&format!("root/wide/{n}/file"), "");
+    }
+    let wide = Place::parse("wide").unwrap();
+    let listing = world.roots().list(None, wide, 2, 2000).await.unwrap();
+    assert_eq!((listing.entries.len(), listing.more), (600, false));
+}
+
+#[tokio::test]
+async fn lines_far_into_a_large_file_are_not_looked_for() {
+    let world = World::new();
+    let file = fs::File::create(world.root().join("large")).unwrap();
+    // A hole: it takes no room, and has no lines.
+    file.set_len(1 << 40).unwrap();
+    let large = Place::parse("large").unwrap();
+    let read = world.roots().read(None, large, 2, Some(1)).await;
+    let error = read.unwrap_err();
+    assert_eq!(error.get_param(), Some("first_line"));
+    assert!(error.message().contains("64 MiB"), "{error}");
+}
+
 #[tokio::test]
 async fn what_is_no_file_is_not_opened() {
     let world = World::new();

@@ -1,7 +1,7 @@
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::model::{FinishReason, ResponseMeta};
+use crate::model::ResponseMeta;
 
 /// Polls `future` once.
 async fn start<F: Future + Unpin>(future: &mut F) {
@@ -219,6 +219,112 @@ async fn followers_do_not_share_what_is_the_leaders_own() {
     let (miss, shared) = (CacheStatus::Miss, CacheStatus::Shared);
     assert_eq!(statuses, [Err(ErrorKind::Budget), Ok(miss), Ok(shared)]);
     assert_eq!((provider.calls(), stack.in_flight()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_pays_from_elsewhere_does_not_share_an_answer_with_notes() {
+    for question in [ask("q"), ask_stream("q")] {
+        let provider = Scripted::new(Reply::text("yes").after(SECOND).gap(SECOND));
+        let inner = answering(&provider, |answer| {
+            answer.meta.notes.push("no budget to climb".into());
+        });
+        let stack = cached(&Arc::default(), inner);
+        let calls = ["a", "a", "b", "c"].map(|account| {
+            let mut request = to(&provider, question.clone());
+            request.ctx = CallContext::new(Call {
+                accounts: Arc::new([account.into()]),
+                ..Call::new("test")
+            });
+            stack.clone().oneshot(request)
+        });
+        let statuses = join_all(calls).await.into_iter().map(|answer| {
+            let meta = answer.unwrap().meta;
+            assert_eq!(meta.notes.len(), 1);
+            meta.cache
+        });
+        let (miss, shared) = (CacheStatus::Miss, CacheStatus::Shared);
+        assert_eq!(statuses.collect::<Vec<_>>(), [miss, shared, miss, miss]);
+        assert_eq!((provider.calls(), stack.in_flight()), (3, 0));
+    }
+}
+
+/// A store that takes a second to look, and counts.
+#[derive(Default)]
+struct Slow(std::sync::atomic::AtomicUsize);
+
+impl CacheStore for Slow {
+    fn get<'a>(&'a self, _: &'a CacheKey) -> StoreFuture<'a, Option<Arc<CacheEntry>>> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        tokio::time::sleep(SECOND).map(|()| Ok(None)).boxed()
+    }
+
+    fn put(&self, _: CacheKey, _: Arc<CacheEntry>, _: Duration) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_one_flight_makes_few_others_look_again() {
+    let provider = Scripted::new(Reply::text("yes"));
+    let store = Arc::new(Slow::default());
+    let stack = CacheLayer::new(store.clone(), CacheScope::Tenant).layer(provider.clone());
+    let calls = (0..20).map(|n: u64| {
+        let call = stack.clone().oneshot(to(&provider, ask(&n.to_string())));
+        async move {
+            // Each ends while the next one's look-up is under way.
+            tokio::time::sleep(SECOND * 3 / 4 * u32::try_from(n).unwrap()).await;
+            read(call.await.unwrap()).await
+        }
+    });
+    join_all(calls).await;
+    let looks = store.0.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((20..23).contains(&looks), "{looks}");
+}
+
+#[test]
+fn a_busy_flight_stops_nobody_who_asks_something_else() {
+    let (enter, entered) = std::sync::mpsc::channel();
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap();
+    let inner = {
+        let gate = gate.clone();
+        service_fn(move |request: ModelRequest| {
+            let (enter, gate) = (enter.clone(), gate.clone());
+            async move {
+                if request.body.get("busy").is_some() {
+                    enter.send(()).unwrap();
+                    // It holds its thread, as work does that takes long.
+                    drop(gate.lock());
+                }
+                let body = ModelBody::whole("{}".into(), End::default());
+                let meta = ResponseMeta::default();
+                Ok::<_, Error>(ModelResponse { meta, body })
+            }
+            .boxed()
+        })
+    };
+    let stack = cached(&Arc::default(), inner);
+    let call = move |request: ModelRequest| {
+        let stack = stack.clone();
+        move || stack.oneshot(request).now_or_never().unwrap().unwrap()
+    };
+    let mut busy = ask("q");
+    busy.body.set("busy", &true).unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let mut calls = vec![std::thread::spawn(call(busy.clone()))];
+    entered.recv().unwrap();
+    calls.push(std::thread::spawn(call(busy)));
+    calls.push(std::thread::spawn(move || {
+        // Until the follower waits.
+        std::thread::sleep(Duration::from_millis(100));
+        let answer = call(ask("something else"))();
+        tell.send(()).unwrap();
+        answer
+    }));
+    let answered = told.recv_timeout(Duration::from_secs(5));
+    drop(closed);
+    for call in calls {
+        call.join().unwrap();
+    }
+    assert!(answered.is_ok(), "it waits for a flight of another name");
 }
 
 #[tokio::test(start_paused = true)]

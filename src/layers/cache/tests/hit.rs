@@ -36,6 +36,38 @@ async fn r7_a_hit_is_marked_costs_nothing_and_leaves_one_row() {
 }
 
 #[tokio::test]
+async fn a_hit_says_what_reviewers_said() {
+    let verdict = Verdict {
+        agreement: Agreement::Agree,
+        confidence: 90,
+        reviewers: vec!["q/r".into()],
+        cost: Money::ZERO,
+    };
+    let provider = Scripted::new(Reply::text("yes"));
+    let said = verdict.clone();
+    let inner = answering(&provider, move |r| r.meta.verdict = Some(said.clone()));
+    let stack = cached(&Arc::default(), inner);
+    let request = to(&provider, ask("q"));
+    read(stack.clone().oneshot(request.clone()).await.unwrap()).await;
+    let hit = stack.oneshot(request).await.unwrap();
+    assert_eq!(hit.meta.cache, CacheStatus::Hit);
+    assert_eq!(hit.meta.verdict, Some(verdict));
+}
+
+#[tokio::test]
+async fn answers_of_another_epoch_are_not_served() {
+    let provider = Scripted::new(Reply::text("yes"));
+    let store = Arc::new(Store::default());
+    let request = to(&provider, ask("q"));
+    for (epoch, calls) in [(1, 1), (2, 2), (1, 2)] {
+        let layer = CacheLayer::new(store.clone(), CacheScope::Tenant).epoch([epoch; 32]);
+        let stack = layer.layer(provider.clone());
+        read(stack.oneshot(request.clone()).await.unwrap()).await;
+        assert_eq!(provider.calls(), calls);
+    }
+}
+
+#[tokio::test]
 async fn r7_either_form_serves_the_other() {
     for (first, second) in [(ask("q"), ask_stream("q")), (ask_stream("q"), ask("q"))] {
         let provider = Scripted::new(Reply::text("one two three"));

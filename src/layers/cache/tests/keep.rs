@@ -45,6 +45,95 @@ async fn an_answer_that_ends_at_the_questions_own_limit_is_kept() {
 }
 
 #[tokio::test]
+async fn a_limit_that_is_null_or_nothing_is_none() {
+    for no_limit in [json!(null), json!(0)] {
+        let provider = Scripted::new(Reply::text("a b c").finish("length"));
+        let store = Arc::new(Store::default());
+        let mut request = to(&provider, ask("q"));
+        request.body.set("max_tokens", &no_limit).unwrap();
+        let stack = cached(&store, provider);
+        read(stack.oneshot(request).await.unwrap()).await;
+        assert_eq!(store.len(), 0, "{no_limit}");
+    }
+}
+
+/// How many of a whole answer with these choices, and of the same one as a stream, are kept.
+async fn kept(members: Value, tool_calls: bool, choices: Value) -> usize {
+    let whole = json!({ "id": "1", "object": "chat.completion", "choices": choices });
+    // What a dialect tells: the reason of the first choice.
+    let reason = choices[0]["finish_reason"].as_str().unwrap();
+    let end = End {
+        finish: Some(FinishReason::from_openai(reason)),
+        ..End::default()
+    };
+    let answer = Collected {
+        whole: true,
+        data: vec![whole.to_string().into()],
+        end,
+    };
+    let provider = Scripted::new(Reply::text("unused"));
+    let mut kept = 0;
+    for question in [ask("q"), ask_stream("q")] {
+        let mut request = to(&provider, question);
+        for (name, value) in members.as_object().unwrap() {
+            request.body.set(name, value).unwrap();
+        }
+        let whole = !request.wants_stream();
+        let answer = answer.clone().into_form(whole).unwrap();
+        let store = Arc::new(Store::default());
+        let inner = answering(&provider, move |r| r.body = answer.clone().into_body());
+        let layer = CacheLayer::new(store.clone(), CacheScope::Tenant).tool_calls(tool_calls);
+        read(layer.layer(inner).oneshot(request).await.unwrap()).await;
+        kept += store.len();
+    }
+    kept
+}
+
+#[tokio::test]
+async fn of_several_choices_each_must_have_ended_well() {
+    let choice = |index: u64, finish: &str| json!({ "index": index, "message": { "role": "assistant", "content": "yes" }, "finish_reason": finish });
+    for (second, both) in [("stop", 2), ("length", 0), ("content_filter", 0)] {
+        let choices = json!([choice(0, "stop"), choice(1, second)]);
+        assert_eq!(
+            kept(json!({ "n": 2 }), false, choices).await,
+            both,
+            "{second}"
+        );
+    }
+    let limited = json!({ "n": 2, "max_tokens": 3 });
+    let choices = json!([choice(0, "stop"), choice(1, "length")]);
+    assert_eq!(kept(limited, false, choices).await, 2);
+}
+
+/// Providers say `stop` then.
+#[tokio::test]
+async fn a_tool_call_that_was_forced_is_a_tool_call() {
+    let choice = |member: &str, call: Value| {
+        json!([{ "index": 0, "finish_reason": "stop",
+            "message": { "role": "assistant", "content": null, member: call } }])
+    };
+    let function = json!({ "name": "f", "arguments": "{}" });
+    let call = json!([{ "index": 0, "id": "1", "type": "function", "function": function }]);
+    for (member, call, plain) in [
+        ("tool_calls", call, 0),
+        ("function_call", function, 0),
+        ("tool_calls", json!([]), 2),
+        ("function_call", json!(null), 2),
+    ] {
+        for asked in ["tools", "functions"] {
+            let asked = json!({ asked: [{}] });
+            let choices = choice(member, call.clone());
+            assert_eq!(
+                kept(asked.clone(), false, choices.clone()).await,
+                plain,
+                "{choices}"
+            );
+            assert_eq!(kept(asked, true, choices).await, 2);
+        }
+    }
+}
+
+#[tokio::test]
 async fn r7_answers_that_are_not_what_was_asked_for_are_not_kept() {
     let differ = |agreement| Verdict {
         agreement,

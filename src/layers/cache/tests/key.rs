@@ -25,6 +25,8 @@ fn targets(change: impl FnOnce(&mut Deployment)) -> RouteHint {
     ))
 }
 
+const EPOCH: [u8; 32] = [1; 32];
+
 const CHANGES: usize = 14;
 
 /// Changes one thing; `at` chooses the member.
@@ -68,8 +70,9 @@ proptest! {
         let base = request(&members);
         let mut changed = base.clone();
         change(&mut changed, what, at);
-        prop_assert_ne!(CacheScope::Tenant.key(&base), CacheScope::Tenant.key(&changed));
-        prop_assert_ne!(CacheScope::Tenant.key(&base), CacheScope::Shared.key(&base));
+        prop_assert_ne!(CacheScope::Tenant.key(&EPOCH, &base), CacheScope::Tenant.key(&EPOCH, &changed));
+        prop_assert_ne!(CacheScope::Tenant.key(&EPOCH, &base), CacheScope::Shared.key(&EPOCH, &base));
+        prop_assert_ne!(CacheScope::Tenant.key(&EPOCH, &base), CacheScope::Tenant.key(&[2; 32], &base));
     }
 
     #[test]
@@ -87,7 +90,7 @@ proptest! {
             c.key = Some("key".into());
             c.user = Some("user".into());
         });
-        prop_assert_eq!(CacheScope::Tenant.key(&base), CacheScope::Tenant.key(&same));
+        prop_assert_eq!(CacheScope::Tenant.key(&EPOCH, &base), CacheScope::Tenant.key(&EPOCH, &same));
     }
 }
 

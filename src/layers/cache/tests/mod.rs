@@ -22,8 +22,8 @@ use crate::{
     catalog::{Deployment, Money, Targets, Tier},
     json::RawObject,
     model::{
-        Agreement, CacheStatus, CacheUse, Call, CallContext, Collected, End, Frame, ModelBody,
-        ModelRequest, ModelResponse, Operation, Quality, RouteHint, Verdict,
+        Agreement, CacheStatus, CacheUse, Call, CallContext, Collected, End, FinishReason, Frame,
+        ModelBody, ModelRequest, ModelResponse, Operation, Quality, RouteHint, Verdict,
     },
     store::{CacheEntry, CacheKey, CacheStore, Intent, Ledger, LedgerRow, RowStatus, StoreFuture},
     testing::{Reply, Scripted, ask, ask_stream},
