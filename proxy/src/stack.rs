@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rungs::{
     catalog::Deployment,
     layers::{
-        breaker::BreakerLayer,
+        breaker::{BreakerLayer, BreakerState},
         budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
         commit::CommitLayer,
@@ -47,7 +47,7 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
             )
             // A call that its client may repeat goes on when the client leaves: its answer must be there for the repetition.
             .layer(
-                DrainLayer::new(state.drains.clone())
+                DrainLayer::new(state.drains.clone().time(config.timeouts.total))
                     .only(|request| request.ctx.idempotency.is_some()),
             )
             // Below the limits: a repetition is a request. Above all that remembers or costs: it is no second call.
@@ -102,6 +102,7 @@ fn users(config: &Config, state: &State) -> Option<UsersLayer> {
         each: Arc::new(budgets.into()),
         accounts: state.accounts.clone(),
         users: state.users.clone(),
+        ring: state.users.next_ring(),
         patience: config.timeouts.total * 2,
     })
 }
@@ -111,14 +112,13 @@ pub(crate) fn attempt_ring(
     config: &Config,
     deployment: &Arc<Deployment>,
     provider: &Provider,
+    breaker: BreakerState,
     state: &State,
 ) -> BoxModelService {
     BoxModelService::new(
         ServiceBuilder::new()
             // A dead deployment answers at once, so that the route goes on to the next.
-            .layer(BreakerLayer::new(
-                state.breaker(deployment, config.breaker.to_layer()),
-            ))
+            .layer(BreakerLayer::new(breaker))
             // Only before the first frame. Every try below pays for itself.
             .layer(RetryLayer::new(config.retry.to_layer()).budget(state.retries.clone()))
             // Where that is wanted, an attempt goes on to its end when its client leaves: all below holds, settles and records it.
