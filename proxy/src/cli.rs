@@ -50,12 +50,6 @@ pub(crate) enum Command {
     Jail(JailArgs),
 }
 
-impl Default for Command {
-    fn default() -> Self {
-        Self::Serve(ServeArgs::default())
-    }
-}
-
 #[derive(Debug, Default, Args)]
 pub(crate) struct ConfigArgs {
     /// The configuration file; without one, rungs.toml if it exists, and the environment.

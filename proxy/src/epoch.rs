@@ -62,7 +62,7 @@ mod tests {
         let world = World {
             vars: &Vars::new(),
             read: &|_| Err(io::ErrorKind::NotFound.into()),
-            ollama: &|_| None,
+            ollama: &|_| crate::config::Ollama::Silent,
         };
         Config::load(Some(&Source::new("rungs.toml", text)), &world).expect("a configuration")
     }

@@ -9,13 +9,14 @@ use arc_swap::ArcSwap;
 use rungs::{model::BoxModelService, route::Route, swap::Swap};
 
 use crate::{
+    accounts::{self, Opening},
     auth::{Keyring, Principal},
-    config::{Access, Catalog, Config, StoreUrl},
+    config::{Access, Auth, Catalog, Config, ConfigError, StoreUrl},
     keys::{Registry, Rules},
     mcp::{oauth::Issuer, token::LocalToken},
     provider::Provider,
     stack::{attempt_ring, call_ring},
-    state::State,
+    state::{Breakers, State},
     stores::is_away,
 };
 
@@ -47,8 +48,7 @@ impl Gateway {
     /// Opens the stores and builds the rings.
     pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
         let state = State::open(&config).await?;
-        let (live, ring) = build(config, &state).await?;
-        state.upstreams.adopt(&live.config.upstreams);
+        let (live, ring) = Built::of(config, &state, None).await?.adopt(&state);
         Ok(Self(Arc::new(Shared {
             state,
             ring: Swap::new(ring),
@@ -57,13 +57,17 @@ impl Gateway {
         })))
     }
 
-    /// Builds everything anew and swaps it in; if that fails, all stays as it was.
-    pub(crate) async fn reload(&self, config: Config) -> anyhow::Result<()> {
-        let (live, ring) = build(config, &self.0.state).await?;
-        self.0.state.upstreams.adopt(&live.config.upstreams);
+    /// Builds everything anew and swaps it in; if that fails, all stays as it was. What only a start reads stays too: the sections that
+    /// it has changed in are the answer.
+    pub(crate) async fn reload(&self, mut config: Config) -> anyhow::Result<Vec<&'static str>> {
+        let Shared { state, .. } = &*self.0;
+        let running = self.live();
+        let kept = config.keep_what_runs(&running.config);
+        let built = Built::of(config, state, Some(running.access)).await?;
+        let (live, ring) = built.adopt(state);
         self.0.ring.replace(ring);
         self.0.live.store(Arc::new(live));
-        Ok(())
+        Ok(kept)
     }
 
     /// The call ring of the moment.
@@ -90,7 +94,8 @@ impl Gateway {
         let before = live.keyring.before();
         let principal = live.keyring.look_up(credential).await?;
         // Remembered only afterwards: no call may slip through while the account is not open yet.
-        principal.open_accounts(&self.0.state.accounts).await?;
+        let own = principal.own_accounts().collect();
+        self.0.state.accounts.prepare(own).await?.commit();
         live.keyring.remember(credential, &principal, before);
         Ok(principal)
     }
@@ -125,56 +130,164 @@ impl Gateway {
     }
 }
 
-async fn build(config: Config, state: &State) -> anyhow::Result<(Live, BoxModelService)> {
-    let has_keys = match state.keys.list().await {
-        Ok(keys) => keys.iter().any(|key| key.revoked.is_none()),
-        // There may be some; without a store none opens.
-        Err(error) if is_away(&error) => true,
-        Err(error) => return Err(error.into()),
-    };
-    let access = config.check_bind(has_keys)?;
-    let catalog = Catalog::new(&config);
-    let providers = config
-        .providers
-        .iter()
-        .map(|provider| {
-            Ok((
-                Arc::clone(&provider.name),
-                Provider::build(provider, state)?,
-            ))
+/// All that can fail of a configuration has been done; nothing of it is in force, but that budgets may be stricter meanwhile.
+struct Built<'a> {
+    live: Live,
+    ring: BoxModelService,
+    breakers: Breakers,
+    opening: Opening<'a>,
+    /// Keys of the store that cannot be used, each with the project that it lacks.
+    lost: Vec<(String, String)>,
+}
+
+impl<'a> Built<'a> {
+    /// Builds what `config` says, where a gateway may run that is open to `before`.
+    async fn of(config: Config, state: &'a State, before: Option<Access>) -> anyhow::Result<Self> {
+        let keys = match state.keys.list().await {
+            Ok(keys) => Some(keys),
+            Err(error) if is_away(&error) => None,
+            Err(error) => return Err(error.into()),
+        };
+        // One that opens nothing any more counts as well, or taking back the last would open everything; and there may be some in a
+        // store that is away.
+        let has_keys = keys.as_ref().is_none_or(|keys| !keys.is_empty());
+        let access = access(&config, has_keys, before)?;
+        let catalog = Catalog::new(&config);
+        let drains = state.drains.clone().time(config.timeouts.total);
+        let providers = config
+            .providers
+            .iter()
+            .map(|provider| {
+                let built = Provider::build(provider, drains.clone(), state)?;
+                Ok((Arc::clone(&provider.name), built))
+            })
+            .collect::<Result<HashMap<_, _>, rungs::Error>>()?;
+        let mut breakers = Breakers::new();
+        let rings = catalog.deployments().iter().filter_map(|deployment| {
+            let provider = providers.get(&deployment.provider)?;
+            let fingerprint = provider.fingerprint(deployment);
+            let breaker = state.breaker(
+                deployment,
+                fingerprint,
+                config.breaker.to_layer(&config.timeouts),
+            );
+            breakers.insert(deployment.id.clone(), (fingerprint, breaker.clone()));
+            let ring = attempt_ring(&config, deployment, provider, breaker, state);
+            Some((Arc::clone(deployment), ring))
+        });
+        let route = config.routing.classify(Route::new(rings));
+        let ring = call_ring(&config, route.clone(), state);
+        let keyring = Keyring::new(state.pepper.clone(), Arc::clone(&state.keys), &config);
+        let oauth = config.mcp.oauth.clone().and_then(|oauth| {
+            let principal = keyring.named(&oauth.key)?.clone();
+            let transport = state.transport(oauth.allow_private);
+            Some(Issuer::new(oauth, principal, transport))
+        });
+        let own = keyring.configured().flat_map(|who| who.own_accounts());
+        let wanted = accounts::of_config(&config).chain(own).collect();
+        // The last that can fail, and that waits: nobody else opens an account from here on.
+        let opening = state.accounts.prepare(wanted).await?;
+        Ok(Self {
+            lost: keyring.lost(keys.unwrap_or_default()),
+            live: Live {
+                users_pay: !config.budget.per_user().is_empty(),
+                config,
+                catalog,
+                route,
+                keyring,
+                oauth,
+                access,
+            },
+            ring,
+            breakers,
+            opening,
         })
-        .collect::<Result<HashMap<_, _>, rungs::Error>>()?;
-    let rings = catalog.deployments().iter().filter_map(|deployment| {
-        let provider = providers.get(&deployment.provider)?;
-        Some((
-            Arc::clone(deployment),
-            attempt_ring(&config, deployment, provider, state),
-        ))
-    });
-    let route = config.routing.classify(Route::new(rings));
-    let keyring = Keyring::new(state.pepper.clone(), Arc::clone(&state.keys), &config);
-    for principal in keyring.configured() {
-        principal.open_accounts(&state.accounts).await?;
     }
-    state.open_accounts(&config).await?;
-    state.calls.resize(config.limits.max_in_flight);
-    state.keep_rows(config.store.keep);
-    let ring = call_ring(&config, route.clone(), state);
-    let oauth = config.mcp.oauth.clone().and_then(|oauth| {
-        let principal = keyring.named(&oauth.key)?.clone();
-        let transport = state.transport(oauth.allow_private);
-        Some(Issuer::new(oauth, principal, transport))
-    });
-    Ok((
-        Live {
-            users_pay: !config.budget.per_user().is_empty(),
-            config,
-            catalog,
-            route,
-            keyring,
-            oauth,
-            access,
-        },
-        ring,
-    ))
+
+    /// Puts all of it in force but what the calls of the moment go by.
+    fn adopt(self, state: &State) -> (Live, BoxModelService) {
+        for (key, project) in self.lost {
+            tracing::warn!(
+                key,
+                project,
+                "the project that pays for the key is not in the configuration: its calls are refused"
+            );
+        }
+        state.adopt(&self.live.config, self.breakers, self.opening);
+        (self.live, self.ring)
+    }
+}
+
+/// Who may come in. What was closed stays closed when its last key goes, until somebody writes that it may be open.
+fn access(config: &Config, has_keys: bool, before: Option<Access>) -> Result<Access, ConfigError> {
+    let access = config.check_bind(has_keys)?;
+    let opens = (before, access) == (Some(Access::Keys), Access::Loopback);
+    if opens && config.server.auth != Some(Auth::None) {
+        tracing::warn!(
+            "there are no keys any more, and nobody can come in: make one, or write `auth = \"none\"` into [server]"
+        );
+        return Ok(Access::Keys);
+    }
+    Ok(access)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, io};
+
+    use super::*;
+    use crate::{
+        accounts::GLOBAL,
+        config::{Ollama, Source, Vars, World},
+    };
+
+    fn load(text: &str) -> Config {
+        let world = World {
+            vars: &Vars::new(),
+            read: &|_| Err(io::ErrorKind::NotFound.into()),
+            ollama: &|_| Ollama::Silent,
+        };
+        Config::load(Some(&Source::new("rungs.toml", text)), &world).unwrap()
+    }
+
+    fn config([calls, attempts]: [u32; 2], budgets: &str) -> Config {
+        load(&format!(
+            "[store]\nurl = \"memory:\"\n[limits]\nmax_in_flight = {calls}\n[budget]\nglobal = {budgets}\n\
+             [[provider]]\nname = \"p\"\nbase_url = \"https://llm.example/v1\"\nmax_in_flight = {attempts}\n\
+             [[model]]\nid = \"m\"\nprovider = \"p\"\ntier = \"L0\"\nprice = 0\n"
+        ))
+    }
+
+    fn global(gateway: &Gateway) -> Vec<String> {
+        let balances = gateway.state().accounts.book().balances(GLOBAL);
+        balances.iter().map(|b| b.budget.to_string()).collect()
+    }
+
+    fn limits(gateway: &Gateway) -> [usize; 2] {
+        let state = gateway.state();
+        [state.calls.max(), state.permits(&"p".into(), 99).max()]
+    }
+
+    #[tokio::test]
+    async fn r32_a_reload_that_comes_to_no_end_leaves_every_limit_as_it_was() {
+        let gateway = Gateway::start(config([5, 3], "\"1/day\"")).await.unwrap();
+        let kept = gateway.reload(config([6, 4], "\"2/day\"")).await.unwrap();
+        assert!(kept.is_empty(), "{kept:?}");
+        let stands = || (limits(&gateway), global(&gateway));
+        let before = ([6, 4], vec!["2/day".to_owned()]);
+        assert_eq!(stands(), before);
+
+        // Somebody asks what was spent already, which is the last that a reload waits for.
+        let asking = gateway.state().accounts.prepare(BTreeMap::new()).await;
+        let wider = || config([7, 5], "[\"3/day\", \"4/week\"]");
+        let mut reload = Box::pin(gateway.reload(wider()));
+        assert!(futures_util::poll!(&mut reload).is_pending());
+        drop((reload, asking));
+        assert_eq!(stands(), before);
+        gateway.reload(wider()).await.unwrap();
+        assert_eq!(
+            stands(),
+            ([7, 5], vec!["3/day".to_owned(), "4/week".to_owned()])
+        );
+    }
 }

@@ -49,7 +49,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    match cli.command.unwrap_or_default() {
+    let Some(command) = cli.command else {
+        return commands::run_unasked();
+    };
+    match command {
         Command::Serve(args) => commands::serve::run(&args),
         Command::Mcp(args) => match &args.verb {
             None => commands::mcp::run(&args.config),

@@ -1,11 +1,18 @@
 //! A configured provider as the parts of its deployments' attempt rings.
 
-use std::sync::Arc;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 use rungs::{
     Error,
     catalog::Deployment,
-    layers::{drain::DrainLayer, in_flight::Permits, rate::RateLayer},
+    layers::{
+        drain::{DrainLayer, Drains},
+        in_flight::Permits,
+        rate::RateLayer,
+    },
     provider::{
         Dialect, Endpoint, HttpProvider, HyperTransport, ReqwestTransport, Secret, TransportConfig,
         openai,
@@ -25,6 +32,8 @@ pub(crate) struct Provider {
     pub(crate) permits: Option<Permits>,
     rate: Option<RateLayer>,
     pub(crate) drain: Option<DrainLayer>,
+    /// Of what its deployments have in common.
+    fingerprint: u64,
 }
 
 /// The way to a provider.
@@ -40,7 +49,11 @@ pub(crate) type Leaf = Either<HttpProvider<HyperTransport>, HttpProvider<Reqwest
 
 impl Provider {
     /// Builds the parts; clients, permits and counters come from `state`, so that they survive a reload.
-    pub(crate) fn build(config: &config::Provider, state: &State) -> Result<Self, Error> {
+    pub(crate) fn build(
+        config: &config::Provider,
+        drains: Drains,
+        state: &State,
+    ) -> Result<Self, Error> {
         let mut endpoint = Endpoint::new(Arc::clone(&config.name), &config.base_url.to_string())?;
         if let Some(key) = &config.api_key {
             endpoint = endpoint.key(Secret::new(key.expose_secret())?);
@@ -68,8 +81,9 @@ impl Provider {
             ),
             drain: match config.on_disconnect {
                 config::OnDisconnect::Cancel => None,
-                config::OnDisconnect::Drain => Some(DrainLayer::new(state.drains.clone())),
+                config::OnDisconnect::Drain => Some(DrainLayer::new(drains)),
             },
+            fingerprint: fingerprint(config),
         })
     }
 
@@ -83,6 +97,13 @@ impl Provider {
             (Some(all), Some(own)) => Some(all.and(own)),
             (all, own) => all.or(own),
         }
+    }
+
+    /// Another one if anything is that decides whether calls of `deployment` succeed: what is known of its health is then of no use.
+    pub(crate) fn fingerprint(&self, deployment: &Deployment) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.fingerprint, &*deployment.upstream).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// A pure dialect over an HTTP client.
@@ -101,6 +122,19 @@ impl Provider {
             }
         }
     }
+}
+
+/// It never leaves the process.
+fn fingerprint(config: &config::Provider) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    config.base_url.hash(&mut hasher);
+    let key = config.api_key.as_ref();
+    key.map(|key| key.expose_secret()).hash(&mut hasher);
+    for (name, value) in &config.headers {
+        (name, value).hash(&mut hasher);
+    }
+    (config.allow_private, config.proxy).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn client(config: &config::Provider, state: &State) -> Result<Client, Error> {

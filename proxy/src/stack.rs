@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rungs::{
     catalog::Deployment,
     layers::{
-        breaker::BreakerLayer,
+        breaker::{BreakerLayer, BreakerState},
         budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
         commit::CommitLayer,
@@ -52,7 +52,9 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
                     .ttl(config.idempotency.ttl)
                     .wait(config.idempotency.wait)
                     .ledger(state.ledger.clone())
-                    .around(DrainLayer::new(state.drains.clone())),
+                    .around(DrainLayer::new(
+                        state.drains.clone().time(config.timeouts.total),
+                    )),
             )
             // Below what repeats a call, which is no second turn; above the cache, because what was said before is part of the question.
             .layer(conversation(config, &route, state))
@@ -109,6 +111,7 @@ fn users(config: &Config, state: &State) -> Option<UsersLayer> {
         each: Arc::new(budgets.into()),
         accounts: state.accounts.clone(),
         users: state.users.clone(),
+        ring: state.users.next_ring(),
         patience: config.timeouts.total * 2,
     })
 }
@@ -118,15 +121,13 @@ pub(crate) fn attempt_ring(
     config: &Config,
     deployment: &Arc<Deployment>,
     provider: &Provider,
+    breaker: BreakerState,
     state: &State,
 ) -> BoxModelService {
     BoxModelService::new(
         ServiceBuilder::new()
             // A dead deployment answers at once, so that the route goes on to the next.
-            .layer(BreakerLayer::new(state.breaker(
-                deployment,
-                config.breaker.to_layer(&config.timeouts),
-            )))
+            .layer(BreakerLayer::new(breaker))
             // Only before the first frame. Every try below pays for itself.
             .layer(RetryLayer::new(config.retry.to_layer()).budget(state.retries.clone()))
             // Where that is wanted, an attempt goes on to its end when its client leaves: all below holds, settles and records it.

@@ -7,7 +7,6 @@ use std::{
 };
 
 use rungs::{
-    Error,
     catalog::{Deployment, DeploymentId},
     layers::{
         breaker::{BreakerConfig, BreakerState},
@@ -26,7 +25,7 @@ use rungs::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    accounts::{self, Accounts, GLOBAL, Users, WarnRules},
+    accounts::{Accounts, Opening, Users, WarnRules},
     auth::Pepper,
     config::Config,
     hot::Hot,
@@ -45,6 +44,9 @@ const LAST_TURNS: Duration = Duration::from_secs(3);
 
 /// How many turns may be under way, or wait for the store, at least.
 const TURNS: usize = 4096;
+
+/// What is known about the health of deployments, each with the [fingerprint](crate::provider::Provider::fingerprint) of the way there.
+pub(crate) type Breakers = HashMap<DeploymentId, (u64, BreakerState)>;
 
 /// Everything that outlives a configuration.
 pub(crate) struct State {
@@ -79,7 +81,7 @@ pub(crate) struct State {
     redis: Option<Arc<Redis>>,
     clients: Clients,
     outbox: Outbox,
-    breakers: Mutex<HashMap<DeploymentId, BreakerState>>,
+    breakers: Mutex<Breakers>,
     permits: Mutex<HashMap<Arc<str>, Permits>>,
 }
 
@@ -155,13 +157,18 @@ impl State {
         }
     }
 
-    /// The breaker of a deployment; made on first use.
-    pub(crate) fn breaker(&self, deployment: &Deployment, config: BreakerConfig) -> BreakerState {
-        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || BreakerState::new(deployment.id.clone(), config);
-        let breaker = breakers.entry(deployment.id.clone()).or_insert_with(made);
-        breaker.reconfigure(config);
-        breaker.clone()
+    /// The breaker of a deployment: the one in use, if the way there is the same.
+    pub(crate) fn breaker(
+        &self,
+        deployment: &Deployment,
+        fingerprint: u64,
+        config: BreakerConfig,
+    ) -> BreakerState {
+        let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        match breakers.get(&deployment.id) {
+            Some((same, breaker)) if *same == fingerprint => breaker.clone(),
+            _ => BreakerState::new(deployment.id.clone(), config),
+        }
     }
 
     /// The deployments whose breaker is open.
@@ -169,44 +176,42 @@ impl State {
         let breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
         breakers
             .iter()
-            .filter(|(_, state)| state.is_open())
+            .filter(|(_, (_, state))| state.is_open())
             .map(|(id, _)| id.clone())
             .collect()
     }
 
-    /// The permits of a provider, set to `max`.
+    /// The permits of a provider; `max` of them if it had none.
     pub(crate) fn permits(&self, provider: &Arc<str>, max: usize) -> Permits {
         let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
-        let permits = permits
-            .entry(Arc::clone(provider))
-            .or_insert_with(|| Permits::new(max));
-        permits.resize(max);
-        permits.clone()
+        let permits = permits.entry(Arc::clone(provider));
+        permits.or_insert_with(|| Permits::new(max)).clone()
     }
 
-    /// Opens the accounts that the configuration names, and closes those that it does not name any more.
-    pub(crate) async fn open_accounts(&self, config: &Config) -> Result<(), Error> {
-        let open = &self.accounts;
-        open.warn(WarnRules {
+    /// Puts in force what `config` says of all this. It neither fails nor waits, so that a reload is done as a whole or not at all.
+    pub(crate) fn adopt(&self, config: &Config, breakers: Breakers, opening: Opening<'_>) {
+        self.accounts.warn(WarnRules {
             percent: config.budget.warn_at(),
             webhook: config.webhook.as_ref().map(|to| self.outbox.to(to)),
         });
-        open.open(GLOBAL, &config.budget.global().into()).await?;
-        for project in &config.projects {
-            let account = accounts::of_project(&project.name);
-            open.open(&account, &project.terms).await?;
-        }
+        opening.commit();
         let known = |name: &str| config.projects.iter().any(|p| *p.name == *name);
-        open.retain(|account| account.strip_prefix("project:").is_none_or(known));
-        self.users.reopen();
-        Ok(())
-    }
-
-    /// Keeps the ledger's rows so long from now on; for ever if it is not said.
-    pub(crate) fn keep_rows(&self, keep: Option<Duration>) {
-        if let Some(retention) = &self.retention {
-            retention.keep(keep);
+        let keep = |account: &str| account.strip_prefix("project:").is_none_or(known);
+        self.accounts.retain(keep);
+        self.calls.resize(config.limits.max_in_flight);
+        for provider in &config.providers {
+            if let Some(max) = provider.max_in_flight {
+                self.permits(&provider.name, max).resize(max);
+            }
         }
+        for (_, breaker) in breakers.values() {
+            breaker.reconfigure(config.breaker.to_layer(&config.timeouts));
+        }
+        *self.breakers.lock().unwrap_or_else(PoisonError::into_inner) = breakers;
+        if let Some(retention) = &self.retention {
+            retention.keep(config.store.keep);
+        }
+        self.upstreams.adopt(&config.upstreams);
     }
 
     /// Whether Redis answers; `None` if there is none to answer.

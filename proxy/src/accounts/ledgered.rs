@@ -1,26 +1,64 @@
-use std::{sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use rungs::{
     Error,
     store::{Budget, Budgets, Durability, Ledger, Window, memory::MemoryBudgets},
 };
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     Book, Terms,
     watch::{WarnRules, Watched},
 };
 
-/// Sets the budgets of an account when it is dropped: a client that leaves while its account is opened leaves it as it was.
-struct PutBack<'a> {
+/// An account whose budgets change. Sets `then` when it is dropped: who leaves before all is known leaves it as it was.
+struct Change<'a> {
     book: &'a MemoryBudgets,
-    account: &'a str,
-    budgets: Vec<Budget>,
+    account: Arc<str>,
+    then: Vec<Budget>,
+    new: Vec<Budget>,
 }
 
-impl Drop for PutBack<'_> {
+impl Change<'_> {
+    /// Budgets over windows that the account had none over.
+    fn added(&self) -> impl Iterator<Item = &Budget> {
+        let known = |window: &Window| self.then.iter().any(|budget| budget.window == *window);
+        self.new.iter().filter(move |budget| !known(&budget.window))
+    }
+}
+
+impl Drop for Change<'_> {
     fn drop(&mut self) {
-        let budgets = std::mem::take(&mut self.budgets);
-        self.book.set(self.account, budgets);
+        let budgets = std::mem::take(&mut self.then);
+        self.book.set(Arc::clone(&self.account), budgets);
+    }
+}
+
+/// Accounts that are about to have other terms: until it is committed the old ones are in force, and new budgets over windows that had
+/// none beside them. Dropped, it leaves everything as it was. Nobody else opens an account meanwhile.
+pub(crate) struct Opening<'a> {
+    accounts: &'a Accounts,
+    wanted: BTreeMap<Arc<str>, Terms>,
+    /// In a book of this process alone.
+    changes: Vec<Change<'a>>,
+    _alone: MutexGuard<'a, ()>,
+}
+
+impl Opening<'_> {
+    /// Puts the new terms in force.
+    pub(crate) fn commit(mut self) {
+        for change in &mut self.changes {
+            change.then = std::mem::take(&mut change.new);
+        }
+        self.changes.clear();
+        for (account, terms) in &self.wanted {
+            if let Book::Shared(book) = self.accounts.book() {
+                // The database knows what was spent.
+                let budgets = terms.budgets.clone();
+                book.set(Arc::clone(account), budgets, terms.on_store_down);
+            }
+            self.accounts.watched.watch(account, terms);
+        }
     }
 }
 
@@ -29,7 +67,7 @@ pub(crate) struct Accounts {
     watched: Arc<Watched>,
     ledger: Arc<dyn Ledger>,
     /// Held while an account is opened: two calls with a new key must not both put what was spent into the book.
-    opening: tokio::sync::Mutex<()>,
+    opening: Mutex<()>,
 }
 
 impl Accounts {
@@ -37,7 +75,7 @@ impl Accounts {
         Self {
             watched: Arc::new(Watched::new(book)),
             ledger,
-            opening: tokio::sync::Mutex::default(),
+            opening: Mutex::default(),
         }
     }
 
@@ -58,59 +96,63 @@ impl Accounts {
 
     /// Puts an account's terms into the book, unless they are there. No call may use an account before that.
     pub(crate) async fn open(&self, account: &str, terms: &Terms) -> Result<(), Error> {
-        match self.book() {
-            Book::Own(book) => self.open_own(book, account, &terms.budgets).await?,
-            // The database knows what was spent.
-            Book::Shared(book) => book.set(account, terms.budgets.clone(), terms.on_store_down),
-        }
-        self.watched.watch(account, terms);
+        let wanted = BTreeMap::from([(account.into(), terms.clone())]);
+        self.prepare(wanted).await?.commit();
         Ok(())
     }
 
-    async fn open_own(
+    /// Finds out what is to be known before the accounts can have these terms.
+    pub(crate) async fn prepare(
         &self,
-        book: &MemoryBudgets,
-        account: &str,
-        budgets: &[Budget],
-    ) -> Result<(), Error> {
-        let _alone = self.opening.lock().await;
-        let old = book.balances(account);
-        let old: Vec<Budget> = old.into_iter().map(|balance| balance.budget).collect();
-        if old == budgets {
+        wanted: BTreeMap<Arc<str>, Terms>,
+    ) -> Result<Opening<'_>, Error> {
+        let mut opening = Opening {
+            accounts: self,
+            wanted,
+            changes: Vec::new(),
+            _alone: self.opening.lock().await,
+        };
+        let Book::Own(book) = self.book() else {
+            return Ok(opening);
+        };
+        for (account, terms) in &opening.wanted {
+            let old = book.balances(account);
+            let old: Vec<Budget> = old.into_iter().map(|balance| balance.budget).collect();
+            if old == terms.budgets {
+                continue;
+            }
+            let change = Change {
+                book,
+                account: Arc::clone(account),
+                then: old,
+                new: terms.budgets.clone(),
+            };
+            // Both are in force until what was spent is known. What is settled meanwhile may count twice: never less than once.
+            let both = change.then.iter().chain(change.added());
+            book.set(Arc::clone(account), both.cloned().collect());
+            opening.changes.push(change);
+        }
+        self.restore(&opening.changes).await?;
+        Ok(opening)
+    }
+
+    async fn restore(&self, changes: &[Change<'_>]) -> Result<(), Error> {
+        if changes.iter().all(|change| change.added().next().is_none()) {
             return Ok(());
         }
-        let known = |window: &Window| old.iter().any(|budget| budget.window == *window);
-        let new = budgets.iter().filter(|budget| !known(&budget.window));
-        // Both are in force until what was spent is known. What is settled meanwhile may count twice: never less than once.
-        let both = old.iter().chain(new.clone()).cloned();
-        book.set(account, both.collect());
-        let mut unless_known = PutBack {
-            book,
-            account,
-            budgets: old.clone(),
-        };
-        self.restore(book, account, new).await?;
-        unless_known.budgets = budgets.to_vec();
-        Ok(())
-    }
-
-    async fn restore(
-        &self,
-        book: &MemoryBudgets,
-        account: &str,
-        new: impl Iterator<Item = &Budget>,
-    ) -> Result<(), Error> {
         if let Some(safe) = self.ledger.survives(Durability::PowerLoss) {
             safe.await?;
         }
-        for Budget { window, .. } in new {
-            loop {
-                let since = window.start(SystemTime::now());
-                let posted = self.ledger.spent(account, since).await?;
-                // At the turn of a window the sum may be the one before's.
-                if window.start(SystemTime::now()) == since {
-                    book.seed(account, window, posted);
-                    break;
+        for change in changes {
+            for Budget { window, .. } in change.added() {
+                loop {
+                    let since = window.start(SystemTime::now());
+                    let posted = self.ledger.spent(&change.account, since).await?;
+                    // At the turn of a window the sum may be the one before's.
+                    if window.start(SystemTime::now()) == since {
+                        change.book.seed(&change.account, window, posted);
+                        break;
+                    }
                 }
             }
         }

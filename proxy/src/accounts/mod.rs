@@ -7,16 +7,26 @@ mod terms;
 mod users;
 mod watch;
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
+
+use crate::config::Config;
 
 pub(crate) use book::Book;
-pub(crate) use ledgered::Accounts;
+pub(crate) use ledgered::{Accounts, Opening};
 pub(crate) use terms::Terms;
 pub(crate) use users::{Users, UsersLayer};
 pub(crate) use watch::WarnRules;
 
 /// The account that pays for everything.
 pub(crate) const GLOBAL: &str = "global";
+
+/// The accounts that a configuration names beside those of its keys.
+pub(crate) fn of_config(config: &Config) -> impl Iterator<Item = (Arc<str>, Terms)> {
+    let global = (GLOBAL.into(), config.budget.global().into());
+    let projects = config.projects.iter();
+    let projects = projects.map(|p| (of_project(&p.name), p.terms.clone()));
+    iter::once(global).chain(projects)
+}
 
 /// The account of a key.
 pub(crate) fn of_key(id: &str) -> Arc<str> {

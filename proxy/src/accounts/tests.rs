@@ -41,10 +41,15 @@ impl World {
     }
 
     async fn call(&self, user: &str, budget: &str) -> Result<(), rungs::Error> {
+        self.call_on(1, user, budget).await
+    }
+
+    async fn call_on(&self, ring: u64, user: &str, budget: &str) -> Result<(), rungs::Error> {
         let layer = UsersLayer {
             each: Arc::new(vec![budget.parse().unwrap()].into()),
             accounts: self.accounts.clone(),
             users: self.users.clone(),
+            ring,
             patience: HOUR,
         };
         let book: Arc<dyn Budgets> = self.accounts.budgets();
@@ -90,13 +95,23 @@ async fn a_budget_that_changes_is_in_force_with_the_next_call() {
     let world = World::new();
     world.call("ann", "1/day").await.unwrap();
     let spent = world.spent("ann");
-    assert!(
-        world.call("ann", "0.000000001/day").await.is_ok(),
-        "not told yet"
-    );
-    world.users.reopen();
-    assert!(world.call("ann", "0.000000001/day").await.is_err());
+    let small = "0.000000001/day";
+    assert!(world.call_on(1, "ann", small).await.is_ok(), "not told yet");
+    assert!(world.call_on(2, "ann", small).await.is_err());
     assert!(world.spent("ann") > spent, "what was spent stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_before_a_reload_leaves_its_budgets_to_nobody() {
+    let world = World::new();
+    let small = "0.000000001/day";
+    let rings = [world.users.next_ring(), world.users.next_ring()];
+    // Whose first call was under way when the budgets changed.
+    world.call_on(rings[0], "ann", "1/day").await.unwrap();
+    world.call_on(rings[1], "ann", small).await.unwrap_err();
+    // And whose old call finds the new budgets in force.
+    world.call_on(rings[1], "bob", small).await.unwrap_err();
+    world.call_on(rings[0], "bob", "1/day").await.unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,6 +170,48 @@ async fn other_budgets_begin_with_what_was_spent_in_their_windows() {
     }
     accounts.retain(|account| account != "key:k_1");
     assert!(book.balances("key:k_1").is_empty());
+}
+
+#[tokio::test]
+async fn terms_that_are_prepared_only_make_nothing_wider_and_leave_nothing() {
+    let book = Arc::new(MemoryBudgets::new());
+    let ledger = Arc::new(MemoryLedger::default());
+    let accounts = Accounts::new(Book::Own(book.clone()), ledger.clone());
+    let terms = |texts: &[&str]| -> Terms {
+        let budgets: Vec<_> = texts.iter().map(|text| text.parse().unwrap()).collect();
+        budgets.into()
+    };
+    let stands = || -> Vec<(String, i64)> {
+        let balances = book.balances("key:k_1");
+        let told = |b: &rungs::store::Balance| (b.budget.to_string(), b.posted.nanos());
+        balances.iter().map(told).collect()
+    };
+    ledger.record(row("req_1", 1, 7, Duration::ZERO));
+    let old = [("1/day".to_owned(), 7)];
+    accounts.open("key:k_1", &terms(&["1/day"])).await.unwrap();
+    for commits in [false, true] {
+        let wanted = [
+            ("key:k_1".into(), terms(&["2/day", "3/total"])),
+            (GLOBAL.into(), terms(&["9/day"])),
+        ];
+        let opening = accounts.prepare(wanted.into()).await.unwrap();
+        assert_eq!(stands(), [old[0].clone(), ("3/total".to_owned(), 7)]);
+        match commits {
+            false => {
+                drop(opening);
+                assert_eq!(stands(), old);
+                assert!(book.balances(GLOBAL).is_empty());
+            }
+            true => {
+                opening.commit();
+                assert_eq!(
+                    stands(),
+                    [("2/day".to_owned(), 7), ("3/total".to_owned(), 7)]
+                );
+                assert_eq!(book.balances(GLOBAL).len(), 1);
+            }
+        }
+    }
 }
 
 #[test]

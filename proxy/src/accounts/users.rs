@@ -23,10 +23,10 @@ pub(crate) struct Users(Mutex<Seen>);
 
 #[derive(Default)]
 struct Seen {
-    /// When they were last seen, and under which budgets.
+    /// When they were last seen, and under the budgets of which ring.
     last: HashMap<Arc<str>, (Instant, u64)>,
-    /// Counts the changes of the budgets.
-    budgets: u64,
+    /// Counts the rings.
+    rings: u64,
     /// How many there were after the last sweep.
     swept: usize,
 }
@@ -34,15 +34,31 @@ struct Seen {
 /// So many are kept without looking who is idle.
 const FEW: usize = 1_000;
 
+/// Before the first ring.
+const NOBODYS: u64 = 0;
+
 impl Users {
-    /// Notes that `account` is used; whether it was open. Those idle for `patience` are forgotten before anybody else looks.
-    fn visit(&self, account: &Arc<str>, patience: Duration, forget: impl FnMut(Arc<str>)) -> bool {
+    /// The number of a ring that is being built: budgets may be others than in the ring before.
+    pub(crate) fn next_ring(&self) -> u64 {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.rings += 1;
+        seen.rings
+    }
+
+    /// Notes that a call on `ring` uses `account`; whether it was open under these budgets or newer ones. Those idle for `patience` are
+    /// forgotten before anybody else looks.
+    fn visit(
+        &self,
+        account: &Arc<str>,
+        ring: u64,
+        patience: Duration,
+        forget: impl FnMut(Arc<str>),
+    ) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let budgets = seen.budgets;
         let open = seen.last.get_mut(account).is_some_and(|(last, under)| {
             *last = now;
-            *under == budgets
+            *under >= ring
         });
         if seen.last.len() <= 2 * seen.swept.max(FEW) {
             return open;
@@ -56,16 +72,12 @@ impl Users {
         open
     }
 
-    fn opened(&self, account: Arc<str>) {
+    /// Notes that a call on `ring` has put its budgets in force. Where those of a newer one were, the next call puts them back.
+    fn opened(&self, account: Arc<str>, ring: u64) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let budgets = seen.budgets;
-        seen.last.insert(account, (Instant::now(), budgets));
-    }
-
-    /// Each account is opened once more, with the next call: budgets may have changed.
-    pub(crate) fn reopen(&self) {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.budgets += 1;
+        let before = seen.last.get(&account).map_or(0, |(_, under)| *under);
+        let under = if before > ring { NOBODYS } else { ring };
+        seen.last.insert(account, (Instant::now(), under));
     }
 }
 
@@ -76,6 +88,8 @@ pub(crate) struct UsersLayer {
     pub(crate) each: Arc<Terms>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) users: Arc<Users>,
+    /// The [number](Users::next_ring) of the ring that this is in.
+    pub(crate) ring: u64,
     /// Longer than any call takes.
     pub(crate) patience: Duration,
 }
@@ -123,16 +137,17 @@ impl Service<ModelRequest> for UserAccounts {
         let UsersLayer {
             accounts,
             users,
+            ring,
             patience,
             ..
         } = &self.terms;
-        if users.visit(&account, *patience, |idle| accounts.forget(idle)) {
+        if users.visit(&account, *ring, *patience, |idle| accounts.forget(idle)) {
             return self.inner.call(request);
         }
         let (inner, terms) = (self.inner.clone(), self.terms.clone());
         Box::pin(async move {
             terms.accounts.open(&account, &terms.each).await?;
-            terms.users.opened(account);
+            terms.users.opened(account, terms.ring);
             inner.oneshot(request).await
         })
     }
@@ -144,15 +159,29 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3_600);
 
+    #[test]
+    fn an_account_that_an_older_ring_has_opened_last_is_opened_once_more() {
+        let users = Users::default();
+        let [old, new] = [users.next_ring(), users.next_ring()];
+        let is_open = |ring| users.visit(&"ann".into(), ring, HOUR, |_| ());
+        users.opened("ann".into(), new);
+        assert!(is_open(new) && is_open(old));
+        // It has waited while the newer one opened the account.
+        users.opened("ann".into(), old);
+        assert!(!is_open(new));
+        users.opened("ann".into(), new);
+        assert!(is_open(new));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn nobody_sees_a_user_who_is_being_forgotten() {
         let users = Users::default();
         for n in 0..3_000 {
-            users.opened(format!("user{n}").into());
+            users.opened(format!("user{n}").into(), 1);
         }
         tokio::time::advance(HOUR).await;
         let mut forgotten = 0;
-        let open = users.visit(&"busy".into(), HOUR / 2, |_| {
+        let open = users.visit(&"busy".into(), 1, HOUR / 2, |_| {
             assert!(users.0.try_lock().is_err(), "a call could find it open");
             forgotten += 1;
         });

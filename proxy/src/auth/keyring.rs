@@ -7,7 +7,7 @@ use foldhash::HashMap;
 use rungs::{
     Error, ErrorKind,
     catalog::Tier,
-    store::{KeyRecord, KeyStore},
+    store::{KeyRecord, KeyStore, Role},
 };
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
@@ -28,6 +28,8 @@ pub(crate) struct Keyring {
     store: Arc<dyn KeyStore>,
     /// How high a key reaches that has no ceiling of its own.
     max_tier: Tier,
+    /// Whose budgets are known.
+    projects: Vec<Arc<str>>,
     /// By the hash of the whole credential: equal beginnings never share an identity.
     configured: HashMap<[u8; 32], Arc<Principal>>,
     found: RwLock<Found>,
@@ -62,6 +64,7 @@ impl Keyring {
             configured: configured.collect(),
             found: RwLock::default(),
             max_tier,
+            projects: config.projects.iter().map(|p| p.name.clone()).collect(),
             pepper,
             store,
         }
@@ -102,6 +105,15 @@ impl Keyring {
         if family.has_ended(now) {
             return Err(unknown());
         }
+        if let Some(project) = lost_project(&family, &self.projects) {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                format!(
+                    "the project `{project}` that pays for this key is not in the configuration: bring back its [[project]], or give \
+                     the key another"
+                ),
+            ));
+        }
         let principal = Principal::of_family(&family, self.max_tier, until);
         Ok(Arc::new(principal))
     }
@@ -130,6 +142,18 @@ impl Keyring {
         found.changes += 1;
     }
 
+    /// Those of `keys` that nobody can use because the configuration does not know a project that pays for them; each with that project.
+    pub(crate) fn lost(&self, keys: Vec<KeyRecord>) -> Vec<(String, String)> {
+        let by_id = keys.iter().map(|key| (&*key.id, key)).collect();
+        let now = SystemTime::now();
+        let lost = |key: &KeyRecord| {
+            let family = Family::among(key.clone(), &by_id);
+            let project = lost_project(&family, &self.projects)?.to_owned();
+            (!family.has_ended(now)).then(|| (key.id.clone(), project))
+        };
+        keys.iter().filter_map(lost).collect()
+    }
+
     /// The principal of the configuration's key of this name.
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Principal>> {
         self.configured().find(|p| p.key.as_deref() == Some(name))
@@ -139,6 +163,15 @@ impl Keyring {
     pub(crate) fn configured(&self) -> impl Iterator<Item = &Arc<Principal>> {
         self.configured.values()
     }
+}
+
+/// A project that pays for calls of `family` and that the configuration does not know: nobody knows its caps, and a key without them
+/// would spend what it likes.
+fn lost_project<'a>(family: &'a Family, known: &[Arc<str>]) -> Option<&'a str> {
+    // Who looks after keys spends nothing, and must be able to mend them.
+    let spends = family.key().role == Role::User;
+    let mut projects = family.projects().into_iter().filter(|_| spends);
+    projects.find(|project| !known.iter().any(|name| **name == **project))
 }
 
 /// Until when this secret opens (`Some(None)`: as long as its key does); `None` if it opens nothing.

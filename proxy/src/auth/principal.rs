@@ -5,14 +5,13 @@ use std::{
 };
 
 use rungs::{
-    Error,
     catalog::Tier,
     model::{OnExhaust, Recall},
     store::{OnStoreDown, Role},
 };
 
 use crate::{
-    accounts::{self, Accounts, GLOBAL, Terms},
+    accounts::{self, GLOBAL, Terms},
     keys::{Family, Rights, Scopes},
 };
 
@@ -137,12 +136,9 @@ impl Principal {
         self.rights.ends.is_some_and(|end| end <= SystemTime::now())
     }
 
-    /// Opens the accounts that are theirs.
-    pub(crate) async fn open_accounts(&self, open: &Accounts) -> Result<(), Error> {
-        for (account, terms) in &self.own {
-            open.open(account, terms).await?;
-        }
-        Ok(())
+    /// The accounts that are theirs.
+    pub(crate) fn own_accounts(&self) -> impl Iterator<Item = (Arc<str>, Terms)> {
+        self.own.iter().cloned()
     }
 }
 

@@ -28,7 +28,7 @@ impl Ring {
         let world = World {
             vars: &Vars::new(),
             read: &|_| Err(io::ErrorKind::NotFound.into()),
-            ollama: &|_| None,
+            ollama: &|_| crate::config::Ollama::Silent,
         };
         let config = Config::load(Some(&Source::new("rungs.toml", config)), &world).unwrap();
         let (pepper, store) = (Pepper::random().unwrap(), Arc::new(MemoryKeys::new()));

@@ -20,7 +20,7 @@ use crate::{
 
 /// Does the job, and prints what happens to standard error and what came of it to standard output.
 pub(crate) fn run(args: &CodeArgs) -> anyhow::Result<ExitCode> {
-    let mut config = world::load(&args.config)?;
+    let mut config = world::load_with_models(&args.config)?;
     if config.log.file.is_none() && config.log.level == "info" {
         // The screen is for the job.
         config.log.level = "warn".into();

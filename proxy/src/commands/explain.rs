@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use rungs::{
     json::RawObject,
-    model::{Call, CallContext, ModelRequest, Quality, RouteHint},
+    model::{Call, CallContext, ModelRequest, Quality},
     route::Route,
 };
 use serde_json::json;
@@ -13,13 +13,16 @@ use serde_json::json;
 use super::world;
 use crate::{
     cli::ExplainArgs,
-    config::{AUTO, Catalog},
-    http::decision::decision_value,
+    config::Catalog,
+    http::{
+        admission::{Wishes, hint},
+        decision::decision_value,
+    },
 };
 
 /// Prints who would be asked, in which order, and who would not and why.
 pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let config = world::load(&args.config)?;
+    let config = world::load_with_models(&args.config)?;
     let catalog = Catalog::new(&config);
     let targets =
         catalog
@@ -38,11 +41,13 @@ pub(crate) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         quality,
         ..Call::new("explain")
     });
-    let mut hint = RouteHint::to(targets.clone());
-    if args.model == AUTO {
-        hint.min_tier = config.routing.default_tier;
-        hint.max_tier = config.routing.max_tier;
-    }
+    let hint = hint(
+        &config.routing,
+        config.routing.max_tier,
+        &args.model,
+        targets.clone(),
+        &Wishes::default(),
+    )?;
     let route = config.routing.classify(Route::new([]));
     let decision = route.decide(&ModelRequest::chat(body, ctx).route(hint));
     if args.json {

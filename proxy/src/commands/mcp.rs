@@ -10,7 +10,7 @@ use crate::{cli::ConfigArgs, log, mcp::stdio};
 
 /// Serves one client until it closes its input. The log goes to standard error, or to `log.file`.
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    let mut config = world::load(args)?;
+    let mut config = world::load_with_models(args)?;
     // It listens nowhere, so no address can be open to anybody.
     config.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let _log = log::start(&config.log)?;

@@ -9,11 +9,11 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::world;
+use super::world::LocalModels;
 use crate::{
     auth::Principal,
-    cli::{ConfigArgs, ServeArgs},
-    config::{Access, Config, Mode},
+    cli::ServeArgs,
+    config::{Access, Config},
     gateway::Gateway,
     http, log,
     mcp::{
@@ -27,31 +27,41 @@ use crate::{
 
 /// Serves until a signal comes.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
-    let mut config = world::load(&args.config)?;
-    if config.mode == Mode::Mcp {
-        return super::mcp::run(&args.config);
-    }
+    let models = LocalModels::default();
+    let mut config = models.load(&args.config)?;
     if let Some(listen) = args.listen {
         config.server.listen = listen;
     }
     let _log = log::start(&config.log)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    say(&config);
     let threads = threads()?;
     threads.block_on(async {
-        let reloads = Reloads {
-            args: &args.config,
-            listen: config.server.listen,
-        };
+        let reloads = Reloads { args, models };
         serve(config, &threads, Some(reloads), |_, _| {}).await
     })
 }
 
+/// What is not wrong with a configuration and should be known.
+fn say(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
 /// Where a reload finds its configuration.
 pub(super) struct Reloads<'a> {
-    args: &'a ConfigArgs,
-    listen: std::net::SocketAddr,
+    args: &'a ServeArgs,
+    models: LocalModels,
+}
+
+impl Reloads<'_> {
+    fn load(&self) -> anyhow::Result<Config> {
+        let mut config = self.models.load(&self.args.config)?;
+        if let Some(listen) = self.args.listen {
+            config.server.listen = listen;
+        }
+        Ok(config)
+    }
 }
 
 pub(super) fn threads() -> anyhow::Result<Threads> {
@@ -153,15 +163,21 @@ async fn reload_on_hangup(gateway: &Gateway, reloads: Option<Reloads<'_>>) {
     while hangup.recv().await.is_some() {
         // Editors write in several steps.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let result = match tokio::task::block_in_place(|| world::load(reloads.args)) {
-            Ok(mut config) => {
-                config.server.listen = reloads.listen;
-                gateway.reload(config).await
-            }
+        let result = match tokio::task::block_in_place(|| reloads.load()) {
+            Ok(config) => gateway.reload(config).await,
             Err(error) => Err(error),
         };
         match result {
-            Ok(()) => tracing::info!("reloaded"),
+            Ok(kept) => {
+                tracing::info!("reloaded");
+                say(&gateway.live().config);
+                if !kept.is_empty() {
+                    tracing::warn!(
+                        "what has changed in [{}] and is read at the start takes effect with the next one",
+                        kept.join("], [")
+                    );
+                }
+            }
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),
                 "not reloaded, the old configuration stays"

@@ -4,7 +4,7 @@ use rungs::catalog::Capability;
 use toml::Table;
 
 use super::{
-    ConfigError, World,
+    ConfigError, Ollama, World,
     entries::Entries,
     env::flag,
     error::{Faults, Source},
@@ -49,7 +49,7 @@ pub(super) fn add(
         let source = Source::new(format!("built-in {name}.toml"), text);
         let (providers, models) = parse(&source)?;
         if name == "ollama" {
-            let Some((endpoint, installed)) = ollama(world, faults, warnings) else {
+            let Some((endpoint, installed)) = ollama(entries, world, faults, warnings) else {
                 continue;
             };
             let base_url = format!("{endpoint}/v1");
@@ -76,6 +76,7 @@ pub(super) fn parse(source: &Source) -> Result<(Vec<ProviderSpec>, Vec<ModelSpec
 
 /// Address and models of a local server, if there is one or the environment names one.
 fn ollama(
+    entries: &mut Entries,
     world: &World<'_>,
     faults: &mut Faults<'_>,
     warnings: &mut Vec<String>,
@@ -100,16 +101,16 @@ fn ollama(
         return Some((root.to_owned(), names.filter(|n| !n.is_empty()).collect()));
     }
     match (world.ollama)(root) {
-        Some(installed) => Some((root.to_owned(), installed)),
-        None => {
-            if wanted == Some(true) || world.var("OSS_MODEL_ENDPOINT").is_some() {
-                warnings.push(format!(
-                    "no local model: nothing answers at {root}, and OSS_MODEL_NAME is not set"
-                ));
-            }
-            None
+        Ollama::Has(installed) => return Some((root.to_owned(), installed)),
+        Ollama::NotAsked => entries.may_have_more(),
+        Ollama::Silent if wanted == Some(true) || world.var("OSS_MODEL_ENDPOINT").is_some() => {
+            warnings.push(format!(
+                "no local model: nothing answers at {root}, asked over plain http, and OSS_MODEL_NAME is not set"
+            ));
         }
+        Ollama::Silent => {}
     }
+    None
 }
 
 /// What is known of an installed model: what the catalog says, or that it is free.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{error::Faults, seconds};
 
 /// `[conversation]`: what was said before in a conversation that a call names.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Conversation {
     /// How many messages stand without a summary; with more, the older ones are summarized.

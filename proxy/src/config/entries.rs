@@ -14,6 +14,8 @@ use super::{
 pub(super) struct Entries {
     providers: Vec<(String, ProviderSpec)>,
     models: Vec<(String, ModelSpec)>,
+    /// A server that was not asked may have models of any name.
+    open: bool,
 }
 
 impl Entries {
@@ -22,6 +24,7 @@ impl Entries {
         Self {
             providers: numbered("provider", providers).collect(),
             models: numbered("model", models).collect(),
+            open: false,
         }
     }
 
@@ -50,8 +53,27 @@ impl Entries {
     }
 
     /// The names of all models, also of those whose provider is not active.
-    pub(super) fn names(&self) -> BTreeSet<&str> {
+    fn names(&self) -> BTreeSet<&str> {
         self.models.iter().map(|(_, model)| &*model.id).collect()
+    }
+
+    /// There may be models that nobody has asked for.
+    pub(super) fn may_have_more(&mut self) {
+        self.open = true;
+    }
+
+    /// Whether there may be models that nobody has asked for.
+    pub(super) fn are_open(&self) -> bool {
+        self.open
+    }
+
+    /// Says that there is no model of that name, unless nobody knows.
+    pub(super) fn check_name(&self, name: &str, path: &str, faults: &mut Faults<'_>) {
+        let names = self.names();
+        if !self.open && !names.contains(name) {
+            let hint = did_you_mean(name, names);
+            faults.at(path, format_args!("there is no model `{name}`{hint}"));
+        }
     }
 
     /// The active providers with their models.
@@ -103,17 +125,10 @@ impl Entries {
 
     /// Each fallback exists, and following them comes to an end.
     fn check_fallbacks(&self, faults: &mut Faults<'_>) {
-        let names = self.names();
         let mut graph: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (path, spec) in &self.models {
             for fallback in &spec.fallback {
-                if !names.contains(&**fallback) {
-                    let hint = did_you_mean(fallback, names.iter().copied());
-                    faults.at(
-                        &format!("{path}.fallback"),
-                        format_args!("there is no model `{fallback}`{hint}"),
-                    );
-                }
+                self.check_name(fallback, &format!("{path}.fallback"), faults);
                 graph.entry(&spec.id).or_default().push(fallback);
             }
         }

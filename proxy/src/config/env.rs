@@ -16,14 +16,16 @@ pub(crate) enum Mode {
     Mcp,
 }
 
-/// Reads `MODE`.
-pub(super) fn mode(world: &World<'_>, faults: &mut Faults<'_>) -> Mode {
-    match world.var("MODE").map(str::to_ascii_lowercase).as_deref() {
-        None | Some("api" | "http" | "server") => Mode::Api,
-        Some("mcp" | "stdio") => Mode::Mcp,
-        Some(other) => {
-            faults.variable("MODE", format!("`{other}` is not one of api, mcp"));
-            Mode::Api
+/// The variable that says it.
+pub(crate) const MODE: &str = "MODE";
+
+impl Mode {
+    /// What `MODE` means; `None` for what is meant for another program, such as `production`.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        match &*word.trim().to_ascii_lowercase() {
+            "" | "api" | "http" | "server" => Some(Self::Api),
+            "mcp" | "stdio" => Some(Self::Mcp),
+            _ => None,
         }
     }
 }
@@ -47,6 +49,13 @@ pub(super) fn underlay(
     faults: &mut Faults<'_>,
     warnings: &mut Vec<String>,
 ) {
+    if let Some(word) = world.var(MODE)
+        && Mode::named(word).is_none()
+    {
+        warnings.push(format!(
+            "{MODE}={word} is ignored: it is not one of api, mcp"
+        ));
+    }
     let mut under = Under { table, faults };
     for (path, variable) in [
         ("routing.default_tier", "DEFAULT_LAYER"),
@@ -55,6 +64,7 @@ pub(super) fn underlay(
         ("log.level", "LOG_LEVEL"),
         ("log.file", "LOG_FILE"),
         ("store.url", "DATABASE_URL"),
+        ("store.secret", "RUNGS_SECRET"),
     ] {
         if let Some(text) = world.var(variable) {
             under.put(path, variable, text);

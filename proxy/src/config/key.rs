@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::{
     AUTO, Config, World,
+    entries::Entries,
     error::Faults,
     nearest::did_you_mean,
     secret::{SecretSpec, is_strong},
@@ -68,7 +69,7 @@ impl Key {
 pub(super) fn keys(
     specs: &[KeySpec],
     config: &Config,
-    models: &BTreeSet<&str>,
+    models: &Entries,
     world: &World<'_>,
     faults: &mut Faults<'_>,
 ) -> Vec<Key> {
@@ -155,14 +156,10 @@ impl KeySpec {
     }
 
     /// Checks what it says of other parts of the file, and what a file cannot say.
-    fn check(&self, path: &str, all: &[Self], models: &BTreeSet<&str>, faults: &mut Faults<'_>) {
+    fn check(&self, path: &str, all: &[Self], models: &Entries, faults: &mut Faults<'_>) {
         for name in &self.models {
-            if name != AUTO && !models.contains(&**name) {
-                let hint = did_you_mean(name, models.iter().copied());
-                faults.at(
-                    &format!("{path}.models"),
-                    format_args!("there is no model `{name}`{hint}"),
-                );
+            if name != AUTO {
+                models.check_name(name, &format!("{path}.models"), faults);
             }
         }
         if let Some(parent) = &self.parent {

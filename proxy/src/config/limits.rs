@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::seconds;
 
 /// `[limits]`: how much at once, and how often.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Attempts of one call, over retries, fallbacks, climbs and reviewers together.
@@ -25,7 +25,7 @@ pub(crate) struct Limits {
 }
 
 /// `limits.without_redis`: what limits become while Redis is away.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct WithoutRedis {
     /// Those of keys.
@@ -62,7 +62,7 @@ impl Default for Limits {
 }
 
 /// `[idempotency]`: calls that clients may repeat.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Idempotency {
     /// How long answers are kept for repetitions.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::{Key, error::Faults, nearest::did_you_mean, seconds};
 
 /// `[mcp_server]`: the gateway as an MCP server.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Mcp {
     /// Names, without a port, under which `/mcp` may be asked for, beside those of the loopback address.
@@ -32,7 +32,7 @@ impl Default for Mcp {
 }
 
 /// `[mcp_server.oauth]`: whose tokens, and what they open.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OAuth {
     /// Who issues them: the `iss` of a token, and the authorization server that clients are sent to.

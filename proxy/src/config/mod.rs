@@ -15,6 +15,7 @@ mod error;
 mod key;
 mod layers;
 mod limits;
+mod log;
 mod mcp;
 mod model;
 mod money;
@@ -23,6 +24,7 @@ mod price;
 mod price_lists;
 mod provider;
 mod read;
+mod reload;
 mod runner;
 mod seconds;
 mod secret;
@@ -49,10 +51,11 @@ use toml::Table;
 pub(crate) use agent::Agent;
 pub(crate) use catalog::Catalog;
 pub(crate) use conversation::Conversation;
-pub(crate) use env::Mode;
+pub(crate) use env::{MODE, Mode};
 pub(crate) use error::{ConfigError, Source};
 pub(crate) use key::Key;
 pub(crate) use limits::{Alone, Idempotency, Limits};
+pub(crate) use log::{Log, LogFormat};
 pub(crate) use mcp::{Mcp, OAuth};
 pub(crate) use model::{AUTO, CONFIGURED, Model};
 pub(crate) use money::{BudgetRules, Project, Unpriced};
@@ -61,9 +64,7 @@ pub(crate) use provider::{
     Dialect, Metering, OnDisconnect, OutputLimit, Provider, Proxy, Terminal,
 };
 pub(crate) use runner::{Reporter, Runner};
-pub(crate) use sections::{
-    Breaker, Cache, CrossCheck, Log, LogFormat, OnStream, Retry, Routing, Timeouts,
-};
+pub(crate) use sections::{Breaker, Cache, CrossCheck, OnStream, Retry, Routing, Timeouts};
 pub(crate) use server::{Access, Auth, Server};
 pub(crate) use store::{Eviction, PostgresUrl, Store, StoreUrl};
 pub(crate) use tools::{ToolUrl, Tools, Untrusted};
@@ -88,8 +89,19 @@ pub(crate) struct World<'a> {
     pub(crate) vars: &'a Vars,
     /// Reads a secret's file.
     pub(crate) read: &'a dyn Fn(&Path) -> io::Result<String>,
-    /// The models of the Ollama at an address such as `http://localhost:11434`, or `None` if nothing answers there.
-    pub(crate) ollama: &'a dyn Fn(&str) -> Option<Vec<String>>,
+    /// What the Ollama at an address such as `http://localhost:11434` says.
+    pub(crate) ollama: &'a dyn Fn(&str) -> Ollama,
+}
+
+/// What is known of the models of a local server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ollama {
+    /// Nobody asked.
+    NotAsked,
+    /// Nothing answers.
+    Silent,
+    /// It has these.
+    Has(Vec<String>),
 }
 
 impl World<'_> {
@@ -151,8 +163,6 @@ pub(crate) struct Config {
     pub(crate) projects: Vec<Project>,
     /// MCP servers whose tools are mounted.
     pub(crate) upstreams: Vec<Upstream>,
-    /// What to be when started without a command.
-    pub(crate) mode: Mode,
     /// The files that it was read from, with those of secrets.
     pub(crate) files: Vec<PathBuf>,
     /// What is not wrong but should be known.
@@ -230,7 +240,6 @@ impl Config {
             log: read::section(&mut table, "log", faults),
             tools: Tools::read(&mut table, &upstream_specs, faults),
             mcp: read::section(&mut table, "mcp_server", faults),
-            mode: env::mode(world, faults),
             providers: Vec::new(),
             models: Vec::new(),
             keys: Vec::new(),
@@ -257,7 +266,7 @@ impl Config {
         (config.providers, config.models) = entries.resolve(world, faults);
         let zone = &config.budget.tz;
         config.projects = money::projects(&project_specs, zone, faults);
-        config.keys = key::keys(&key_specs, &config, &entries.names(), world, faults);
+        config.keys = key::keys(&key_specs, &config, &entries, world, faults);
         config.upstreams = upstream::upstreams(&upstream_specs, &config.keys, world, faults);
         config.secret = config.store.resolve(world, faults);
         config.webhook = config.budget.resolve(world, faults);
@@ -265,8 +274,9 @@ impl Config {
         config.mcp.check(&config.keys, faults);
         config.check_numbers(faults);
         config.agent.check(faults);
+        config.log.check(faults);
         faults.check()?;
-        config.warn();
+        config.warn(entries.are_open());
         config.files = files.take();
         config
             .files
@@ -312,9 +322,11 @@ impl Config {
         }
     }
 
-    fn warn(&mut self) {
+    fn warn(&mut self, may_have_more: bool) {
         let mut warnings = std::mem::take(&mut self.warnings);
-        if self.models.is_empty() {
+        if self.models.is_empty() && may_have_more {
+            warnings.push("there are no models, unless a local Ollama has some: that is asked at the start only".into());
+        } else if self.models.is_empty() {
             warnings.push(
                 "there are no models: set a provider's key such as OPENAI_API_KEY, start an Ollama, or write \
                  [[provider]] and [[model]] entries"

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderMap, Uri};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::{World, error::Faults, secret::SecretSpec, url};
@@ -74,7 +74,7 @@ pub(crate) enum OnDisconnect {
 }
 
 /// Whether a provider is reached through a proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Proxy {
     /// Straight.
@@ -198,6 +198,12 @@ impl ProviderSpec {
         }
         let api_key = self.api_key.as_ref().and_then(|key| {
             key.resolve(world)
+                .and_then(
+                    |key| match rungs::provider::Secret::new(key.expose_secret()) {
+                        Ok(_) => Ok(key),
+                        Err(error) => Err(error.message().to_owned()),
+                    },
+                )
                 .map_err(|why| faults.at(&format!("{path}.api_key"), why))
                 .ok()
         });

@@ -1,5 +1,7 @@
 //! TOML to typed sections, reporting every fault instead of the first.
 
+use std::borrow::Cow;
+
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 use toml::{Table, Value};
@@ -62,50 +64,84 @@ pub(super) fn nothing_left(table: &Table, known: &[&str], faults: &mut Faults<'_
 
 /// Reads one value. A wrong part is reported, taken out, and the rest is read again: so all faults are found.
 fn typed<T: DeserializeOwned>(mut value: Value, path: &str, faults: &mut Faults<'_>) -> Option<T> {
+    // serde would take a list for the fields in their order.
+    if value.is_array() {
+        faults.at(path, "is a table, with a name before each value");
+        return None;
+    }
     let mut removed: Vec<String> = Vec::new();
     loop {
-        let error = match serde_path_to_error::deserialize(value.clone()) {
+        match serde_path_to_error::deserialize(value.clone()) {
             Ok(typed) => return Some(typed),
-            Err(error) => error,
-        };
-        let message = error.inner().message();
-        let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-        let inside = below(path, error.path());
-
-        if let (true, [missing]) = (message.starts_with("missing field"), &*quoted) {
-            let missing_path = format!("{inside}.{missing}");
-            if !removed.contains(&missing_path) {
-                faults.add(&inside, format!("`{inside}` has no `{missing}`"));
-            }
-            return None;
-        }
-        let wrong = if let (true, [unknown, known @ ..]) =
-            (message.starts_with("unknown field"), &*quoted)
-        {
-            let wrong = with_key(error.path(), unknown);
-            let inside = joined(path, &wrong);
-            let hint = did_you_mean(unknown, known.iter().copied());
-            faults.add(&inside, format!("unknown key `{inside}`{hint}"));
-            wrong
-        } else if let (true, [unknown, known @ ..]) =
-            (message.starts_with("unknown variant"), &*quoted)
-        {
-            let hint = did_you_mean(unknown, known.iter().copied());
-            let known = known.join(", ");
-            faults.at(
-                &inside,
-                format_args!("`{unknown}` is not one of {known}{hint}"),
-            );
-            keys(error.path())
-        } else {
-            faults.at(&inside, message);
-            keys(error.path())
-        };
-        removed.push(joined(path, &wrong));
-        if !remove(&mut value, &wrong) {
-            return None;
+            Err(error) if take_out(&mut value, &error, path, &mut removed, faults) => {}
+            Err(_) => return None,
         }
     }
+}
+
+/// Reports what is wrong with `value` and takes it out; whether the rest is worth reading.
+fn take_out(
+    value: &mut Value,
+    error: &serde_path_to_error::Error<toml::de::Error>,
+    path: &str,
+    removed: &mut Vec<String>,
+    faults: &mut Faults<'_>,
+) -> bool {
+    let message = error.inner().message();
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let inside = below(path, error.path());
+
+    if let (true, [missing]) = (message.starts_with("missing field"), &*quoted) {
+        let missing_path = format!("{inside}.{missing}");
+        if !removed.contains(&missing_path) {
+            faults.add(&inside, format!("`{inside}` has no `{missing}`"));
+        }
+        return false;
+    }
+    let wrong = if let (true, [unknown, known @ ..]) =
+        (message.starts_with("unknown field"), &*quoted)
+    {
+        let wrong = with_key(error.path(), unknown);
+        let inside = joined(path, &wrong);
+        let hint = did_you_mean(unknown, known.iter().copied());
+        faults.add(&inside, format!("unknown key `{inside}`{hint}"));
+        wrong
+    } else if let (true, [unknown, known @ ..]) = (message.starts_with("unknown variant"), &*quoted)
+    {
+        let hint = did_you_mean(unknown, known.iter().copied());
+        let known = known.join(", ");
+        faults.at(
+            &inside,
+            format_args!("`{unknown}` is not one of {known}{hint}"),
+        );
+        keys(error.path())
+    } else {
+        faults.at(&inside, without_text(message));
+        keys(error.path())
+    };
+    removed.push(joined(path, &wrong));
+    remove(value, &wrong)
+}
+
+/// serde quotes a text where it expects something else, and whoever puts a secret in the wrong place would find it in a log.
+fn without_text(message: &str) -> Cow<'_, str> {
+    const TEXTS: [&str; 2] = ["invalid type: string ", "invalid value: string "];
+    let Some((start, quoted)) = TEXTS
+        .iter()
+        .find_map(|start| Some((start, message.strip_prefix(start)?)))
+    else {
+        return message.into();
+    };
+    let kind = start.trim_end_matches("string ");
+    // It is quoted as Rust does: the first quote that is not escaped is its end, whatever is in it.
+    let mut escaped = false;
+    let mut end = quoted.char_indices().skip(1).filter(|(_, c)| {
+        let ends = *c == '"' && !escaped;
+        escaped = *c == '\\' && !escaped;
+        ends
+    });
+    let expected = end.next().map_or("", |(at, _)| &quoted[at + 1..]);
+    format!("{kind}a string{expected}").into()
 }
 
 fn below(path: &str, inner: &Path) -> String {

@@ -61,7 +61,7 @@ pub(crate) enum Reporter {
 }
 
 /// Every runner: those of the configuration, and the two that are known without it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Runners {
     own: BTreeMap<String, Runner>,
     builtin: [Runner; 2],

@@ -27,6 +27,21 @@ pub(crate) enum SecretSpec {
     },
 }
 
+impl PartialEq for SecretSpec {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Literal(own), Self::Literal(other)) => {
+                own.expose_secret() == other.expose_secret()
+            }
+            (Self::Env { env: own }, Self::Env { env: other }) => own == other,
+            (Self::File { file: own }, Self::File { file: other }) => own == other,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for SecretSpec {}
+
 impl SecretSpec {
     /// The secret, never empty; or why there is none, in words that are safe to show.
     pub(super) fn resolve(&self, world: &World<'_>) -> Result<SecretString, String> {

@@ -1,4 +1,4 @@
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use rungs::catalog::Tier;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::seconds;
 
 /// `[cache]`: answers kept in memory.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Cache {
     /// Whether answers are kept at all.
@@ -173,39 +173,6 @@ impl Default for Routing {
             on_stream: OnStream::default(),
             cross_check: CrossCheck::default(),
             classifier: true,
-        }
-    }
-}
-
-/// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// `[log]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Log {
-    /// A level, or a filter like `info,rungs=debug`.
-    pub(crate) level: String,
-    /// The form of a line.
-    pub(crate) format: LogFormat,
-    /// A file that starts anew each day; standard error if unset.
-    pub(crate) file: Option<PathBuf>,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            level: "info".into(),
-            format: LogFormat::default(),
-            file: None,
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Access {
 }
 
 /// `[server]`: the address and the limits of a connection.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Server {
     /// Where to listen.

@@ -8,7 +8,7 @@ use super::{World, error::Faults, seconds, secret::SecretSpec};
 use crate::keys::Age;
 
 /// `[store]`: where ledger, keys and conversations live, and what processes share.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Store {
     /// The database.
@@ -99,7 +99,7 @@ impl Store {
             faults.at(
                 "store.secret",
                 "is missing: keys in PostgreSQL are hashed with a secret that is not in it, the same for all processes; \
-                 set { env = \"RUNGS_SECRET\" } to 32 random characters or more",
+                 give it as the environment variable RUNGS_SECRET, 32 random characters or more",
             );
             return None;
         };

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// `[tools]`: what models and MCP clients may use.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Tools {
     /// The folders that tools may see; if none are said, the working directory, and for who has no key alone.
     pub(crate) roots: Option<Vec<PathBuf>>,
@@ -194,6 +194,16 @@ impl Tools {
             untrusted: spec.untrusted,
             allow: spec.allow,
             switches,
+        }
+    }
+
+    /// What `running` has, switched on and off as here: that is looked at with each call, all else when the process starts.
+    pub(super) fn switched(&self, running: &Self) -> Self {
+        Self {
+            allow: self.allow.clone(),
+            switches: self.switches.clone(),
+            untrusted: self.untrusted,
+            ..running.clone()
         }
     }
 

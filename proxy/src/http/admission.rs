@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::{
     accounts,
     auth::Principal,
-    config::AUTO,
+    config::{AUTO, Routing},
     gateway::{Gateway, Live},
 };
 
@@ -82,7 +82,9 @@ pub(crate) fn admit(
     wishes: Wishes,
 ) -> Result<Admitted, Error> {
     let targets = resolve(live, principal, model)?;
-    let route = hint(live, principal, model, targets, &wishes)?;
+    let routing = &live.config.routing;
+    let ceiling = principal.rights.max_tier.unwrap_or(routing.max_tier);
+    let route = hint(routing, ceiling, model, targets, &wishes)?;
     // Whom a token names, no request can rename.
     let user = principal.user.clone().or(wishes.user.map(Into::into));
     let accounts = payers(live, principal, checked(user.as_deref())?);
@@ -162,15 +164,14 @@ fn resolve(live: &Live, principal: &Principal, model: &str) -> Result<Targets, E
     .param("model"))
 }
 
-fn hint(
-    live: &Live,
-    principal: &Principal,
+/// Where a call for `model` may go whose caller reaches up to `ceiling`.
+pub(crate) fn hint(
+    routing: &Routing,
+    ceiling: Tier,
     model: &str,
     targets: Targets,
     wishes: &Wishes,
 ) -> Result<RouteHint, Error> {
-    let routing = &live.config.routing;
-    let ceiling = principal.rights.max_tier.unwrap_or(routing.max_tier);
     let too_high = |tier: Tier| {
         Error::new(
             ErrorKind::Forbidden,

@@ -17,7 +17,7 @@ fn registry() -> (Registry, Arc<MemoryKeys>) {
     let world = World {
         vars: &Vars::new(),
         read: &|_| Err(io::ErrorKind::NotFound.into()),
-        ollama: &|_| None,
+        ollama: &|_| crate::config::Ollama::Silent,
     };
     let text = "[budget]\ntz = \"Asia/Tokyo\"\n[[project]]\nname = \"web\"\nbudget = \"9/day\"\n";
     let config = Config::load(Some(&Source::new("rungs.toml", text)), &world).unwrap();

@@ -73,7 +73,7 @@ mod tests {
         let world = World {
             vars: &Vars::new(),
             read: &|_| Err(std::io::ErrorKind::NotFound.into()),
-            ollama: &|_| None,
+            ollama: &|_| crate::config::Ollama::Silent,
         };
         let text = format!("[store]\nurl = \"memory:\"\n{config}");
         let config = Config::load(Some(&Source::new("rungs.toml", text)), &world).unwrap();

@@ -33,7 +33,7 @@ async fn toolbox(more: &str) -> Toolbox {
     let world = World {
         vars: &Vars::new(),
         read: &|_| Err(io::ErrorKind::NotFound.into()),
-        ollama: &|_| None,
+        ollama: &|_| crate::config::Ollama::Silent,
     };
     let source = Source::new("rungs.toml", format!("{CONFIG}{more}"));
     let config = Config::load(Some(&source), &world).unwrap();

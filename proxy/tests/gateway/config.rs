@@ -200,3 +200,34 @@ async fn r32_a_reload_never_opens_what_was_closed() {
     gateway.logs("not reloaded").await;
     assert_eq!(gateway.get("/v1/models").await.status, 401);
 }
+
+#[test]
+fn r32_the_command_line_explains_no_decision_that_the_gateway_refuses() {
+    let folder = folder();
+    let config = format!(
+        "[routing]\nmax_tier = \"L1\"\n{PROVIDER}{}",
+        free("dear", "p", "L2")
+    );
+    std::fs::write(folder.join("rungs.toml"), config).unwrap();
+    let (status, out, err) = run(&folder, &["explain", "--model", "dear", "why?"]);
+    assert!(!status.success() && out.is_empty(), "{out}");
+    assert!(err.contains("tier L2 is above L1"), "{err}");
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[tokio::test]
+async fn a_command_is_followed_whatever_the_environment_says() {
+    let gateway = Gateway::serve(&format!("{PROVIDER}{}", free("m", "p", "L0")));
+    for mode in ["mcp", "production"] {
+        let gateway = gateway_in(mode, &gateway.folder);
+        assert!(gateway.contains("ok: 1 providers"), "{gateway}");
+    }
+    let gateway = gateway.killed(&[("MODE", "mcp")]);
+    assert_eq!(gateway.get("/v1/models").await.status, 200);
+}
+
+fn gateway_in(mode: &str, folder: &std::path::Path) -> String {
+    let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_rungs"));
+    let check = check.arg("check").current_dir(folder).env("MODE", mode);
+    String::from_utf8(check.output().unwrap().stdout).unwrap()
+}

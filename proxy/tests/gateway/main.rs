@@ -32,6 +32,7 @@ mod postgres;
 mod prices;
 mod rates;
 mod redis;
+mod reload;
 mod shutdown;
 mod statuses;
 mod streams;

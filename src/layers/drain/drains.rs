@@ -23,6 +23,13 @@ impl Drains {
         Self { places, max, time }
     }
 
+    /// The same places, where each is held for at most `time`.
+    #[must_use]
+    pub fn time(mut self, time: Duration) -> Self {
+        self.time = time;
+        self
+    }
+
     /// How many there are now.
     #[must_use]
     pub fn running(&self) -> usize {

@@ -17,7 +17,17 @@ use crate::error::Error;
 pub struct RedisUrl {
     pub(super) place: Place,
     shown: String,
+    /// As it was written, with user and password.
+    written: String,
 }
+
+impl PartialEq for RedisUrl {
+    fn eq(&self, other: &Self) -> bool {
+        self.written == other.written
+    }
+}
+
+impl Eq for RedisUrl {}
 
 #[derive(Clone)]
 pub(super) enum Place {
@@ -84,7 +94,11 @@ impl FromStr for RedisUrl {
             }
             _ => return Err(wrong()),
         };
-        Ok(Self { place, shown })
+        Ok(Self {
+            place,
+            shown,
+            written: url.to_owned(),
+        })
     }
 }
 

@@ -87,7 +87,11 @@ fn prices_above_a_length_are_kept() {
 fn with_ollama(env: &[(&str, &str)], answers_at: &str, installed: &[&str]) -> Config {
     let vars = vars(env);
     let ollama = |root: &str| {
-        (root == answers_at).then(|| installed.iter().map(|name| (*name).to_owned()).collect())
+        let names = || installed.iter().map(|name| (*name).to_owned());
+        match root == answers_at {
+            true => Ollama::Has(names().collect()),
+            false => Ollama::Silent,
+        }
     };
     let world = World {
         ollama: &ollama,
@@ -212,4 +216,37 @@ fn names_of_our_own_and_mixed_capabilities_are_refused() {
     let found = faults(&text);
     assert_eq!(found.len(), 2);
     assert!(found[0].contains("the router's own name"), "{found:?}");
+}
+
+/// Commands that call no models connect to nobody, and do not blame a key for a model that they cannot know.
+#[test]
+fn who_does_not_ask_an_ollama_takes_its_models_on_trust() {
+    let text = "[[key]]\nname = \"k\"\nkey = \"k3J9-x7Qm-82Lw-p0Zt\"\nmodels = [\"qwen3:4b\"]\n";
+    let source = Source::new("rungs.toml", text);
+    let load = |ollama: &dyn Fn(&str) -> Ollama, env: &[(&str, &str)]| {
+        let vars = vars(env);
+        let world = World {
+            ollama,
+            ..world(&vars)
+        };
+        Config::load(Some(&source), &world)
+    };
+    let config = load(&|_| Ollama::NotAsked, &[]).unwrap();
+    assert!(config.models.is_empty());
+    assert!(
+        config.warnings[0].contains("unless a local Ollama has some"),
+        "{:?}",
+        config.warnings
+    );
+    for (answer, off) in [
+        (Ollama::Silent, "true"),
+        (Ollama::Has(Vec::new()), "true"),
+        (Ollama::NotAsked, "false"),
+    ] {
+        let error = load(&|_| answer.clone(), &[("OSS_MODEL_ENABLED", off)]).unwrap_err();
+        assert!(
+            error.to_string().contains("there is no model `qwen3:4b`"),
+            "{error}"
+        );
+    }
 }

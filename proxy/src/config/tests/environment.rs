@@ -17,7 +17,6 @@ fn the_originals_variables_work_without_a_file() {
         ("LOG_FILE", "logs/gateway.log"),
         ("DATABASE_URL", "sqlite://data/x.db?mode=rwc"),
         ("REDIS_HOST", "localhost"),
-        ("MODE", "mcp"),
         ("OPENAI_API_KEY", "sk-x"),
     ]);
     assert_eq!(config.server.listen.to_string(), "0.0.0.0:8080");
@@ -38,7 +37,6 @@ fn the_originals_variables_work_without_a_file() {
         ("debug", Some(Path::new("logs/gateway.log")))
     );
     assert_eq!(config.store.url, StoreUrl::Sqlite("data/x.db".into()));
-    assert_eq!(config.mode, Mode::Mcp);
     let redis = config.store.redis.as_ref().unwrap();
     assert_eq!(redis.to_string(), "redis://localhost:6379/0");
     let [warning] = &config.warnings[..] else {
@@ -75,7 +73,11 @@ fn a_wrong_variable_is_named() {
             "mysql://u:canary@db/x",
             "mysql is not in this build",
         ),
-        ("MODE", "both", "`both` is not one of api, mcp"),
+        (
+            "LOG_LEVEL",
+            "warning",
+            "`log.level`: `warning` is not one of off, error, warn, info, debug, trace; did you mean `warn`?",
+        ),
     ] {
         let fault = env_fault(&[(name, value)]);
         assert!(
@@ -84,6 +86,38 @@ fn a_wrong_variable_is_named() {
         );
         assert!(fault.contains(why) && !fault.contains("canary"), "{fault}");
     }
+}
+
+#[test]
+fn a_mode_of_another_program_is_ignored_and_told() {
+    for (word, mode) in [
+        ("api", Some(Mode::Api)),
+        ("MCP", Some(Mode::Mcp)),
+        ("", Some(Mode::Api)),
+        ("production", None),
+    ] {
+        assert_eq!(Mode::named(word), mode, "{word}");
+        let config = from_env(&[("MODE", word), ("OPENAI_API_KEY", "k")]);
+        let told = config
+            .warnings
+            .iter()
+            .any(|w| w.contains("MODE=production is ignored"));
+        assert_eq!(told, mode.is_none(), "{word}: {:?}", config.warnings);
+    }
+}
+
+#[test]
+fn a_shared_database_needs_no_file() {
+    const SECRET: &str = "k3J9-x7Qm-82Lw-p0Zt-k3J9-x7Qm-82Lw-p0Zt";
+    let url = ("DATABASE_URL", "postgres://rungs@db/rungs");
+    let config = from_env(&[url, ("RUNGS_SECRET", SECRET)]);
+    assert_eq!(config.secret.unwrap().expose_secret(), SECRET);
+    assert!(env_fault(&[url]).contains("RUNGS_SECRET"));
+    let short = env_fault(&[url, ("RUNGS_SECRET", "short-7f3a")]);
+    assert!(
+        short.starts_with("environment variable RUNGS_SECRET: `store.secret`: is shorter"),
+        "{short}"
+    );
 }
 
 #[test]

@@ -126,3 +126,82 @@ fn numbers_that_make_no_sense_are_refused() {
         std::time::Duration::ZERO
     );
 }
+
+/// Whatever stands where it does not belong may be a secret.
+#[test]
+fn r8_no_fault_of_a_shape_shows_a_text_of_the_file() {
+    const CANARY: &str = "canary-7f3a9c \\\" , expected `canary-7f3a9c";
+    let mut texts = vec![
+        format!("[admin]\nkey = [\"{CANARY}\"]"),
+        format!("[store]\nkeep = [\"{CANARY}\"]\nconnections = \"{CANARY}\""),
+        format!("[budget]\nwebhook_secret = [\"{CANARY}\"]\nwarn_at = \"{CANARY}\""),
+        format!("[tools.tests]\nt = \"{CANARY}\""),
+        format!("[tools]\ntests = \"{CANARY}\"\nfs_write = \"{CANARY}\""),
+        format!("[mcp_server]\noauth = \"{CANARY}\""),
+        format!("[limits]\nwithout_redis = \"{CANARY}\""),
+        format!("{PROVIDER}headers = \"{CANARY}\"\napi_key = [\"{CANARY}\"]\nrpm = \"{CANARY}\""),
+        format!("{PROVIDER}[provider.headers]\nauthorization = [\"{CANARY}\"]"),
+        format!(
+            "[[mcp]]\nname = \"m\"\nenv = \"{CANARY}\"\nheaders = \"{CANARY}\"\nargv = \"{CANARY}\""
+        ),
+    ];
+    for section in SECTIONS {
+        texts.push(format!("{section} = \"{CANARY}\""));
+        texts.push(format!("{section} = [\"{CANARY}\"]"));
+        texts.push(format!("[[{section}]]\n\"\" = \"{CANARY}\""));
+    }
+    for text in texts {
+        let found = faults(&text);
+        assert!(!found.is_empty(), "{text}");
+        for fault in found {
+            assert!(!fault.contains("7f3a9c"), "{fault}");
+        }
+    }
+    assert_eq!(
+        faults("store = \"postgres://u:pw@h/db\"\n"),
+        ["rungs.toml:1: `store`: invalid type: a string, expected struct Store"]
+    );
+}
+
+#[test]
+fn a_log_level_is_one() {
+    for right in [
+        "warn",
+        "WARN",
+        "off",
+        "3",
+        "info,rungs=debug",
+        "warn,rungs::route=trace",
+        "info,[call{id=\\\"1\\\"}]=debug",
+    ] {
+        load(&format!("[log]\nlevel = \"{right}\"\n"));
+    }
+    for (wrong, why) in [
+        (
+            "warning",
+            "`warning` is not one of off, error, warn, info, debug, trace; did you mean `warn`?",
+        ),
+        ("inof", "did you mean `info`?"),
+        ("info,rungs", "`rungs` is not one of"),
+        ("rungs=loud", "`rungs=loud`"),
+        ("", "`` is not one of"),
+    ] {
+        let found = faults(&format!("[log]\nlevel = \"{wrong}\"\n"));
+        assert!(
+            found[0].starts_with("rungs.toml:2: `log.level`: "),
+            "{found:?}"
+        );
+        assert!(found[0].contains(why), "{found:?}");
+    }
+}
+
+#[test]
+fn a_providers_key_that_no_header_can_carry_is_named_and_not_shown() {
+    let found = faults(&format!("{PROVIDER}api_key = \"sk-canary 7f3a\"\n"));
+    assert_eq!(
+        found,
+        [
+            "rungs.toml:4: `provider[0].api_key`: an API key must consist of visible ASCII characters"
+        ]
+    );
+}

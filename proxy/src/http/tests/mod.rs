@@ -47,7 +47,7 @@ async fn served_with(config: &str) -> (Gateway, Surface) {
     let world = World {
         vars: &Vars::new(),
         read: &|_| Err(io::ErrorKind::NotFound.into()),
-        ollama: &|_| None,
+        ollama: &|_| crate::config::Ollama::Silent,
     };
     let config = Config::load(Some(&Source::new("rungs.toml", config)), &world).unwrap();
     let gateway = Gateway::start(config).await.unwrap();

@@ -21,7 +21,7 @@ fn workshop(folder: &Folder, tests: &str) -> Arc<Workshop> {
     let world = World {
         vars: &vars,
         read: &|_| Err(std::io::ErrorKind::NotFound.into()),
-        ollama: &|_| None,
+        ollama: &|_| crate::config::Ollama::Silent,
     };
     Workshop::new(&Config::load(Some(&Source::new("rungs.toml", text)), &world).unwrap())
 }

@@ -271,7 +271,7 @@ async fn keys_see_what_is_theirs() {
         let world = World {
             vars: &BTreeMap::new(),
             read: &|_| Err(io::ErrorKind::NotFound.into()),
-            ollama: &|_| None,
+            ollama: &|_| crate::config::Ollama::Silent,
         };
         let config = Config::load(Some(&Source::new("test", text)), &world).unwrap();
         Principal::of_family(&config.keys[0].family, rungs::catalog::Tier::L2, None)

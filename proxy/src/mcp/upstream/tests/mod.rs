@@ -25,7 +25,7 @@ fn configured(text: &str) -> Vec<config::Upstream> {
     let world = World {
         vars: &BTreeMap::new(),
         read: &|_| Err(io::ErrorKind::NotFound.into()),
-        ollama: &|_| None,
+        ollama: &|_| crate::config::Ollama::Silent,
     };
     Config::load(Some(&Source::new("test", text)), &world)
         .unwrap()
