@@ -166,10 +166,9 @@ async fn a_kill_while_a_segment_is_used_again_locks_nothing_out() {
     fail::cfg("journal.before_head", "2*off->return").unwrap();
     let mut told = 0;
     loop {
-        let user = Some("u".repeat(100_000).into());
         let request = format!("req_{told}");
         journal.record(LedgerRow {
-            user,
+            accounts: Arc::new([format!("user:{}", "u".repeat(100_000)).into()]),
             ..cheap(&request)
         });
         if let Some(safe) = journal.survives(Durability::PowerLoss)
