@@ -31,8 +31,6 @@ pub enum CostSource {
     Reported,
     /// Reported tokens times the price list.
     Computed,
-    /// Tokens estimated from the bytes, times the price list.
-    Estimated,
     /// The attempt may have cost something, but nothing tells how much.
     Unknown,
     /// It cost nothing: not sent, refused without an answer, or served from the cache.
@@ -46,7 +44,6 @@ impl CostSource {
         match self {
             Self::Reported => "reported",
             Self::Computed => "computed",
-            Self::Estimated => "estimated",
             Self::Unknown => "unknown",
             Self::Nothing => "nothing",
         }
@@ -55,15 +52,9 @@ impl CostSource {
     /// The source of this name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
-        [
-            Self::Reported,
-            Self::Computed,
-            Self::Estimated,
-            Self::Unknown,
-            Self::Nothing,
-        ]
-        .into_iter()
-        .find(|source| source.as_str() == name)
+        [Self::Reported, Self::Computed, Self::Unknown, Self::Nothing]
+            .into_iter()
+            .find(|source| source.as_str() == name)
     }
 }
 
