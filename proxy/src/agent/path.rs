@@ -1,4 +1,6 @@
-use std::fmt;
+use std::{fmt, path::Path};
+
+use crate::sandbox::not_written;
 
 /// A path below the root of a project, as models name files: relative, with `/`, and never out of the root.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -7,16 +9,8 @@ pub(crate) struct RelPath(String);
 /// The longest path, in bytes.
 const LONGEST: usize = 512;
 
-/// Parts that belong to a service that runs what they say, or that hold secrets, by name. Hidden files are closed as a whole.
-const CLOSED: [&str; 7] = [
-    "rungs.toml",
-    "rungs.data",
-    "jenkinsfile",
-    "azure-pipelines.yml",
-    "bitbucket-pipelines.yml",
-    "id_rsa",
-    "id_ed25519",
-];
+/// Parts that are the gateway's own or hold secrets, by name. Hidden files are closed as a whole, and so is what no tool writes.
+const CLOSED: [&str; 4] = ["rungs.toml", "rungs.data", "id_rsa", "id_ed25519"];
 
 /// The same by the end of the name.
 const CLOSED_ENDS: [&str; 9] = [
@@ -61,11 +55,12 @@ impl RelPath {
     /// Whether models may see and change this file: not hidden, no secret, nothing that other programs take orders from.
     pub(crate) fn is_open(&self) -> bool {
         let lower = self.0.to_lowercase();
-        lower.split('/').all(|part| {
+        let named = lower.split('/').all(|part| {
             !part.starts_with('.')
                 && !CLOSED.contains(&part)
                 && !CLOSED_ENDS.iter().any(|end| part.ends_with(end))
-        })
+        });
+        named && not_written(Path::new(&self.0)).is_none()
     }
 
     /// Whether it holds a secret: such files are not even copied to where tests run.
@@ -146,6 +141,10 @@ mod tests {
             "rungs.data/0.log",
             "rungs.db.secret",
             "Jenkinsfile",
+            "appveyor.yml",
+            "ci/buildspec.yml",
+            "cloudbuild.yaml",
+            "mcp.json",
             "tls/server.key",
             "..a",
         ] {

@@ -21,7 +21,7 @@ pub(crate) use git::Git;
 pub(crate) use inside::JailArgs;
 pub(crate) use jail::{Ended, Jail, Verdict};
 pub(crate) use policy::{Limits, Network, Walls};
-pub(crate) use roots::{Entry, OpenFolder, Place, Protected, Reach, Roots, Text};
+pub(crate) use roots::{Entry, OpenFolder, Place, Protected, Reach, Roots, Text, not_written};
 pub(crate) use temp::TempFolder;
 
 /// What `__jail`, the hidden command, does: it builds the walls and runs the program inside.

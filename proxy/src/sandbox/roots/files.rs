@@ -83,7 +83,7 @@ impl Handles {
         if self.reach == Reach::Read {
             return Err(Error::new(ErrorKind::Forbidden, "files may only be read"));
         }
-        if let Some(what) = protected::not_written(place) {
+        if let Some(what) = protected::not_written(place.as_path()) {
             return Err(Error::new(
                 ErrorKind::Forbidden,
                 format!(

@@ -20,7 +20,7 @@ pub(crate) use files::Text;
 pub(crate) use list::{Entry, Listing};
 pub(crate) use opened::OpenFolder;
 pub(crate) use place::Place;
-pub(crate) use protected::Protected;
+pub(crate) use protected::{Protected, not_written};
 
 use super::{fenced::FencedThread, landlock::Fence};
 
