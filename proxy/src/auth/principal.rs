@@ -132,7 +132,7 @@ impl Principal {
     }
 
     /// Whether their time is over.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.rights.ends.is_some_and(|end| end <= SystemTime::now())
     }
 

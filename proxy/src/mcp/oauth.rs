@@ -109,6 +109,9 @@ impl Issuer {
         let claims = decode::<Claims>(token, &key, &rules).map_err(|e| {
             refused("it is not for this server, not from its issuer, or not in time").with_source(e)
         })?;
+        if self.principal.has_ended() {
+            return Err(refused("the key whose rights it has is over"));
+        }
         Ok(Arc::new(self.principal.for_user(claims.claims.sub)))
     }
 

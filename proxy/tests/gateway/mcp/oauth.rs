@@ -219,6 +219,20 @@ async fn t16_a_token_acts_for_its_subject_and_never_reaches_a_provider() {
 }
 
 #[tokio::test]
+async fn t16_a_token_opens_nothing_once_the_key_whose_rights_it_has_is_over() {
+    let ours = Signer::new();
+    let issuer = issuer(vec![ours.jwk("one")]).await;
+    let config = configured("http://127.0.0.1:9/v1", &issuer.base_url, "");
+    let token = ours.token(Some("one"), &claims());
+    for (expires, expected) in [("2020-01-31", 401), ("2999-01-31", 200)] {
+        let rights = "models = [\"small\"]";
+        let until = format!("{rights}\nexpires = \"{expires}\"");
+        let gateway = Gateway::serve(&config.replace(rights, &until));
+        assert_eq!(status(&gateway, &token).await, expected, "{expires}");
+    }
+}
+
+#[tokio::test]
 async fn clients_are_told_where_tokens_come_from() {
     let issuer = issuer(vec![]).await;
     let gateway = Gateway::serve(&configured("http://127.0.0.1:9/v1", &issuer.base_url, ""));
