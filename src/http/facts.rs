@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::limits::write_limits;
+use super::limits::{self, write_limits};
 use crate::{
     json::RawObject,
     model::{Agreement, CallContext, ResponseMeta, Verdict},
@@ -21,6 +21,14 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// The value of `x-rungs-context`, where it is there.
 const UNAVAILABLE: &str = "unavailable";
+
+/// The names of all headers that [`write_facts`] may write: whoever lets web pages of other origins read them has to name each.
+pub fn fact_names() -> impl Iterator<Item = HeaderName> {
+    let facts = [
+        REQUEST_ID, TIER, MODEL, ATTEMPTS, CACHE, COST, VERDICT, NOTE, CONTEXT, REPLAYED,
+    ];
+    facts.into_iter().chain(limits::names())
+}
 
 /// Writes the facts of a call into headers. The cost is written for whole answers only: a stream's is not known yet.
 pub fn write_facts(headers: &mut HeaderMap, ctx: &CallContext, meta: &ResponseMeta, whole: bool) {

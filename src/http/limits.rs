@@ -17,6 +17,11 @@ const TOKENS: [HeaderName; 3] = [
     HeaderName::from_static("x-ratelimit-reset-tokens"),
 ];
 
+/// The names of all headers that [`write_limits`] may write.
+pub(super) fn names() -> impl Iterator<Item = HeaderName> {
+    REQUESTS.into_iter().chain(TOKENS)
+}
+
 /// How the caller's limits stand, in OpenAI's headers; nothing for a caller without limits.
 pub(super) fn write_limits(headers: &mut HeaderMap, ctx: &CallContext) {
     let rates = ctx.rates();

@@ -47,7 +47,7 @@ mod validate;
 
 pub use body::AnswerBody;
 pub use envelope::{error_response, error_value};
-pub use facts::write_facts;
+pub use facts::{fact_names, write_facts};
 pub use read::read_body;
 pub use service::{Admit, Admitted, OpenAi};
 

@@ -223,6 +223,21 @@ static CACHE: HeaderName = HeaderName::from_static("x-rungs-cache");
 static CONVERSATION: HeaderName = HeaderName::from_static("x-rungs-conversation");
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// The headers in which a call says what it wishes.
+pub(super) fn names() -> impl Iterator<Item = HeaderName> {
+    let names = [
+        &QUALITY,
+        &MIN_TIER,
+        &MAX_TIER,
+        &FALLBACK,
+        &CACHE,
+        &CONVERSATION,
+        &IDEMPOTENCY_KEY,
+        &header::CACHE_CONTROL,
+    ];
+    names.into_iter().cloned()
+}
+
 impl Wishes {
     /// Reads the `x-rungs-*` request headers.
     pub(super) fn of(headers: &HeaderMap) -> Result<Self, Error> {

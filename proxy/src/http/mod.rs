@@ -29,7 +29,10 @@ use axum::{
 };
 use foldhash::HashMap;
 use http::{HeaderName, HeaderValue, Method, header};
-use rungs::{http::OpenAi, swap::Swap};
+use rungs::{
+    http::{OpenAi, fact_names},
+    swap::Swap,
+};
 use tower::ServiceBuilder;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
@@ -152,21 +155,32 @@ pub(crate) fn surface(gateway: &Gateway, recorder: &metrics::Recorder) -> Surfac
 }
 
 fn cors(origins: Vec<HeaderValue>) -> CorsLayer {
+    let session = HeaderName::from_static("mcp-session-id");
+    let allowed = [
+        header::AUTHORIZATION,
+        HeaderName::from_static("x-api-key"),
+        header::CONTENT_TYPE,
+        HeaderName::from_static("last-event-id"),
+        HeaderName::from_static("mcp-method"),
+        HeaderName::from_static("mcp-name"),
+        HeaderName::from_static("mcp-protocol-version"),
+        session.clone(),
+    ];
+    let allowed: Vec<_> = allowed.into_iter().chain(admission::names()).collect();
+    let exposed: Vec<_> = { fact_names() }
+        .chain([header::RETRY_AFTER, session])
+        .collect();
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-        .allow_headers([
-            header::AUTHORIZATION,
-            header::CONTENT_TYPE,
-            HeaderName::from_static("idempotency-key"),
-            HeaderName::from_static("x-rungs-conversation"),
-            HeaderName::from_static("last-event-id"),
-            HeaderName::from_static("mcp-method"),
-            HeaderName::from_static("mcp-name"),
-            HeaderName::from_static("mcp-protocol-version"),
-            HeaderName::from_static("mcp-session-id"),
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
         ])
-        .expose_headers([HeaderName::from_static("mcp-session-id")])
+        .allow_headers(allowed)
+        .expose_headers(exposed)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::config::{Config, Source, Vars, World};
 
 mod document;
 mod grants;
+mod pages;
 
 const USER: &str = "zq4-Hn81-vw7x-Tk20";
 const ADMIN: &str = "Adm-9f2K-pQ71-xZ83-vB46-mN05";
