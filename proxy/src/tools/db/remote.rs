@@ -22,7 +22,8 @@ use crate::config::ToolUrl;
 /// Connections at once, all of the tools'.
 const CONNECTIONS: u32 = 4;
 
-/// What a role must not be, or have: with it, it could leave its schema. Each row is a fault.
+/// What a role must not be, or have: with it, it could leave its schema, or do there what no tool does. An owner may do all to what is
+/// theirs. Each row is a fault.
 const FAULTS: &str = "
 SELECT 'is a superuser' FROM pg_roles WHERE rolname = current_user AND rolsuper
 UNION ALL SELECT 'may make roles, databases or copies' FROM pg_roles
@@ -30,7 +31,11 @@ UNION ALL SELECT 'may make roles, databases or copies' FROM pg_roles
 UNION ALL SELECT 'is a member of ' || r.rolname FROM pg_roles r
   WHERE r.rolname <> current_user AND pg_has_role(current_user, r.oid, 'MEMBER') AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
 UNION ALL SELECT 'may make things in the schema ' || nspname FROM pg_namespace
-  WHERE nspname = 'public' AND has_schema_privilege(oid, 'CREATE')
+  WHERE nspname NOT LIKE 'pg\\_%' AND (has_schema_privilege(oid, 'CREATE') OR pg_get_userbyid(nspowner) = current_user)
+UNION ALL SELECT 'may do more to the table ' || c.relname || ' than read, insert and update' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg_toast%'
+    AND has_schema_privilege(n.oid, 'USAGE')
+    AND (has_table_privilege(c.oid, 'DELETE, TRUNCATE, REFERENCES, TRIGGER') OR pg_get_userbyid(c.relowner) = current_user)
 UNION ALL SELECT 'reaches tables of more than one schema' FROM (
   SELECT DISTINCT n.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg_toast%'

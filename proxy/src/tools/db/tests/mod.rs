@@ -266,12 +266,42 @@ async fn a_role_that_may_do_more_is_not_used() {
         .err()
         .unwrap();
     assert!(owner.message().contains("superuser"), "{owner}");
-    world
-        .server
-        .query(&world.name(), "GRANT SELECT ON ledger TO tools")
-        .unwrap();
-    let wide = remote::Remote::open(&world.url()).await.err().unwrap();
-    assert!(wide.message().contains("more than one schema"), "{wide}");
+    let in_schema = "may make things in the schema tools";
+    let to_table = "may do more to the table notes";
+    for (more, less, fault) in [
+        (
+            "GRANT SELECT ON ledger TO tools",
+            "REVOKE SELECT ON ledger FROM tools",
+            "more than one schema",
+        ),
+        (
+            "GRANT CREATE ON SCHEMA tools TO tools",
+            "REVOKE CREATE ON SCHEMA tools FROM tools",
+            in_schema,
+        ),
+        (
+            "ALTER SCHEMA tools OWNER TO tools",
+            "ALTER SCHEMA tools OWNER TO CURRENT_USER; GRANT USAGE ON SCHEMA tools TO tools",
+            in_schema,
+        ),
+        (
+            "GRANT DELETE ON tools.notes TO tools",
+            "REVOKE DELETE ON tools.notes FROM tools",
+            to_table,
+        ),
+        (
+            "GRANT TRUNCATE ON tools.notes TO PUBLIC",
+            "REVOKE TRUNCATE ON tools.notes FROM PUBLIC",
+            to_table,
+        ),
+        ("ALTER TABLE tools.notes OWNER TO tools", "", to_table),
+    ] {
+        world.server.query(&world.name(), more).unwrap();
+        let wide = remote::Remote::open(&world.url()).await.err();
+        let wide = wide.unwrap_or_else(|| panic!("it is used: {more}"));
+        assert!(wide.message().contains(fault), "{more}: {wide}");
+        world.server.query(&world.name(), less).unwrap();
+    }
 }
 
 #[tokio::test]
