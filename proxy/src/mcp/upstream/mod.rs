@@ -15,6 +15,7 @@ mod process;
 mod server;
 mod session;
 mod visible;
+mod words;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

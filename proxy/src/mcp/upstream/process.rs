@@ -11,20 +11,16 @@ use rungs::{Error, ErrorKind};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
     task::JoinHandle,
 };
 use tokio_util::task::TaskTracker;
 
-use super::visible::visible;
+use super::words::Words;
 use crate::config::Variable;
 
 /// How long a child may take to end after its standard input has ended.
 const GRACE: Duration = Duration::from_secs(2);
-
-/// The most that is taken for one line of its standard error, in bytes.
-const LONGEST_LINE: u64 = 1024;
 
 /// A shorter value of a child's environment is no secret, and may be a part of any word.
 const SHORTEST_SECRET: usize = 6;
@@ -129,27 +125,16 @@ fn find(program: &str, env: &[Variable]) -> Option<PathBuf> {
         .find(|path| path.is_absolute() && is_program(path))
 }
 
-/// Logs what a child says on standard error: each line, or so much of it, without what its environment keeps secret.
+/// Logs what a child says; gives the last of it.
 async fn relay(
     server: Arc<str>,
     stderr: ChildStderr,
     secrets: Vec<SecretString>,
 ) -> Option<String> {
-    let mut stderr = BufReader::new(stderr);
-    let mut bytes = Vec::new();
+    let mut words = Words::new(stderr, secrets);
     let mut last = None;
     let (mut minute, mut lines) = (tokio::time::Instant::now(), 0_u32);
-    loop {
-        bytes.clear();
-        let mut line = (&mut stderr).take(LONGEST_LINE);
-        if !matches!(line.read_until(b'\n', &mut bytes).await, Ok(1..)) {
-            return last;
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        let mut text = visible(text.trim()).into_owned();
-        for secret in &secrets {
-            text = text.replace(secret.expose_secret(), "[secret]");
-        }
+    while let Some(text) = words.next().await {
         if text.is_empty() {
             continue;
         }
@@ -165,4 +150,5 @@ async fn relay(
         }
         last = Some(text);
     }
+    last
 }
