@@ -102,15 +102,18 @@ impl Open {
         let attempts = self.ctx.attempts();
         let cost_usd = self.ctx.spent();
         let ms = total.as_millis();
+        let first_frame_ms = first_frame.map(|wait| wait.as_millis());
         if let Some(alert) = self.alert.filter(|alert| cost_usd > *alert) {
             tracing::warn!(%cost_usd, %alert, deployment, "a call cost more than the alert threshold");
         }
         match outcome {
             Outcome::Failed(error) => {
                 let cause = error.source().map(ToString::to_string);
-                tracing::warn!(status, tier, deployment, attempts, cache, %cost_usd, ms, error = %error, cause, "call failed");
+                tracing::warn!(status, tier, deployment, attempts, cache, %cost_usd, first_frame_ms, ms, error = %error, cause, "call failed");
             }
-            _ => tracing::info!(status, tier, deployment, attempts, cache, %cost_usd, ms, "call"),
+            _ => {
+                tracing::info!(status, tier, deployment, attempts, cache, %cost_usd, first_frame_ms, ms, "call")
+            }
         }
     }
 }

@@ -23,7 +23,7 @@
 //! Passes them on. Their cause, which clients never see, is in the line.
 //!
 //! # Cost of the layer
-//! Three metrics per call; the line is formatted only if the level `info` is on. Prompts and answers are never part of it.
+//! Two metrics per call, three for a stream; the line is formatted only if the level `info` is on. Prompts and answers are never part of it.
 
 mod layer;
 mod line;

@@ -1,6 +1,7 @@
 use std::{
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tower::{ServiceBuilder, ServiceExt};
@@ -67,6 +68,16 @@ async fn a_call_is_one_line_without_its_prompt() {
         !log.contains("the-question") && !log.contains("the-answer"),
         "{log}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_line_has_the_time_to_the_first_frame_where_there_was_one() {
+    let slow = Reply::text("a b").after(Duration::from_millis(40));
+    let log = log_of(slow, ask_stream("q"), true).await;
+    assert!(log.contains("first_frame_ms=40 "), "{log}");
+    let error = Error::new(ErrorKind::Upstream, "outside");
+    let log = log_of(Reply::error(error), ask_stream("q"), true).await;
+    assert!(!log.contains("first_frame_ms"), "{log}");
 }
 
 #[tokio::test]
