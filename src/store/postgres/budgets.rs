@@ -16,7 +16,7 @@ use tokio::{
 use super::{PostgresStore, keeper::Keeper, marks::MarkFile, pool::Pool, unavailable};
 use crate::{
     catalog::Money,
-    error::{Error, ErrorKind},
+    error::Error,
     store::{
         Balance, Budget, Budgets, Hold, Ledger, OnStoreDown, StoreFuture,
         lease::{Book, Short, Ticket},
@@ -89,7 +89,7 @@ impl LeasedBudgets {
     /// Budgets on leases from `store`. The database need not be there yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] if the folder of the terms cannot be used, or belongs to another process.
+    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the folder of the terms cannot be used, or belongs to another process.
     pub fn open(store: &PostgresStore, terms: LeaseTerms) -> Result<Self, Error> {
         let marks = MarkFile::open(terms.folder.as_deref())?;
         let shared = Arc::new(Shared {
@@ -171,7 +171,7 @@ impl LeasedBudgets {
     /// is not stays out until the next process with the same folder has brought it there.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] if the database could not be told.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the database could not be told.
     pub async fn close(&self) -> Result<(), Error> {
         self.shared.closing.store(true, Ordering::SeqCst);
         self.shared.wake.notify_one();
@@ -233,10 +233,9 @@ impl LeasedBudgets {
 
     fn refusal(&self, short: Short, accounts: &[Arc<str>], amount: Money) -> Error {
         match short {
-            Short::Unmarked => Error::new(
-                ErrorKind::Unavailable,
-                "the budget cannot be held: what is used of it cannot be written down",
-            ),
+            Short::Unmarked => {
+                unavailable("the budget cannot be held: what is used of it cannot be written down")
+            }
             Short::Away => {
                 unavailable("the budget cannot be checked: the database does not answer")
             }
@@ -338,5 +337,22 @@ impl fmt::Debug for LeasedBudgets {
             .field("holder", &self.shared.name)
             .field("up", &self.is_up())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[tokio::test]
+    async fn a_budget_that_cannot_be_held_just_now_says_when_to_ask_again() {
+        let store = PostgresStore::new("postgres://nobody@127.0.0.1:9/none", 1).unwrap();
+        let budgets = LeasedBudgets::open(&store, LeaseTerms::default()).unwrap();
+        for short in [Short::Unmarked, Short::Away] {
+            let error = budgets.refusal(short, &[], Money::ZERO);
+            assert_eq!(error.kind(), ErrorKind::Unavailable);
+            assert!(error.get_retry_after().is_some(), "{error}");
+        }
     }
 }
