@@ -195,7 +195,7 @@ pub trait ServiceBuilderExt<L>: Into<ServiceBuilder<L>> {
         self.into().layer(CostLayer::new(deployment, ledger))
     }
 
-    /// Bounds the time to the first frame, between frames, and in all; see [`timeout`](crate::layers::timeout).
+    /// Bounds the time to the first frame, between frames, of an answer in one piece, and in all; see [`timeout`](crate::layers::timeout).
     #[must_use]
     fn timeouts(self, config: TimeoutConfig) -> ServiceBuilder<Stack<TimeoutLayer, L>> {
         self.into().layer(TimeoutLayer::new(config))

@@ -7,12 +7,13 @@
 //! │   who calls, what the call may do           http::OpenAi│
 //! │ ┌ call ring ─────── per user call ────────────────────┐ │
 //! │ │ ModelRequest                          ModelResponse │ │
-//! │ │   trace · in_flight · rate · idempotency            │ │
-//! │ │   cache · cross_check · escalate                    │ │
+//! │ │   trace · commit · in_flight · rate · drain         │ │
+//! │ │   idempotency · conversation · cache                │ │
+//! │ │   cross_check · escalate                            │ │
 //! │ │            Route: whom to ask, in which order       │ │
 //! │ │     ┌────────────────┼────────────────┐             │ │
 //! │ │ ┌ attempt ring ──── per attempt, one a deployment ┐ │ │
-//! │ │ │ breaker · retry · rate · in_flight              │ │ │
+//! │ │ │ breaker · retry · drain · rate · in_flight      │ │ │
 //! │ │ │ budget · cost · timeout                         │ │ │
 //! │ │ │ HttpProvider: a pure dialect over HTTP          │ │ │
 //! │ │ └─────────────────────────────────────────────────┘ │ │
@@ -104,12 +105,12 @@
 //! |---|---|
 //! | `hyper` | `provider::HyperTransport`, an HTTP client with rustls that connects to public addresses only |
 //! | `journal` | `store::journal`, a ledger that a kill loses nothing of, in front of a store |
-//! | `redis` | `store::redis`, rate limits, answers and names of calls that processes share |
+//! | `redis` | `store::redis`, rate limits, answers, names of calls and copies of conversations that processes share |
 //! | `reqwest` | `provider::ReqwestTransport`, the same through the environment's proxies |
-//! | `postgres` | `store::postgres`, a ledger, keys and budgets that processes share |
-//! | `sqlite` | `store::sqlite`, a ledger and keys in one file |
+//! | `postgres` | `store::postgres`, a ledger, keys, budgets, conversations, names of calls and an audit that processes share |
+//! | `sqlite` | `store::sqlite`, a ledger, keys, conversations, names of calls and an audit in one file |
 //! | `testing` | `testing`: scripted providers that keep their own bill, contract suites, private servers |
-//! | `full` | all of them |
+//! | `full` | all of these |
 //! | `failpoints` | places where tests stop the process, or fail it |
 //!
 //! # Layout

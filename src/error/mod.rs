@@ -178,7 +178,8 @@ impl Error {
     /// The HTTP status for the client.
     ///
     /// A provider's own status is kept where it tells the client something true: errors of the request (4xx) and of the
-    /// provider (5xx). Its 401, 402 and 403 are about *our* account there, so the client gets 502.
+    /// provider (5xx). Its 401, 402, 403 and 407 are about *our* account or way there, so the client gets 502, or what the kind
+    /// stands for; its 408 tells of a time-out of ours, and is that.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         if let Some(status) = self.0.upstream_status {

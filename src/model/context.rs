@@ -26,7 +26,7 @@ pub enum Quality {
     Normal,
     /// Cross-checked where that is configured.
     High,
-    /// Cross-checked, and starting one tier up.
+    /// Cross-checked where that is configured, and starting one tier up where there is one.
     Critical,
 }
 

@@ -35,7 +35,7 @@ pub struct LedgerRow {
     pub tier: Tier,
     /// How it ended.
     pub status: RowStatus,
-    /// The tokens, if the provider told.
+    /// The tokens as the provider told them, or as far as they can be told from what went over the wire; `None` if it was refused, or not made.
     pub usage: Option<Usage>,
     /// What it cost.
     pub cost: Money,

@@ -36,6 +36,9 @@
 //! # Errors
 //! [`ErrorKind::Budget`](crate::ErrorKind::Budget) if an account has no room for the worst case, and if a deployment without a
 //! known price, or without one for the `service_tier` of the request, is asked for by an account that has a budget.
+//! [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the request asks for more than tokens
+//! ([`TokenBound::covers`](crate::model::TokenBound::covers)), or if nothing bounds them ([`TokenBound::of`](crate::model::TokenBound::of)).
+//! [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while a shared book cannot be asked.
 //!
 //! # Cost of the layer
 //! Two short locks of the book per attempt; nothing at all for calls without accounts. Where the book has no money at once but may

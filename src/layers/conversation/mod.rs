@@ -39,7 +39,8 @@
 //! What the model sees: the instructions that the request starts with, the summary if there is one, the messages since, and what
 //! the request asks. Instructions are not remembered: they belong to a request. Every other member of the body passes untouched.
 //!
-//! When a conversation has more than [`window`](ConversationConfig::window) messages that no summary stands for, and the layer has
+//! When a conversation has more than [`window`](ConversationConfig::window) messages that no summary stands for, or more
+//! [bytes](ConversationConfig::window_bytes) in them, and the layer has
 //! been given a [summarizer](ConversationLayer::summarizer), the older ones are summarized by the cheapest tier that the call
 //! might have asked, at the expense of the call's accounts, beside all calls. The last few stay whole, and a call of a tool stays
 //! with its result. What was summarized is not deleted. While a summary fails, everything stays as it is.

@@ -12,7 +12,7 @@ pub struct RetryConfig {
 }
 
 impl Default for RetryConfig {
-    /// Two tries, waits from 200 ms up to 5 s.
+    /// Two tries; a first wait of 200 ms at most, and none above 5 s.
     fn default() -> Self {
         Self {
             tries: 2,
