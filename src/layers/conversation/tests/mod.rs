@@ -87,6 +87,8 @@ struct Moody {
     away: AtomicU32,
     kind: ErrorKind,
     after: bool,
+    /// The tenant whose conversations it is away for, if it is there for others.
+    only: Option<&'static str>,
     /// It cannot be read either.
     blind: AtomicBool,
     appends: Mutex<Vec<usize>>,
@@ -99,6 +101,7 @@ impl Moody {
             away: AtomicU32::new(away),
             kind: ErrorKind::Unavailable,
             after: false,
+            only: None,
             blind: AtomicBool::new(false),
             appends: Mutex::default(),
         }
@@ -135,7 +138,8 @@ impl ConversationStore for Moody {
     ) -> StoreFuture<'a, Memory> {
         self.appends.lock().unwrap().push(turns.len());
         Box::pin(async move {
-            if !self.fails() {
+            let concerned = self.only.is_none_or(|tenant| key.tenant() == tenant);
+            if !concerned || !self.fails() {
                 return self.inner.append(key, turns).await;
             }
             if self.after {
@@ -149,8 +153,9 @@ impl ConversationStore for Moody {
         &'a self,
         key: &'a ConversationKey,
         summary: &'a Summary,
+        request: &'a str,
     ) -> StoreFuture<'a, bool> {
-        self.inner.summarize(key, summary)
+        self.inner.summarize(key, summary, request)
     }
 
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
@@ -196,8 +201,8 @@ impl Spool for Shelf {
     }
 
     /// Never, where its disk hangs.
-    fn survives(&self, _: Durability) -> Option<StoreFuture<'static, ()>> {
-        let hangs = self.2.load(Ordering::Relaxed);
+    fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        let hangs = self.2.load(Ordering::Relaxed) && what == Durability::PowerLoss;
         hangs.then(|| -> StoreFuture<'static, ()> { Box::pin(std::future::pending()) })
     }
 
