@@ -87,8 +87,8 @@ struct Moody {
     away: AtomicU32,
     kind: ErrorKind,
     after: bool,
-    /// The tenant whose conversations it is away for, if it is there for others.
-    only: Option<&'static str>,
+    /// The tenant that it is there for all the same.
+    there_for: Option<&'static str>,
     /// It cannot be read either.
     blind: AtomicBool,
     appends: Mutex<Vec<usize>>,
@@ -101,7 +101,7 @@ impl Moody {
             away: AtomicU32::new(away),
             kind: ErrorKind::Unavailable,
             after: false,
-            only: None,
+            there_for: None,
             blind: AtomicBool::new(false),
             appends: Mutex::default(),
         }
@@ -138,8 +138,8 @@ impl ConversationStore for Moody {
     ) -> StoreFuture<'a, Memory> {
         self.appends.lock().unwrap().push(turns.len());
         Box::pin(async move {
-            let concerned = self.only.is_none_or(|tenant| key.tenant() == tenant);
-            if !concerned || !self.fails() {
+            let is_there = self.there_for == Some(key.tenant());
+            if is_there || !self.fails() {
                 return self.inner.append(key, turns).await;
             }
             if self.after {

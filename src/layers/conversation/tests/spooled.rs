@@ -52,7 +52,7 @@ async fn what_was_left_and_fails_again_holds_up_nothing_after_the_start() {
     let shelf = Arc::<Shelf>::default();
     let away = || {
         Arc::new(Moody {
-            only: Some("t"),
+            there_for: Some("other"),
             ..Moody::new(u32::MAX)
         })
     };

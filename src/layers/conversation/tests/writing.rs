@@ -141,7 +141,7 @@ fn other() -> ConversationKey {
 async fn what_fails_for_itself_alone_holds_up_nobody_else() {
     let provider = Scripted::new(Reply::text("yes"));
     let store = Arc::new(Moody {
-        only: Some("t"),
+        there_for: Some("other"),
         ..Moody::new(u32::MAX)
     });
     let conversations = Conversations::new(store.clone(), 100);
@@ -156,6 +156,9 @@ async fn what_fails_for_itself_alone_holds_up_nobody_else() {
         }
     };
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    for tenant in ["t1", "t2", "t3", "t4", "t5"] {
+        ask(&service, saying(tenant, user("q"))).await.unwrap();
+    }
     for count in [2, 4] {
         ask(&service, saying("other", user("q"))).await.unwrap();
         let written = async || store.inner.load(&other()).await.unwrap();
@@ -163,7 +166,6 @@ async fn what_fails_for_itself_alone_holds_up_nobody_else() {
     }
     // It can be given up by who began it.
     assert!(conversations.delete(&key()).await.unwrap());
-    conversations.flush().await;
     assert!(conversations.load(&key()).await.unwrap().is_none());
     store.away.store(0, Ordering::Relaxed);
     ask(&service, saying("t", user("anew"))).await.unwrap();
