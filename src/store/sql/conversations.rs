@@ -166,12 +166,13 @@ fn batches(messages: &[Box<RawValue>]) -> impl Iterator<Item = &[Box<RawValue>]>
     let mut rest = messages;
     iter::from_fn(move || {
         let mut bytes = 0;
-        let fits = |message: &&Box<RawValue>| {
+        let sizes = rest.iter().take(ROWS).map(|message| message.get().len());
+        let fits = sizes.take_while(|size| {
             let is_first = bytes == 0;
-            bytes += message.get().len();
+            bytes += size;
             is_first || bytes <= BYTES
-        };
-        let (batch, behind) = rest.split_at(rest.iter().take(ROWS).take_while(fits).count());
+        });
+        let (batch, behind) = rest.split_at(fits.count());
         rest = behind;
         (!batch.is_empty()).then_some(batch)
     })
