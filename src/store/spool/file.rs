@@ -95,7 +95,8 @@ impl fmt::Debug for FileSpool {
     }
 }
 
-#[cfg(all(test, feature = "failpoints"))]
+#[cfg(feature = "failpoints")]
+#[cfg(test)]
 mod tests {
     use std::{path::PathBuf, time::Duration};
 
