@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use rungs::{
     layers::conversation::Conversations,
     store::{
-        ConversationKey, ConversationStore, Hot, HotStore, RECENT, StoreFuture,
+        ConversationKey, ConversationStore, Hot, HotStore, LONGEST_WINDOW, StoreFuture,
         memory::{MemoryConversations, MemoryHot},
         redis::{Redis, RedisConfig, RedisHot},
     },
@@ -63,8 +63,9 @@ impl ConversationStore for Cold {
         &'a self,
         key: &'a ConversationKey,
         summary: &'a rungs::store::Summary,
+        request: &'a str,
     ) -> StoreFuture<'a, bool> {
-        self.0.summarize(key, summary)
+        self.0.summarize(key, summary, request)
     }
 
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
@@ -85,7 +86,7 @@ async fn main() {
 async fn measure(name: &str, hot: Arc<dyn HotStore>) {
     let cold = Cold(MemoryConversations::new(CONVERSATIONS.into()));
     let store = Arc::new(Hot::new(Arc::new(cold), hot, Duration::from_secs(3600)));
-    let turns: Vec<_> = (0..RECENT / 2)
+    let turns: Vec<_> = (0..LONGEST_WINDOW / 2)
         .map(|n| {
             turn(
                 &format!("req_{n}"),
@@ -111,7 +112,10 @@ async fn measure(name: &str, hot: Arc<dyn HotStore>) {
                 let began = Instant::now();
                 let memory = conversations.load(key).await.expect("it answers");
                 took.push(began.elapsed());
-                assert_eq!(memory.map(|memory| memory.messages.len()), Some(RECENT));
+                assert_eq!(
+                    memory.map(|memory| memory.messages.len()),
+                    Some(LONGEST_WINDOW)
+                );
                 sleep(PAUSE).await;
             }
             took

@@ -25,7 +25,7 @@ pub struct ResponseMeta {
     pub fallback: bool,
     /// Whether this is the answer to an earlier call of the same name.
     pub replayed: bool,
-    /// Whether what was said before in the conversation could not be had, and the answer does without.
+    /// Whether some of what was said before in the conversation could not be had, and the answer does without.
     pub forgetful: bool,
     /// What the other voices said, if the answer was cross-checked.
     pub verdict: Option<Verdict>,

@@ -8,8 +8,12 @@ use crate::{catalog::DeploymentId, error::Error};
 /// The longest name of a conversation, in bytes.
 pub const LONGEST_CONVERSATION: usize = 128;
 
-/// How many messages of a conversation are at hand: the newest ones.
-pub const RECENT: usize = 50;
+/// How many messages of a conversation are at hand: the newest ones. Twice as many as may stand without a summary, for a summary
+/// takes its time, and may fail: until there is one, what it will stand for must still be told.
+pub const RECENT: usize = 2 * LONGEST_WINDOW;
+
+/// The most messages that a conversation should have without a summary.
+pub const LONGEST_WINDOW: usize = 50;
 
 /// Which conversation: a tenant's own name for it. The same name of another tenant is another conversation.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -170,11 +174,13 @@ pub trait ConversationStore: Send + Sync {
     fn append<'a>(&'a self, key: &'a ConversationKey, turns: &'a [Turn])
     -> StoreFuture<'a, Memory>;
 
-    /// Adds a summary; says whether it did. It does not if there is one that reaches as far, or if there is no such message.
+    /// Adds a summary; says whether it did. It does not if there is one that reaches as far, or if the last message that it stands
+    /// for is not one of the call `request`: what was summarized has been deleted, and another conversation has its name.
     fn summarize<'a>(
         &'a self,
         key: &'a ConversationKey,
         summary: &'a Summary,
+        request: &'a str,
     ) -> StoreFuture<'a, bool>;
 
     /// Forgets a conversation for good; says whether there was one.

@@ -61,8 +61,9 @@ impl ConversationStore for Counted {
         &'a self,
         key: &'a ConversationKey,
         summary: &'a Summary,
+        request: &'a str,
     ) -> StoreFuture<'a, bool> {
-        self.0.summarize(key, summary)
+        self.0.summarize(key, summary, request)
     }
 
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
@@ -191,6 +192,36 @@ async fn a_copy_that_could_not_be_replaced_is_not_believed() {
         .unwrap();
     let newest = String::from_utf8(newest[0].clone().unwrap().into()).unwrap();
     assert!(newest.contains("req_2"), "repaired on the way: {newest}");
+}
+
+#[tokio::test]
+async fn what_others_may_read_from_a_copy_is_not_deleted_while_the_copy_cannot_be() {
+    let (cold, todos) = (Counted::new(), Arc::new(MemoryTodos::new(100)));
+    let hot = Arc::new(Failing(MemoryHot::new(1 << 20), AtomicBool::new(false)));
+    let [one, other] = [(); 2].map(|()| Hot::new(cold.clone(), hot.clone(), HOUR));
+    let lists = Hot::new(todos, hot.clone(), HOUR);
+    let key = conversation("acme", "c");
+    for n in 0..3 {
+        let turns = [turn(&format!("req_{n}"), "q", "a")];
+        one.append(&key, &turns).await.unwrap();
+    }
+    lists.put(&key, &[]).await.unwrap();
+    hot.1.store(true, Ordering::Relaxed);
+    let refused = one.delete(&key).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    let refused = lists.delete(&key).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert_eq!(count(&*cold, &key).await, Some(6), "nothing was done");
+    hot.1.store(false, Ordering::Relaxed);
+    assert!(one.delete(&key).await.unwrap());
+    assert!(lists.delete(&key).await.unwrap());
+    assert_eq!(count(&other, &key).await, None, "no copy is left");
+    one.append(&key, &[turn("req_9", "q", "a")]).await.unwrap();
+    assert_eq!(
+        count(&other, &key).await,
+        Some(2),
+        "nor hides what comes after it"
+    );
 }
 
 #[tokio::test]

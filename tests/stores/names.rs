@@ -10,6 +10,8 @@ use rungs::{
     testing::store_contract::{self as contract, kept},
 };
 
+use sqlx::Connection;
+
 use crate::{dir::Dir, postgres::Database};
 
 const SOON: Duration = Duration::from_millis(50);
@@ -91,6 +93,21 @@ async fn names_that_have_had_their_time_go() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     // A store that begins looks at once.
     let _again = store.names(near(), None);
+    crate::postgres::until(async || dir.number("SELECT count(*) FROM call_names").await == 1).await;
+}
+
+#[tokio::test]
+async fn however_many_names_have_had_their_time_they_go_at_once() {
+    let dir = Dir::new("names_pruned_all");
+    let store = dir.open().await;
+    let mut raw = dir.raw().await;
+    let old = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3500) \
+               INSERT INTO call_names (name, state, until_ms) SELECT CAST('old' || n AS BLOB), x'00', 1 FROM n";
+    sqlx::query(old).execute(&mut raw).await.expect("old names");
+    raw.close().await.expect("it closes");
+    let names = store.names(near(), None);
+    answer(&names, 1, "42").await;
+    names.flush().await.expect("jobs go on meanwhile");
     crate::postgres::until(async || dir.number("SELECT count(*) FROM call_names").await == 1).await;
 }
 

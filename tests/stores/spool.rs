@@ -175,6 +175,7 @@ async fn files_go_when_nothing_in_them_is_needed() {
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    safe(&spool, Durability::PowerLoss).await;
     assert!(
         spool.survives(Durability::PowerLoss).is_none(),
         "nothing is left to be safe"

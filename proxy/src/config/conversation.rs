@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use rungs::{layers::conversation::ConversationConfig, store::RECENT};
+use rungs::{layers::conversation::ConversationConfig, store::LONGEST_WINDOW};
 use serde::Deserialize;
 
 use super::{error::Faults, seconds};
@@ -25,7 +25,7 @@ pub(crate) struct Conversation {
 impl Default for Conversation {
     fn default() -> Self {
         Self {
-            window: 50,
+            window: LONGEST_WINDOW,
             keep: 8,
             summarize: true,
             ttl: Duration::from_secs(3600),
@@ -36,11 +36,11 @@ impl Default for Conversation {
 
 impl Conversation {
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
-        // What is further back than that is not at hand, and what is to stay whole must leave something to summarize.
-        if !(12..=RECENT).contains(&self.window) {
+        // A summary needs time before what is further back is not at hand any more, and must have something to take in.
+        if !(12..=LONGEST_WINDOW).contains(&self.window) {
             faults.at(
                 "conversation.window",
-                format_args!("is {}; it may be 12 to {RECENT}", self.window),
+                format_args!("is {}; it may be 12 to {LONGEST_WINDOW}", self.window),
             );
         }
         if !(5..=10).contains(&self.keep) {

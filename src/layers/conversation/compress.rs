@@ -71,7 +71,7 @@ impl Compression {
             at: SystemTime::now(),
             ..self.ask(body).await?
         };
-        match store.summarize(key, &summary).await? {
+        match store.summarize(key, &summary, &last.request).await? {
             true => Ok(Compressed::To(summary.up_to)),
             false => Ok(Compressed::Nothing),
         }

@@ -1,9 +1,12 @@
 use std::time::Duration;
 
+use crate::store::LONGEST_WINDOW;
+
 /// The options of [`ConversationLayer`](super::ConversationLayer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConversationConfig {
-    /// How many messages may stand without a summary; with more, the older ones are summarized. Default 50.
+    /// How many messages may stand without a summary; with more, the older ones are summarized. Default 50, which is also the
+    /// [most](crate::store::LONGEST_WINDOW) that leaves time for the summary.
     pub window: usize,
     /// How many bytes they may have. Default 128 KiB.
     pub window_bytes: usize,
@@ -21,7 +24,7 @@ pub struct ConversationConfig {
 impl Default for ConversationConfig {
     fn default() -> Self {
         Self {
-            window: 50,
+            window: LONGEST_WINDOW,
             window_bytes: 128 << 10,
             keep: 8,
             summary_limit: 3 << 10,

@@ -1,14 +1,18 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::{
+    OwnedSemaphorePermit, Semaphore,
     mpsc::{self, OwnedPermit, error::TrySendError},
     oneshot, watch,
 };
 
 use super::{
     compress::Compression,
+    delivery::Delivery,
+    line::Kept,
     pending::Pending,
-    writer::{Job, Kept, Writer},
+    summaries::Summaries,
+    writer::{Job, Writer},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -18,6 +22,9 @@ use crate::{
 /// When a client may ask again while turns wait for the store.
 const SOON: Duration = Duration::from_secs(1);
 
+/// The most turns of one conversation that wait for the store: one that fails for itself alone must not take up all places.
+const LONGEST_LINE: usize = 64;
+
 /// Conversations, and the one task that adds to them. Clones share both.
 #[derive(Clone)]
 pub struct Conversations(Arc<Shared>);
@@ -25,14 +32,17 @@ pub struct Conversations(Arc<Shared>);
 struct Shared {
     store: Arc<dyn ConversationStore>,
     jobs: mpsc::Sender<Job>,
+    /// For turns that are under way or wait.
+    rooms: Arc<Semaphore>,
     pending: Arc<Pending>,
     spool: Option<Arc<dyn Spool>>,
     closing: watch::Sender<bool>,
 }
 
-/// A place in the queue, held from before a call is asked until its answer has ended.
+/// A place in the queue, held from before a call is asked until its answer has ended, and room for a turn until the store has it.
 pub(super) struct Place {
     permit: OwnedPermit<Job>,
+    room: OwnedSemaphorePermit,
     pending: Arc<Pending>,
     spool: Option<Arc<dyn Spool>>,
     key: ConversationKey,
@@ -63,7 +73,7 @@ impl Conversations {
             let (key, turn) = Turn::of_record(&record).ok_or_else(|| {
                 Error::internal("the spool has a turn of a conversation that this version of rungs cannot read: use the version that wrote it once more")
             })?;
-            Ok(Kept { key, turn, number: Some(number) })
+            Ok(Kept { key, turn, number: Some(number), room: None })
         });
         let left = left.collect::<Result<_, Error>>()?;
         Ok(Self::start(store, places, Some(spool), left))
@@ -75,23 +85,25 @@ impl Conversations {
         spool: Option<Arc<dyn Spool>>,
         left: Vec<Kept>,
     ) -> Self {
-        let (jobs, waiting) = mpsc::channel(places.max(1));
+        let places = places.max(1);
+        let (jobs, waiting) = mpsc::channel(places);
         let pending = Arc::<Pending>::default();
         for Kept { key, turn, .. } in &left {
             pending.add(key, turn.clone());
         }
         let closing = watch::Sender::new(false);
-        let writer = Writer::new(
+        let delivery = Delivery::new(
             Arc::clone(&store),
-            waiting,
             Arc::clone(&pending),
             spool.clone(),
             closing.subscribe(),
         );
-        writer.start(left);
+        let summaries = Summaries::new(Arc::clone(&store));
+        Writer::new(waiting, delivery, summaries, closing.subscribe()).start(left);
         Self(Arc::new(Shared {
             store,
             jobs,
+            rooms: Arc::new(Semaphore::new(places)),
             pending,
             spool,
             closing,
@@ -147,7 +159,12 @@ impl Conversations {
             let what = "turns of conversations cannot be written down; ask again in a moment";
             return Err(Error::new(ErrorKind::Unavailable, what).retry_after(SOON));
         }
+        let room = match self.0.pending.count(&key) < LONGEST_LINE {
+            true => Arc::clone(&self.0.rooms).try_acquire_owned().ok(),
+            false => None,
+        };
         Ok(Place {
+            room: room.ok_or_else(too_many)?,
             permit: self.permit()?,
             pending: Arc::clone(&self.0.pending),
             spool: spool.clone(),
@@ -158,11 +175,7 @@ impl Conversations {
     fn permit(&self) -> Result<OwnedPermit<Job>, Error> {
         let permit = self.0.jobs.clone().try_reserve_owned();
         permit.map_err(|error| match error {
-            TrySendError::Full(_) => Error::new(
-                ErrorKind::Unavailable,
-                "too many turns of conversations wait for the store; ask again in a moment",
-            )
-            .retry_after(SOON),
+            TrySendError::Full(_) => too_many(),
             TrySendError::Closed(_) => closed(),
         })
     }
@@ -178,6 +191,11 @@ fn with(stored: Option<Memory>, pending: &[Turn]) -> Option<Memory> {
         memory.add(turn);
     }
     Some(memory)
+}
+
+fn too_many() -> Error {
+    let what = "too many turns of conversations wait for the store; ask again in a moment";
+    Error::new(ErrorKind::Unavailable, what).retry_after(SOON)
 }
 
 fn closed() -> Error {
@@ -197,6 +215,7 @@ impl Place {
             key: self.key,
             turn,
             number,
+            room: Some(self.room),
         };
         self.permit.send(Job::Keep(kept, compression));
     }

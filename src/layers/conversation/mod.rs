@@ -50,6 +50,8 @@
 //! for this process's next call at once, and in the store a moment later; with a [spool](Conversations::spooled) it outlives the
 //! process on its way. What fails or is cut leaves no trace.
 //!
+//! Where messages are not at hand any more that no summary stands for, the answer [says so](crate::model::ResponseMeta::forgetful).
+//!
 //! # Errors
 //! [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an id that is none, the store's own error if the conversation cannot be
 //! loaded (where the call may do without, an [unavailable](crate::ErrorKind::Unavailable) one is answered without and says
@@ -58,16 +60,19 @@
 //!
 //! # Cost of the layer
 //! One look-up in the store before a call, a splice of the body, and a copy of the answer by reference. Writing is done by one
-//! task, in order; a call holds its place in the queue from the start, so that no turn is lost because it is full.
+//! task, in order within each conversation; a call holds its place in the queue from the start, so that no turn is lost because it is full.
 
 mod compress;
 mod config;
 mod conversations;
+mod delivery;
 mod layer;
+mod line;
 mod pending;
 mod prompt;
 mod seams;
 mod service;
+mod summaries;
 mod tap;
 mod writer;
 

@@ -29,6 +29,11 @@ impl Pending {
         }
     }
 
+    /// How many of a conversation are on their way.
+    pub(super) fn count(&self, key: &ConversationKey) -> usize {
+        self.turns().get(key).map_or(0, Vec::len)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.turns().values().map(Vec::len).sum()
     }

@@ -70,14 +70,16 @@ impl ConversationLayer {
     ) -> Result<ModelResponse, Error> {
         let place: Place = self.conversations.place(key.clone())?;
         let asked = asked(&request.body)?;
-        let (memory, forgetful) = match self.conversations.load(&key).await {
+        let (memory, mut forgetful) = match self.conversations.load(&key).await {
             Err(error) if may_do_without(&request, &error) => {
                 (self.conversations.on_their_way(&key), true)
             }
             memory => (memory?, false),
         };
         if let Some(memory) = memory {
-            request.body = remembering(&request.body, &memory)?;
+            let missing;
+            (request.body, missing) = remembering(&request.body, &memory)?;
+            forgetful |= missing;
         }
         let compression = self.summarizer.clone().map(|summarizer| {
             Box::new(Compression {
@@ -110,9 +112,9 @@ fn may_do_without(request: &ModelRequest, error: &Error) -> bool {
     request.ctx.recall == Recall::IfThere && error.kind() == ErrorKind::Unavailable
 }
 
-/// The request with its summary and the messages since. Where some of these are not at hand any more, it does not begin with the
-/// result of a tool whose call is among them.
-fn remembering(body: &RawObject, memory: &Memory) -> Result<RawObject, Error> {
+/// The request with its summary and the messages since, and whether some of these are missing, because they are not at hand any
+/// more: then it does not begin with the result of a tool whose call is among them.
+fn remembering(body: &RawObject, memory: &Memory) -> Result<(RawObject, bool), Error> {
     let fresh: Vec<&Remembered> = memory.fresh().collect();
     let whole = fresh
         .first()
@@ -122,5 +124,6 @@ fn remembering(body: &RawObject, memory: &Memory) -> Result<RawObject, Error> {
         false => Seams::of(fresh.iter().map(|m| &*m.message)).at_or_behind(0),
     };
     let summary = memory.summary.as_ref().map(|summary| &*summary.text);
-    recall(body, summary, fresh[from..].iter().map(|m| &*m.message))
+    let body = recall(body, summary, fresh[from..].iter().map(|m| &*m.message))?;
+    Ok((body, !whole))
 }

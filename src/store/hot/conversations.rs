@@ -63,9 +63,10 @@ impl<S: ConversationStore + ?Sized> ConversationStore for Hot<S> {
         &'a self,
         key: &'a ConversationKey,
         summary: &'a Summary,
+        request: &'a str,
     ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let added = self.cold.summarize(key, summary).await?;
+            let added = self.cold.summarize(key, summary, request).await?;
             if added {
                 self.rebuilt(key).await?;
             }
@@ -75,9 +76,8 @@ impl<S: ConversationStore + ?Sized> ConversationStore for Hot<S> {
 
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let deleted = self.cold.delete(key).await?;
-            self.forget(key, names(key)).await;
-            Ok(deleted)
+            self.forget(key, names(key)).await?;
+            self.cold.delete(key).await
         })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! What is hot is a copy. It is read first, rebuilt from the cold store when it is gone, and replaced after each change. Copies
 //! carry a version, and an older one never takes the place of a newer one, so that a slow reader does not bring back what has
-//! changed meanwhile. A change whose copy could not be written is remembered: until it can be, the cold store is asked.
+//! changed meanwhile. A change whose copy could not be written is remembered: until it can be, the cold store is asked. A deletion
+//! whose mark could not be written does not take place.
 
 mod conversations;
 mod key;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 pub use key::{HotKey, HotKind};
 
 use super::{ConversationKey, StoreFuture};
+use crate::error::{Error, ErrorKind};
 
 /// A copy under its key.
 #[derive(Debug, Clone)]
@@ -83,7 +85,7 @@ pub struct Hot<S: ?Sized> {
     cold: Arc<S>,
 }
 
-/// So long a copy that says that there is nothing outlives a deletion. No reader is slower.
+/// So long a copy says that there is nothing, from before a deletion on. No deletion with the readers before it is slower.
 const GONE: Duration = Duration::from_secs(60);
 
 /// So many conversations may be unsure before those whose copies are gone by now are swept out.
@@ -113,26 +115,45 @@ impl<S: ?Sized> Hot<S> {
 
     /// Keeps copies of what has just been read or changed.
     async fn keep(&self, key: &ConversationKey, entries: &[HotEntry]) {
-        self.put(key, entries, self.ttl).await;
+        // What cannot be kept is remembered.
+        let _ = self.put(key, entries, self.ttl).await;
     }
 
-    async fn forget(&self, key: &ConversationKey, keys: impl IntoIterator<Item = HotKey>) {
+    /// Lets the copies go before the cold store forgets what they are of: one that stayed would be read by others for as long as it
+    /// lives, and would hide what comes after it under the same key.
+    ///
+    /// # Errors
+    /// If it is not known whether they are gone: then nothing may be forgotten yet.
+    async fn forget(
+        &self,
+        key: &ConversationKey,
+        keys: impl IntoIterator<Item = HotKey>,
+    ) -> Result<(), Error> {
         let gone: Vec<_> = keys.into_iter().map(HotEntry::gone).collect();
-        self.put(key, &gone, GONE).await;
+        self.put(key, &gone, GONE).await.map_err(|error| {
+            let what = "nothing is deleted while its copies cannot be; ask again in a moment";
+            Error::new(ErrorKind::Unavailable, what).with_source(error)
+        })
     }
 
-    async fn put(&self, key: &ConversationKey, entries: &[HotEntry], ttl: Duration) {
-        let kept = self.hot.put(entries, ttl).await.is_ok();
+    async fn put(
+        &self,
+        key: &ConversationKey,
+        entries: &[HotEntry],
+        ttl: Duration,
+    ) -> Result<(), Error> {
+        let kept = self.hot.put(entries, ttl).await;
         let mut unsure = self.unsure();
-        if kept {
+        if kept.is_ok() {
             unsure.remove(key);
-            return;
+            return kept;
         }
         let now = Instant::now();
         if unsure.len() >= MANY {
             unsure.retain(|_, since| now.duration_since(*since) < self.ttl);
         }
         unsure.insert(key.clone(), now);
+        kept
     }
 
     fn unsure(&self) -> MutexGuard<'_, HashMap<ConversationKey, Instant>> {

@@ -42,9 +42,8 @@ impl<S: TodoStore + ?Sized> TodoStore for Hot<S> {
 
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
         Box::pin(async move {
-            let deleted = self.cold.delete(key).await?;
-            self.forget(key, [name(key)]).await;
-            Ok(deleted)
+            self.forget(key, [name(key)]).await?;
+            self.cold.delete(key).await
         })
     }
 }

@@ -88,11 +88,14 @@ impl ConversationStore for MemoryConversations {
         &'a self,
         key: &'a ConversationKey,
         summary: &'a Summary,
+        request: &'a str,
     ) -> StoreFuture<'a, bool> {
         let talk = self.0.get(key).unwrap_or_default();
         let mut talk = lock(&talk);
         let before = talk.summary.as_ref().map_or(0, |summary| summary.up_to);
-        let further = summary.up_to > before && summary.up_to <= talk.count();
+        let last =
+            |message: &Remembered| message.number == summary.up_to && *message.request == *request;
+        let further = summary.up_to > before && talk.messages.iter().any(last);
         if further {
             talk.summary = Some(summary.clone());
         }

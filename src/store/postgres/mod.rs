@@ -45,7 +45,10 @@ use super::{
     AuditLog, ConversationStore, IdempotencyStore, Spool, TodoStore,
     idempotency::shared::SharedNames,
     memory::MemoryIdempotency,
-    sql::{audit::SqlAudit, conversations::SqlConversations, names::SqlNames, todos::SqlTodos},
+    sql::{
+        audit::SqlAudit, conversations::SqlConversations, names::SqlNames, passing::may_pass,
+        todos::SqlTodos,
+    },
 };
 use crate::error::{Error, ErrorKind};
 
@@ -145,14 +148,10 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The client learns no more than whether it may try again.
 fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |error| {
-        let answered = error.as_database_error().and_then(|e| e.code());
         // Classes of SQLSTATE: transaction rollback, resources, intervention (time-outs, shutdown), system, read-only.
-        let passing = answered.is_none_or(|code| {
-            ["40", "53", "55", "57", "58", "25"]
-                .iter()
-                .any(|class| code.starts_with(class))
-        });
-        match passing {
+        const PASSING: [&str; 6] = ["40", "53", "55", "57", "58", "25"];
+        let passing = |code: &str| PASSING.iter().any(|class| code.starts_with(class));
+        match may_pass(&error, passing) {
             true => unavailable(what).with_source(error),
             false => Error::internal(what).with_source(error),
         }

@@ -94,3 +94,61 @@ impl fmt::Debug for FileSpool {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "failpoints")]
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, time::Duration};
+
+    use super::*;
+
+    /// A spool in a folder of its own.
+    fn spool(name: &str) -> (PathBuf, FileSpool) {
+        let name = format!("rungs-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let spool = FileSpool::open(&folder).expect("a spool");
+        (folder, spool)
+    }
+
+    async fn is_safe(spool: &FileSpool, what: Durability) -> bool {
+        match spool.survives(what) {
+            Some(safe) => safe.await.is_ok(),
+            None => true,
+        }
+    }
+
+    // One test: a fail point is the whole program's.
+    #[tokio::test]
+    async fn a_sync_that_failed_is_never_believed_again() {
+        let (folder, long) = spool("spool-turn");
+        long.add(Topic::Turns, vec![1; 5 << 20]);
+        assert!(is_safe(&long, Durability::Crash).await);
+        fail::cfg("spool.sync", "1*return->off").unwrap();
+        // It goes into the next file, after this one was synced.
+        long.add(Topic::Turns, vec![2]);
+        is_safe(&long, Durability::Crash).await;
+        for _ in 0..2 {
+            assert!(!is_safe(&long, Durability::PowerLoss).await);
+            assert!(!long.has_room(), "nothing more begins");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        long.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
+
+        let (folder, spent) = spool("spool-spent");
+        let number = spent.add(Topic::Turns, vec![1]);
+        assert!(is_safe(&spent, Durability::PowerLoss).await);
+        fail::cfg("spool.sync", "return").unwrap();
+        spent.done(&[number]);
+        for _ in 0..500 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if !spent.has_room() {
+                break;
+            }
+        }
+        assert!(!spent.has_room(), "an emptied file is synced too");
+        fail::cfg("spool.sync", "off").unwrap();
+        spent.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -10,7 +10,7 @@ use std::{
 use super::layout::{DONE, Record};
 use crate::{
     error::{Error, ErrorKind},
-    store::numbered,
+    store::{fail_point::fail_point, numbered},
 };
 
 const KIND: &str = "spool";
@@ -27,6 +27,8 @@ pub(super) struct Files {
     all: VecDeque<(u64, u64)>,
     newest: File,
     at: u64,
+    /// The folder has other files than it is known to have after a power loss.
+    changed: bool,
     /// The records that are not done with, and their lengths.
     open: BTreeMap<u64, u64>,
 }
@@ -72,13 +74,16 @@ impl Files {
         let open = left
             .iter()
             .map(|(number, (_, bytes))| (*number, bytes.len() as u64));
-        let files = Self {
+        let mut files = Self {
             folder: folder.to_owned(),
             all,
             newest,
             at,
+            changed: true,
             open: open.collect(),
         };
+        // What a process left that was killed lasts from now on.
+        files.sync()?;
         let left = left
             .into_iter()
             .map(|(number, (kind, bytes))| (number, kind, bytes));
@@ -89,11 +94,8 @@ impl Files {
         })
     }
 
-    /// Appends bytes; they survive the end of this process. The first record among them, or behind them, is `first`.
-    pub(super) fn write(&mut self, bytes: &[u8], first: u64) -> Result<(), Error> {
-        if self.at >= LONG {
-            self.turn(first)?;
-        }
+    /// Appends bytes; they survive the end of this process.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         if let Err(error) = self.newest.write_all(bytes) {
             // What went out in part is written over.
             let _ = self.newest.seek(SeekFrom::Start(self.at));
@@ -103,9 +105,14 @@ impl Files {
         Ok(())
     }
 
-    /// What was appended survives a power loss.
-    pub(super) fn sync(&self) -> Result<(), Error> {
-        let synced = self.newest.sync_data();
+    /// What was appended, and what files there are, survives a power loss.
+    pub(super) fn sync(&mut self) -> Result<(), Error> {
+        fail_point("spool.sync")?;
+        let synced = self.newest.sync_data().and_then(|()| match self.changed {
+            true => numbered::keep_name(&path(&self.folder, self.newest())),
+            false => Ok(()),
+        });
+        self.changed = false;
         synced.map_err(|e| failed(&self.folder, e))
     }
 
@@ -122,29 +129,41 @@ impl Files {
         self.open.values().sum()
     }
 
+    /// Whether the newest file is so long that another should begin.
+    pub(super) fn is_long(&self) -> bool {
+        self.at >= LONG
+    }
+
     /// Whether there are bytes that nobody needs.
     pub(super) fn is_spent(&self) -> bool {
         self.open.is_empty() && self.at > 0
     }
 
-    /// Lets the oldest files go that are not needed. None goes before an older one: what it says is done may stand in that.
-    pub(super) fn tidy(&mut self) -> io::Result<()> {
+    /// Whether there are so many of them that they should go at once.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.is_spent() && self.at > EMPTIED
+    }
+
+    /// Lets the oldest file go if it is not needed; says whether there was such a one. It must be synced before another goes, or is
+    /// emptied: what is done in this one may be said in that one alone.
+    pub(super) fn remove(&mut self) -> io::Result<bool> {
         let needed = self
             .open
             .first_key_value()
             .map_or(u64::MAX, |(number, _)| *number);
-        while self.all.get(1).is_some_and(|(_, first)| *first <= needed)
-            && let Some((number, _)) = self.all.pop_front()
-        {
-            fs::remove_file(path(&self.folder, number))?;
+        let [(oldest, _), (_, first), ..] = *self.all.make_contiguous() else {
+            return Ok(false);
+        };
+        if first > needed {
+            return Ok(false);
         }
-        match self.is_spent() && self.at > EMPTIED {
-            true => self.empty(),
-            false => Ok(()),
-        }
+        fs::remove_file(path(&self.folder, oldest))?;
+        self.all.pop_front();
+        self.changed = true;
+        Ok(true)
     }
 
-    /// Empties the newest file, when nothing is needed.
+    /// Empties the newest file, when nothing is needed. That lasts when it is synced.
     pub(super) fn empty(&mut self) -> io::Result<()> {
         self.newest.set_len(0)?;
         self.newest.seek(SeekFrom::Start(0))?;
@@ -152,15 +171,20 @@ impl Files {
         Ok(())
     }
 
-    fn turn(&mut self, first: u64) -> Result<(), Error> {
-        // Nothing that is newer may survive what this does not.
-        self.sync()?;
-        let number = self.all.back().map_or(1, |(number, _)| number + 1);
+    /// Goes on in another file, after this one was synced: nothing that is newer may survive what this does not. The first record
+    /// there is `first`.
+    pub(super) fn turn(&mut self, first: u64) -> Result<(), Error> {
+        let number = self.newest() + 1;
         let path = path(&self.folder, number);
         self.newest = begin(&path, 0).map_err(|e| failed(&path, e))?;
         self.at = 0;
+        self.changed = true;
         self.all.push_back((number, first));
         Ok(())
+    }
+
+    fn newest(&self) -> u64 {
+        self.all.back().map_or(0, |(number, _)| *number)
     }
 }
 
@@ -173,10 +197,6 @@ fn begin(path: &Path, at: u64) -> io::Result<File> {
     let mut file = options.open(path)?;
     file.set_len(at)?;
     file.seek(SeekFrom::Start(at))?;
-    file.sync_all()?;
-    // The name must last as well.
-    path.parent()
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())?;
     Ok(file)
 }
 

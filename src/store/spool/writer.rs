@@ -206,13 +206,31 @@ impl Writer {
     /// Nothing is to be written: what is not on the disk goes there, and what nobody needs goes.
     fn rest(&mut self) {
         if self.files.is_spent() {
-            match self.files.empty() {
-                // All of it is where it belongs.
-                Ok(()) => self.reach(),
-                Err(error) => tracing::warn!(%error, "the spool cannot be emptied"),
+            self.empty();
+        }
+        self.sync();
+    }
+
+    fn empty(&mut self) {
+        if let Err(error) = self.files.empty() {
+            tracing::warn!(%error, "the spool cannot be emptied");
+        }
+    }
+
+    /// Lets files go that nobody needs.
+    fn tidy(&mut self) {
+        loop {
+            match self.files.remove() {
+                Ok(true) => self.sync(),
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "a spool file that is not needed stays");
+                    return;
+                }
             }
-        } else {
-            self.sync();
+        }
+        if self.files.is_heavy() {
+            self.empty();
         }
     }
 
@@ -256,16 +274,19 @@ impl Writer {
                 .ok_or_else(|| Error::internal("a record is too long"))?;
         }
         fail_point("spool.before_write")?;
-        self.files.write(bytes, first)?;
+        if self.files.is_long() {
+            // One that fails is not tried again: the second would be believed, and prove nothing.
+            self.sync();
+            self.files.turn(first)?;
+        }
+        self.files.write(bytes)?;
         for step in steps {
             match step {
                 Step::Add(number, _, bytes) => self.files.note(*number, bytes.len()),
                 Step::Done(number) => self.files.forget(*number),
             }
         }
-        if let Err(error) = self.files.tidy() {
-            tracing::warn!(%error, "a spool file that is not needed stays");
-        }
+        self.tidy();
         fail_point("spool.after_write")
     }
 

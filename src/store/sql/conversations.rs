@@ -1,3 +1,5 @@
+use std::{fmt::Write as _, iter};
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::Error as SqlError;
@@ -6,10 +8,17 @@ use super::{
     columns::{Columns, clamp},
     database::{Database, Session, of_conversation},
 };
-use crate::store::{
-    ConversationKey, ConversationStore, Memory, RECENT, Remembered, StoreFuture, Summary, Turn,
-    plain::{millis, text, time},
+use crate::{
+    error::Error,
+    store::{
+        ConversationKey, ConversationStore, Memory, RECENT, Remembered, StoreFuture, Summary, Turn,
+        plain::{millis, text, time},
+    },
 };
+
+/// The most messages, and about the most bytes, that one statement inserts.
+const ROWS: usize = 200;
+const BYTES: usize = 1 << 20;
 
 const UNREADABLE: &str = "the conversation cannot be read";
 const UNWRITABLE: &str = "the conversation cannot be written";
@@ -50,18 +59,16 @@ impl<D: Database> ConversationStore for SqlConversations<D> {
         key: &'a ConversationKey,
         turns: &'a [Turn],
     ) -> StoreFuture<'a, Memory> {
-        D::answered(async move {
-            let mut connection = self.0.connection().await?;
-            let append = async {
-                let mut transaction = connection.transaction(D::BEGIN).await?;
-                for turn in turns {
-                    append(&mut *transaction, key, turn).await?;
-                }
-                let memory = load(&mut *transaction, key).await?;
-                transaction.commit().await?;
-                Ok(memory.unwrap_or_default())
-            };
-            append.await.map_err(D::failed(UNWRITABLE))
+        Box::pin(async move {
+            let mut connection = D::answered(self.0.connection()).await?;
+            let begun = connection.transaction(D::BEGIN);
+            let mut transaction = step::<D, _>(begun).await?;
+            for turn in turns {
+                append::<D>(&mut *transaction, key, turn).await?;
+            }
+            let memory = step::<D, _>(load(&mut *transaction, key)).await?;
+            step::<D, _>(transaction.commit()).await?;
+            Ok(memory.unwrap_or_default())
         })
     }
 
@@ -69,18 +76,20 @@ impl<D: Database> ConversationStore for SqlConversations<D> {
         &'a self,
         key: &'a ConversationKey,
         summary: &'a Summary,
+        request: &'a str,
     ) -> StoreFuture<'a, bool> {
         Box::pin(async move {
             let insert = of_conversation(
                 "INSERT INTO context_summaries (tenant, conversation_id, up_to, summary, deployment, created_ms) \
-                 SELECT tenant, id, $3, $4, $5, $6 FROM conversations \
-                 WHERE tenant = $1 AND id = $2 AND count >= $3 AND NOT EXISTS \
+                 SELECT tenant, conversation_id, number, $4, $5, $6 FROM messages \
+                 WHERE tenant = $1 AND conversation_id = $2 AND number = $3 AND request_id = $7 AND NOT EXISTS \
                    (SELECT 1 FROM context_summaries WHERE tenant = $1 AND conversation_id = $2 AND up_to >= $3)", key
             )
             .bind(clamp(summary.up_to))
             .bind(&*summary.text)
             .bind(summary.deployment.as_ref().map(|id| id.as_str()))
-            .bind(millis(summary.at));
+            .bind(millis(summary.at))
+            .bind(request);
             Ok(self.0.change(insert, UNWRITABLE).await? > 0)
         })
     }
@@ -97,11 +106,18 @@ impl<D: Database> ConversationStore for SqlConversations<D> {
     }
 }
 
-async fn append(
+/// A step of many: each has the time of an answer to itself, so that what is long is written in the end.
+fn step<'a, D: Database, T: Send + 'a>(
+    step: impl Future<Output = Result<T, SqlError>> + Send + 'a,
+) -> StoreFuture<'a, T> {
+    D::answered(async { step.await.map_err(D::failed(UNWRITABLE)) })
+}
+
+async fn append<D: Database>(
     session: &mut impl Session,
     key: &ConversationKey,
     turn: &Turn,
-) -> Result<(), SqlError> {
+) -> Result<(), Error> {
     let user = turn.user.as_deref().map(text);
     let begin = of_conversation(
         "INSERT INTO conversations (tenant, id, key_id, user_id, count, created_ms, updated_ms) \
@@ -113,37 +129,73 @@ async fn append(
     .bind(turn.key.as_deref())
     .bind(user.as_deref())
     .bind(millis(turn.at));
-    let begun = session.rows(begin).await?;
-    let mut number = begun.first().ok_or(SqlError::RowNotFound)?.big("count")?;
+    let begun = step::<D, _>(session.rows(begin)).await?;
+    let count = begun.first().ok_or(SqlError::RowNotFound);
+    let count = count.and_then(|row| row.big("count"));
+    let mut number = count.map_err(D::failed(UNWRITABLE))?;
     let known = of_conversation(
         "SELECT 1 FROM messages WHERE tenant = $1 AND conversation_id = $2 AND request_id = $3 LIMIT 1", key
     )
     .bind(&*turn.request);
-    if !session.rows(known).await?.is_empty() {
+    if !step::<D, _>(session.rows(known)).await?.is_empty() {
         return Ok(());
     }
-    for message in turn.messages.iter() {
-        number += 1;
-        let role = role(message);
-        let role = text(&role);
-        let insert = of_conversation(
-            "INSERT INTO messages (tenant, conversation_id, number, request_id, role, content, deployment, created_ms) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", key
-        )
-        .bind(number)
-        .bind(&*turn.request)
-        .bind(&*role)
-        .bind(message.get())
-        .bind(turn.deployment.as_ref().map(|id| id.as_str()))
-        .bind(millis(turn.at));
-        session.change(insert).await?;
+    for batch in batches(&turn.messages) {
+        let roles: Vec<_> = batch.iter().map(|message| role(message)).collect();
+        let roles: Vec<_> = roles.iter().map(|role| text(role)).collect();
+        let mut insert = of_conversation(insertion(batch.len()), key)
+            .bind(&*turn.request)
+            .bind(turn.deployment.as_ref().map(|id| id.as_str()))
+            .bind(millis(turn.at));
+        for (message, role) in batch.iter().zip(&roles) {
+            number += 1;
+            insert = insert.bind(number).bind(&**role).bind(message.get());
+        }
+        step::<D, _>(session.change(insert)).await?;
     }
     let count = of_conversation(
         "UPDATE conversations SET count = $3 WHERE tenant = $1 AND id = $2",
         key,
     )
     .bind(number);
-    session.change(count).await.map(drop)
+    step::<D, _>(session.change(count)).await.map(drop)
+}
+
+/// The messages, parted into what one statement takes.
+fn batches(messages: &[Box<RawValue>]) -> impl Iterator<Item = &[Box<RawValue>]> {
+    let mut rest = messages;
+    iter::from_fn(move || {
+        let mut bytes = 0;
+        let sizes = rest.iter().take(ROWS).map(|message| message.get().len());
+        let fits = sizes.take_while(|size| {
+            let is_first = bytes == 0;
+            bytes += size;
+            is_first || bytes <= BYTES
+        });
+        let (batch, behind) = rest.split_at(fits.count());
+        rest = behind;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+/// The statement that inserts so many messages.
+fn insertion(rows: usize) -> String {
+    let mut text = String::from(
+        "INSERT INTO messages (tenant, conversation_id, request_id, deployment, created_ms, number, role, content) VALUES",
+    );
+    for row in 0..rows {
+        let first = 6 + 3 * row;
+        let comma = if row == 0 { "" } else { "," };
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "{comma} ($1, $2, $3, $4, $5, ${}, ${}, ${})",
+            first,
+            first + 1,
+            first + 2
+        );
+    }
+    text
 }
 
 /// The summary before the messages: one that comes in between would stand for messages that are not here.

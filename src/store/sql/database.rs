@@ -1,11 +1,12 @@
 //! What stores ask of a database whose statements are written once, for PostgreSQL and SQLite alike.
 
-use std::ops::DerefMut;
+use std::{borrow::Cow, ops::DerefMut};
 
 use futures_util::future::BoxFuture;
 use smallvec::SmallVec;
 use sqlx::{
-    Connection, Encode, Error as SqlError, Executor, IntoArguments, Transaction, Type, query::Query,
+    AssertSqlSafe, Connection, Encode, Error as SqlError, Executor, IntoArguments, Transaction,
+    Type, query::Query,
 };
 
 use super::columns::Columns;
@@ -82,7 +83,7 @@ pub(in crate::store) trait Session: Connection + Send {
 
 /// A statement that each of the databases understands, and its values: `$1` is the first.
 pub(in crate::store) struct Statement<'a> {
-    text: &'static str,
+    text: Cow<'static, str>,
     values: SmallVec<[Value<'a>; 8]>,
 }
 
@@ -93,16 +94,16 @@ pub(in crate::store) enum Value<'a> {
     Big(Option<i64>),
 }
 
-pub(in crate::store) fn statement<'a>(text: &'static str) -> Statement<'a> {
+pub(in crate::store) fn statement<'a>(text: impl Into<Cow<'static, str>>) -> Statement<'a> {
     Statement {
-        text,
+        text: text.into(),
         values: SmallVec::new(),
     }
 }
 
 /// A statement about one conversation, whose tenant and id are `$1` and `$2`.
 pub(in crate::store) fn of_conversation<'a>(
-    text: &'static str,
+    text: impl Into<Cow<'static, str>>,
     key: &'a ConversationKey,
 ) -> Statement<'a> {
     statement(text).bind(key.tenant()).bind(key.id())
@@ -122,7 +123,8 @@ impl<'a> Statement<'a> {
         for<'v> &'v [u8]: Encode<'v, D> + Type<D>,
         for<'v> Option<i64>: Encode<'v, D> + Type<D>,
     {
-        let query = sqlx::query(self.text);
+        // Values are bound, and never part of a text.
+        let query = sqlx::query(AssertSqlSafe(self.text));
         self.values
             .into_iter()
             .fold(query, |query, value| match value {

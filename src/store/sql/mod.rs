@@ -8,5 +8,6 @@ pub(super) mod database;
 pub(super) mod entries;
 pub(super) mod keys;
 pub(super) mod names;
+pub(super) mod passing;
 pub(super) mod schema;
 pub(super) mod todos;

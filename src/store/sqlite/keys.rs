@@ -43,7 +43,7 @@ impl SqliteKeys {
     /// What the ledger beside the keys says that an account has paid, as of what its owner has written so far.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the database cannot be read.
+    /// If the database cannot be read; see the [module](super).
     pub async fn spent(&self, account: &str, since: SystemTime) -> Result<Money, Error> {
         ledger::spent(&self.pool, account, since).await
     }

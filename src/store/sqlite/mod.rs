@@ -8,8 +8,13 @@
 //! # Who may open it
 //! One process at a time, held by an advisory lock on `<file>.lock`; the operating system frees it when the process ends. Other
 //! programs may read the file at any time. A file that a newer version of rungs has migrated is refused.
+//!
+//! # Errors
+//! [`ErrorKind::Unavailable`] for what may pass: others have the file to themselves for too long, the disk is full or fails, all
+//! connections are in use. [`ErrorKind::Internal`] for all else that the file refuses.
 
 mod database;
+mod failure;
 mod keys;
 mod ledger;
 mod log;
@@ -38,6 +43,7 @@ pub use keys::SqliteKeys;
 pub use log::SqliteLog;
 
 use database::NAMES;
+use failure::failed;
 use writer::Writer;
 
 use super::{
@@ -47,7 +53,7 @@ use super::{
     memory::MemoryIdempotency,
     sql::{audit::SqlAudit, conversations::SqlConversations, names::SqlNames, todos::SqlTodos},
 };
-use crate::error::{BoxError, Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// How long others may keep the file to themselves.
 const BUSY: Duration = Duration::from_secs(5);
@@ -202,11 +208,6 @@ fn options(url: &str) -> Result<SqliteConnectOptions, Error> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY)
         .disable_statement_logging())
-}
-
-/// A database that fails is ours to mend: the client learns no more than that.
-fn failed<E: Into<BoxError>>(what: &'static str) -> impl Fn(E) -> Error {
-    move |e| Error::internal(what).with_source(e)
 }
 
 impl fmt::Debug for SqliteStore {

@@ -79,7 +79,9 @@ pub async fn conversation_store(store: &dyn ConversationStore) {
     };
 
     assert!(load(&ours).await.is_none(), "nothing was said yet");
-    let early = store.summarize(&ours, &summary(1, "too early")).await;
+    let early = store
+        .summarize(&ours, &summary(1, "too early"), "req_1")
+        .await;
     assert!(!early.expect("an answer"), "nothing to summarize");
     assert!(load(&ours).await.is_none(), "and nothing has begun");
 
@@ -125,6 +127,7 @@ pub async fn conversation_store(store: &dyn ConversationStore) {
     summaries(store, &ours).await;
     assert_eq!(load(&theirs).await.and_then(|memory| memory.summary), None);
     many(store, &ours).await;
+    long(store).await;
 
     assert!(store.delete(&ours).await.expect("an answer"));
     assert!(load(&ours).await.is_none(), "it is gone");
@@ -137,14 +140,15 @@ pub async fn conversation_store(store: &dyn ConversationStore) {
 
 /// The conversation has six messages.
 async fn summaries(store: &dyn ConversationStore, key: &ConversationKey) {
-    for (up_to, text, added) in [
-        (4, "to four", true),
-        (4, "to four again", false),
-        (2, "back to two", false),
-        (7, "of what was never said", false),
-        (5, "to five", true),
+    for (up_to, request, text, added) in [
+        (4, "req_2", "to four", true),
+        (4, "req_2", "to four again", false),
+        (2, "req_1", "back to two", false),
+        (7, "req_3", "of what was never said", false),
+        (5, "req_of_old", "of what was deleted", false),
+        (5, "req_3", "to five", true),
     ] {
-        let done = store.summarize(key, &summary(up_to, text)).await;
+        let done = store.summarize(key, &summary(up_to, text), request).await;
         assert_eq!(done.expect("an answer"), added, "{text}");
     }
     let memory = store
@@ -159,7 +163,7 @@ async fn summaries(store: &dyn ConversationStore, key: &ConversationKey) {
 
 /// More turns than are at hand.
 async fn many(store: &dyn ConversationStore, key: &ConversationKey) {
-    let turns: Vec<_> = (0..40)
+    let turns: Vec<_> = (0..80)
         .map(|n| turn(&format!("req_many_{n}"), &format!("{n}?"), "yes"))
         .collect();
     let (one, rest) = turns.split_at(1);
@@ -172,15 +176,46 @@ async fn many(store: &dyn ConversationStore, key: &ConversationKey) {
         .expect("it is there");
     for memory in [appended, loaded] {
         let numbers: Vec<_> = memory.messages.iter().map(|m| m.number).collect();
-        assert_eq!(memory.count, 86);
-        assert_eq!(numbers, ((87 - RECENT as u64)..=86).collect::<Vec<_>>());
+        assert_eq!(memory.count, 166);
+        let newest = (167 - RECENT as u64)..=166;
+        assert_eq!(numbers, newest.collect::<Vec<_>>());
     }
     let read = store.read(key, 2, 3).await.expect("an answer");
     let numbers: Vec<_> = read.iter().map(|m| m.number).collect();
     assert_eq!(numbers, [3, 4, 5], "everything that was said is there");
     assert_eq!(told(&read)[2].2, "three?");
-    let none = store.read(key, 86, 3).await.expect("an answer");
+    let none = store.read(key, 166, 3).await.expect("an answer");
     assert!(none.is_empty());
+}
+
+/// A turn of more and longer messages than go into one statement.
+async fn long(store: &dyn ConversationStore) {
+    let key = conversation("acme", "long");
+    let message = |n: usize| {
+        let content = match n {
+            7 | 8 => "long ".repeat(300_000),
+            _ => format!("{n}: caf\u{e9} \u{1f600} \" \\ \0"),
+        };
+        to_raw_value(&json!({ "role": "user", "content": content })).expect("a message")
+    };
+    let long = Turn {
+        messages: (0..500).map(message).collect(),
+        ..turn("req_long", "", "")
+    };
+    let turns = [
+        turn("req_1", "one?", "ONE"),
+        long,
+        turn("req_3", "three?", "THREE"),
+    ];
+    store.append(&key, &turns).await.expect("appended");
+    let read = store.read(&key, 0, 1_000).await.expect("an answer");
+    let numbers: Vec<_> = read.iter().map(|m| m.number).collect();
+    assert_eq!(numbers, (1..=504).collect::<Vec<_>>());
+    let said = turns.iter().flat_map(|turn| &*turn.messages);
+    for (read, said) in read.iter().zip(said) {
+        assert_eq!(read.message.get(), said.get(), "byte for byte");
+    }
+    assert!(store.delete(&key).await.expect("an answer"));
 }
 
 /// A list is replaced as a whole, and is a tenant's own.

@@ -159,3 +159,38 @@ async fn few_long_messages_are_too_many_as_well() {
     let asked = summarizer.seen()[0].body.as_bytes().len();
     assert!(asked < 150 << 10, "{asked} bytes");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_summary_of_what_was_deleted_does_not_come_to_the_next_of_its_name() {
+    let slow = Reply::text("of the first").after(Duration::from_secs(50));
+    let (summarizer, conversations, layer) = layer([slow, Reply::text("of the second")]);
+    let service = layer.layer(Scripted::new(Reply::text("yes")));
+    talk(&service, 1..=26).await;
+    until(async || summarizer.calls() == 1).await;
+    assert!(conversations.delete(&key()).await.unwrap());
+    talk(&service, 1..=26).await;
+    until(async || summary(&conversations).await.is_some()).await;
+    talk(&service, 27..=40).await;
+    sleep(Duration::from_secs(100)).await;
+    let kept = summary(&conversations).await.unwrap();
+    assert_eq!(kept.text, "of the second", "the first did not hold it up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_summary_stands_for_is_told_and_what_is_missing_is_said() {
+    let refused = Error::new(ErrorKind::Budget, "no money");
+    let (_, conversations, layer) = layer([Reply::error(refused)]);
+    let provider = Scripted::new(Reply::text("yes"));
+    let service = layer.layer(provider.clone());
+    talk(&service, 1..=40).await;
+    assert_eq!(texts(&last_seen(&provider))[0], "1?", "the first is told");
+    talk(&service, 41..=50).await;
+    conversations.flush().await;
+    for (n, first, forgetful) in [(51, "1?", false), (52, "2?", true)] {
+        let asking = service.clone().oneshot(saying("t", user(&format!("{n}?"))));
+        let answer = asking.await.unwrap();
+        assert_eq!(answer.meta.forgetful, forgetful, "before turn {n}");
+        answer.body.collect(1 << 20).await.unwrap();
+        assert_eq!(texts(&last_seen(&provider))[0], first);
+    }
+}

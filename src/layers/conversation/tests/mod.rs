@@ -87,6 +87,8 @@ struct Moody {
     away: AtomicU32,
     kind: ErrorKind,
     after: bool,
+    /// The tenant that it is there for all the same.
+    there_for: Option<&'static str>,
     /// It cannot be read either.
     blind: AtomicBool,
     appends: Mutex<Vec<usize>>,
@@ -99,6 +101,7 @@ impl Moody {
             away: AtomicU32::new(away),
             kind: ErrorKind::Unavailable,
             after: false,
+            there_for: None,
             blind: AtomicBool::new(false),
             appends: Mutex::default(),
         }
@@ -135,7 +138,8 @@ impl ConversationStore for Moody {
     ) -> StoreFuture<'a, Memory> {
         self.appends.lock().unwrap().push(turns.len());
         Box::pin(async move {
-            if !self.fails() {
+            let is_there = self.there_for == Some(key.tenant());
+            if is_there || !self.fails() {
                 return self.inner.append(key, turns).await;
             }
             if self.after {
@@ -149,8 +153,9 @@ impl ConversationStore for Moody {
         &'a self,
         key: &'a ConversationKey,
         summary: &'a Summary,
+        request: &'a str,
     ) -> StoreFuture<'a, bool> {
-        self.inner.summarize(key, summary)
+        self.inner.summarize(key, summary, request)
     }
 
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
@@ -196,8 +201,8 @@ impl Spool for Shelf {
     }
 
     /// Never, where its disk hangs.
-    fn survives(&self, _: Durability) -> Option<StoreFuture<'static, ()>> {
-        let hangs = self.2.load(Ordering::Relaxed);
+    fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
+        let hangs = self.2.load(Ordering::Relaxed) && what == Durability::PowerLoss;
         hangs.then(|| -> StoreFuture<'static, ()> { Box::pin(std::future::pending()) })
     }
 

@@ -47,6 +47,30 @@ async fn what_a_killed_process_left_is_seen_at_once_and_written_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_left_and_fails_again_holds_up_nothing_after_the_start() {
+    let provider = Scripted::new(Reply::text("yes"));
+    let shelf = Arc::<Shelf>::default();
+    let away = || {
+        Arc::new(Moody {
+            there_for: Some("other"),
+            ..Moody::new(u32::MAX)
+        })
+    };
+    let service = ConversationLayer::new(spooled(&away(), &shelf)).layer(provider.clone());
+    ask(&service, saying("t", user("too much"))).await.unwrap();
+    let store = away();
+    let conversations = spooled(&store, &shelf);
+    let service = ConversationLayer::new(conversations.clone()).layer(provider);
+    ask(&service, saying("other", user("q"))).await.unwrap();
+    let other = ConversationKey::new("other", "c").unwrap();
+    until(async || store.inner.load(&other).await.unwrap().is_some()).await;
+    assert_eq!(shelf.len(), 1, "it is tried again");
+    store.away.store(0, Ordering::Relaxed);
+    conversations.flush().await;
+    assert_eq!(shelf.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_is_away_at_the_end_gets_its_turns_from_the_next_process() {
     let provider = Scripted::new(Reply::text("yes"));
     let (away, shelf) = (Arc::new(Moody::new(u32::MAX)), Arc::<Shelf>::default());

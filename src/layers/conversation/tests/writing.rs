@@ -132,3 +132,68 @@ async fn what_is_deleted_does_not_come_back_from_the_queue() {
     ask(&service, saying("t", user("anew"))).await.unwrap();
     assert_eq!(conversations.load(&key()).await.unwrap().unwrap().count, 2);
 }
+
+fn other() -> ConversationKey {
+    ConversationKey::new("other", "c").unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_for_itself_alone_holds_up_nobody_else() {
+    let provider = Scripted::new(Reply::text("yes"));
+    let store = Arc::new(Moody {
+        there_for: Some("other"),
+        ..Moody::new(u32::MAX)
+    });
+    let conversations = Conversations::new(store.clone(), 100);
+    let service = ConversationLayer::new(conversations.clone()).layer(provider.clone());
+    let refused = loop {
+        match ask(&service, saying("t", user("q"))).await {
+            Ok(()) => assert!(
+                provider.calls() < 90,
+                "one conversation takes up all places"
+            ),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    for tenant in ["t1", "t2", "t3", "t4", "t5"] {
+        ask(&service, saying(tenant, user("q"))).await.unwrap();
+    }
+    for count in [2, 4] {
+        ask(&service, saying("other", user("q"))).await.unwrap();
+        let written = async || store.inner.load(&other()).await.unwrap();
+        until(async || written().await.is_some_and(|m| m.count == count)).await;
+    }
+    // It can be given up by who began it.
+    assert!(conversations.delete(&key()).await.unwrap());
+    assert!(conversations.load(&key()).await.unwrap().is_none());
+    store.away.store(0, Ordering::Relaxed);
+    ask(&service, saying("t", user("anew"))).await.unwrap();
+    conversations.flush().await;
+    assert_eq!(store.inner.load(&key()).await.unwrap().unwrap().count, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_written_in_its_order_and_not_all_at_once() {
+    let long = "x".repeat(1_000_000);
+    let provider = Scripted::new(Reply::text(&long));
+    let store = Arc::new(Moody::new(3));
+    let conversations = Conversations::new(store.clone(), 100);
+    let service = ConversationLayer::new(conversations.clone()).layer(provider);
+    for n in 0..10 {
+        ask(&service, saying("t", user(&n.to_string())))
+            .await
+            .unwrap();
+    }
+    conversations.flush().await;
+    let messages = store.inner.read(&key(), 0, 100).await.unwrap();
+    let said: Vec<Value> = messages
+        .iter()
+        .step_by(2)
+        .map(|m| serde_json::from_str(m.message.get()).unwrap())
+        .collect();
+    let numbers: Vec<String> = (0..10).map(|n| n.to_string()).collect();
+    assert_eq!(texts(&said), numbers);
+    let most = store.appends.lock().unwrap().iter().copied().max();
+    assert!(most.is_some_and(|most| (2..=4).contains(&most)), "{most:?}");
+}

@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{interval, sleep},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{FAILING, Texts, named};
@@ -30,8 +30,10 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How often names that have had their time go.
+/// How often names that have had their time go, how many at once, and how long others have the database between two such lots.
 const PRUNE: Duration = Duration::from_secs(60);
+const LOT: u32 = 1_000;
+const NEXT_LOT: Duration = Duration::from_millis(50);
 
 /// What nobody waits for.
 pub(super) enum Job {
@@ -108,19 +110,27 @@ impl<D: Database> Task<D> {
             let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
             left.remove(&finished.key);
         }
-        let mut pruning = interval(PRUNE);
+        let mut pruning = Instant::now();
         loop {
             tokio::select! {
                 job = self.jobs.recv() => match job {
                     Some(job) => self.work(job).await,
                     None => break,
                 },
-                _ = pruning.tick() => {
-                    // What cannot be done now is done in a minute.
-                    let _ = self.database.change(statement(self.texts.prune), FAILING).await;
-                }
+                () = sleep_until(pruning) => pruning = self.prune().await,
             }
         }
+    }
+
+    /// Lets a lot of names go that have had their time; says when to go on.
+    async fn prune(&self) -> Instant {
+        let lot = statement(self.texts.prune).bind(i64::from(LOT));
+        let pause = match self.database.change(lot, FAILING).await {
+            Ok(gone) if gone >= u64::from(LOT) => NEXT_LOT,
+            // What cannot be done now is done in a minute.
+            _ => PRUNE,
+        };
+        Instant::now() + pause
     }
 
     async fn work(&self, job: Job) {

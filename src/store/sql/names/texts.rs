@@ -46,7 +46,7 @@ macro_rules! texts {
             prune: concat!(
                 "DELETE FROM call_names WHERE name IN (SELECT name FROM call_names WHERE until_ms <= ",
                 $now,
-                " LIMIT 1000)"
+                " LIMIT $1)"
             ),
         }
     };
