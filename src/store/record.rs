@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, ErrorKind},
     model::{Collected, End, FinishReason, Usage},
-    store::{KeptCall, KeptOutcome, Remarks, said::Said},
+    store::{KeptCall, KeptOutcome, said::Said},
 };
 
 #[cfg(any(feature = "redis", test))]
-use crate::store::CacheEntry;
+use crate::store::{CacheEntry, Remarks};
 
 /// The form of what is written here. Anything else is not read.
 const VERSION: u8 = 2;

@@ -105,6 +105,7 @@ impl MemoryRates {
     }
 
     /// The units in use, rounded up.
+    #[cfg(feature = "redis")]
     pub(in crate::store) fn used(&self, name: &str, quota: Quota) -> u64 {
         let bucket = lock(&self.shards[self.shard(name)]).bucket(name, quota, Instant::now());
         let units = bucket.used.div_ceil(quota.period.as_nanos().max(1));
