@@ -37,6 +37,7 @@ struct Inner {
     model: Option<Arc<str>>,
     upstream_status: Option<StatusCode>,
     may_be_billed: bool,
+    elsewhere: bool,
     retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -52,6 +53,7 @@ impl Error {
             model: None,
             upstream_status: None,
             may_be_billed: false,
+            elsewhere: false,
             retry_after: None,
             source: None,
         }))
@@ -93,6 +95,13 @@ impl Error {
     #[must_use]
     pub fn may_be_billed(mut self) -> Self {
         self.0.may_be_billed = true;
+        self
+    }
+
+    /// Says that it is about one deployment: another one may do what this one does not.
+    #[must_use]
+    pub fn elsewhere(mut self) -> Self {
+        self.0.elsewhere = true;
         self
     }
 
@@ -223,6 +232,7 @@ impl Error {
             },
             ErrorKind::Budget | ErrorKind::Overloaded | ErrorKind::ContextTooLong => Retry::Other,
             ErrorKind::NotFound if self.is_upstream() => Retry::Other,
+            _ if self.0.elsewhere => Retry::Other,
             _ => Retry::Never,
         }
     }

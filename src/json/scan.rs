@@ -109,6 +109,11 @@ impl<'a> Scan<'a> {
         self.peek() == Some(b'{')
     }
 
+    /// Whether `null` stands here.
+    pub(crate) fn is_null(&mut self) -> bool {
+        self.peek() == Some(b'n')
+    }
+
     /// Reads whatever stands here.
     pub(crate) fn value(&mut self) -> Result<&'a str, Fault> {
         self.peek();

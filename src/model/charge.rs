@@ -168,10 +168,6 @@ impl Told {
             computed: end.usage.zip(price).map(|(usage, price)| usage.cost(price)),
             ..Self::default()
         };
-        if end.usage.is_some() && price.is_none() && deployment.price.is_some() {
-            // It was served in a class that has no price, so its cost is anybody's guess.
-            told.violation = Some(Violation::Cost);
-        }
         match end.reported_cost {
             Some(cost) if cost < Money::ZERO || cost > ABSURD => {
                 told.violation = Some(Violation::Cost);
@@ -179,6 +175,11 @@ impl Told {
             // Servers that do not know what they charge say zero too.
             Some(Money::ZERO) if told.computed != Some(Money::ZERO) => {}
             reported => told.reported = reported,
+        }
+        let is_unpriced = price.is_none() && deployment.price.is_some();
+        if is_unpriced && end.usage.is_some() && told.reported.is_none() {
+            // It was served in a class that has no price: its cost is anybody's guess.
+            told.violation = Some(Violation::Cost);
         }
         if let (Some(usage), Some(bound)) = (end.usage, bound)
             && !bound.admits(&usage)

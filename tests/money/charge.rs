@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use http::StatusCode;
 use proptest::prelude::*;
 use rungs::{
-    Error, ErrorKind,
+    Error, ErrorKind, Retry,
     catalog::{ClassPrices, Deployment, Money, Price, ServiceClass},
     layers::{budget::BudgetLayer, cost::CostLayer},
     model::{Call, CallContext, Charge, End, ModelRequest, TokenBound, Usage, Violation},
@@ -229,6 +229,8 @@ async fn a_request_that_may_cost_more_than_tokens_is_not_sent() {
             (error.kind(), error.get_param()),
             (ErrorKind::Invalid, Some("models"))
         );
+        // Another deployment may know better.
+        assert_eq!(error.retry(), Retry::Other);
         assert!(refused.row.is_none() && refused.posted.is_zero());
     }
 }

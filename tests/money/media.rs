@@ -82,6 +82,14 @@ fn every_part_that_is_no_text_is_a_medium() {
             r#"{"type":"input_image","image_url":"data:image/png;base64,AA"}"#,
             Pictures(1),
         ),
+        (
+            r#"{"type":"image_url","image_url":{"url":"HTTPS:\/\/a.b\/c"}}"#,
+            Pictures(1),
+        ),
+        (
+            r#"{"type":"text","text":"t","image_url":null,"input_audio":null}"#,
+            Pictures(0),
+        ),
         (r#"{"type":"file","file":{"file_id":"f"}}"#, File),
         (
             r#"{"type":"file","file":{"filename":"f.pdf","file_data":"https://a.b/c.pdf"}}"#,

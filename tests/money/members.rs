@@ -29,6 +29,10 @@ fn tokens_can_be_asked_for_in_every_usual_way() {
         "chat_template_kwargs":{"enable_thinking":false},"top_k":4,"response_format":{"type":"json_object"},"audio":null"#;
     assert_eq!(refused(members, &priced()), None);
     assert_eq!(refused(members, &priced().price(Price::FREE)), None);
+    let unset = asked(r#","models":null,"provider":null"#);
+    assert_eq!(TokenBound::choosing(&unset.body), None);
+    let set = asked(r#","models":["dear"]"#);
+    assert_eq!(TokenBound::choosing(&set.body), Some("models"));
 }
 
 #[test]

@@ -25,7 +25,8 @@ pub(super) struct TestRun {
     pub(super) missing_walls: Vec<String>,
 }
 
-/// Runs the tests of a project in a jail, at most until `deadline`: they may change the copy at `copy`, and read what is linked into it.
+/// Runs the tests of a project in a jail, at most until `deadline`: they may change the copy at `copy`, and read what is linked into it. They find nothing of what
+/// is `hidden`.
 ///
 /// # Errors
 /// [`ErrorKind::Unavailable`] if they cannot be started, or a wall is missing.
@@ -34,9 +35,10 @@ pub(super) async fn run(
     walls: Walls,
     copy: &Path,
     links: &[PathBuf],
+    hidden: Vec<PathBuf>,
     deadline: Instant,
 ) -> Result<TestRun, Error> {
-    let jail = jail(tests, copy, walls)?.writable(copy);
+    let jail = jail(tests, copy, walls)?.writable(copy).hiding(hidden);
     let jail = links.iter().fold(jail, |jail, link| jail.readable(link));
     let Ok(ended) = timeout_at(deadline, jail.run(&tests.argv, |_| {})).await else {
         return Ok(TestRun {

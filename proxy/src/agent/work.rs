@@ -176,7 +176,9 @@ impl Run<'_> {
         };
         let (copy, links) = (self.workspace.folder(), self.workspace.links());
         let walls = self.job.walls;
-        let run = tests_run::run(tests, walls, copy, links, self.purse.deadline()).await?;
+        let hidden = self.workspace.hidden();
+        let deadline = self.purse.deadline();
+        let run = tests_run::run(tests, walls, copy, links, hidden, deadline).await?;
         (self.watch)(&Event::Tests {
             passed: run.passed,
             ending: run.ending.clone(),

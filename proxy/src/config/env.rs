@@ -4,7 +4,7 @@
 
 use toml::{Table, Value};
 
-use super::{World, error::Faults};
+use super::{World, error::Faults, log};
 
 /// What the process is meant to be when it is started without a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,6 +15,9 @@ pub(crate) enum Mode {
     /// The MCP server on standard input and output.
     Mcp,
 }
+
+/// How much goes to the log.
+const LEVEL: &str = "LOG_LEVEL";
 
 /// The variable that says it.
 pub(crate) const MODE: &str = "MODE";
@@ -61,7 +64,6 @@ pub(super) fn underlay(
         ("routing.default_tier", "DEFAULT_LAYER"),
         ("routing.max_tier", "MAX_ESCALATION_LAYER"),
         ("budget.alert", "COST_ALERT_THRESHOLD"),
-        ("log.level", "LOG_LEVEL"),
         ("log.file", "LOG_FILE"),
         ("store.url", "DATABASE_URL"),
         ("store.secret", "RUNGS_SECRET"),
@@ -70,6 +72,7 @@ pub(super) fn underlay(
             under.put(path, variable, text);
         }
     }
+    level(&mut under, world, warnings);
     if let Some(on) = flag(world, "ENABLE_AUTO_ESCALATE", under.faults) {
         under.put("routing.auto_escalate", "ENABLE_AUTO_ESCALATE", on);
     }
@@ -105,6 +108,16 @@ impl Under<'_, '_, '_> {
             section.insert(key.to_owned(), value.into());
             self.faults.path_is_from(path, variable);
         }
+    }
+}
+
+/// Other programs have other words for it, which are no reason not to start.
+fn level(under: &mut Under<'_, '_, '_>, world: &World<'_>, warnings: &mut Vec<String>) {
+    let Some(word) = world.var(LEVEL) else { return };
+    match log::level_like(word) {
+        _ if word.contains(['=', '[', ':', ',']) => under.put("log.level", LEVEL, word),
+        Some(level) => under.put("log.level", LEVEL, level),
+        None => warnings.push(format!("{LEVEL}={word} is ignored: it is no level of ours")),
     }
 }
 

@@ -64,7 +64,7 @@ impl Log {
 }
 
 /// The level that other programs call `word`.
-fn level_like(word: &str) -> Option<&'static str> {
+pub(super) fn level_like(word: &str) -> Option<&'static str> {
     let word = word.to_ascii_lowercase();
     let longer = LEVELS.into_iter().find(|level| word.starts_with(level));
     longer

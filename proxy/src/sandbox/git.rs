@@ -10,6 +10,7 @@ use rungs::{Error, ErrorKind};
 use super::{
     jail::{Ended, Jail},
     policy::{Limits, Walls},
+    roots::Protected,
 };
 
 /// Where git is looked for.
@@ -56,7 +57,7 @@ impl Git {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] without git, [`ErrorKind::NotFound`] without a repository.
-    pub(crate) fn new(root: &Path, walls: Walls, hidden: Vec<PathBuf>) -> Result<Self, Error> {
+    pub(crate) fn new(root: &Path, walls: Walls, hidden: &Protected) -> Result<Self, Error> {
         let program = PROGRAMS.iter().map(Path::new).find(|path| path.exists());
         let program = program.and_then(|path| path.canonicalize().ok());
         let program = program.ok_or_else(|| {
@@ -85,7 +86,7 @@ impl Git {
         };
         let mut jail = Jail::new(root)
             .only_program(&program)
-            .hiding(hidden.clone())
+            .hiding(hidden.existing())
             .limits(limits)
             .walls(walls);
         for (name, value) in [
@@ -104,7 +105,7 @@ impl Git {
             root: root.to_owned(),
             program,
             jail,
-            hidden,
+            hidden: hidden.names().to_vec(),
             #[cfg(test)]
             overrides: true,
         })
@@ -160,13 +161,23 @@ impl Git {
         self.print(arguments).await
     }
 
-    /// What leaves out the hidden, also as it was at some time.
+    /// What leaves out the hidden, also as it was at some time, with what lies or lay beside it.
     fn but_hidden(&self) -> impl Iterator<Item = String> {
         let below = self
             .hidden
             .iter()
             .filter_map(|path| path.strip_prefix(&self.root).ok());
-        below.map(|path| format!(":(top,exclude,literal){}", path.display()))
+        below
+            .filter(|path| !path.as_os_str().is_empty())
+            .flat_map(|path| {
+                let path = path.display().to_string();
+                let plain = escaped(&path);
+                [
+                    format!(":(top,exclude,literal){path}"),
+                    format!(":(top,exclude){plain}.*"),
+                    format!(":(top,exclude){plain}-*"),
+                ]
+            })
     }
 
     /// A name that cannot be taken for an option, a range or a path.
@@ -272,4 +283,16 @@ impl Git {
         #[cfg(not(test))]
         true
     }
+}
+
+/// A path as a pattern that means it alone.
+fn escaped(path: &str) -> String {
+    let mut pattern = String::with_capacity(path.len());
+    for c in path.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
 }

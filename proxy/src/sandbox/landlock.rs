@@ -35,6 +35,8 @@ impl Fence {
 
     /// The same for `path` but for what is `hidden` in it: its names can be listed, and no more.
     pub(super) fn read_around(&mut self, path: &Path, run: bool, hidden: &[PathBuf]) {
+        let real = path.canonicalize();
+        let path = real.as_deref().unwrap_or(path);
         if hidden.iter().any(|hidden| path.starts_with(hidden)) {
             return;
         }
@@ -47,7 +49,10 @@ impl Fence {
         }
         self.rule(path, AccessFs::ReadDir.into());
         for entry in path.read_dir().into_iter().flatten().flatten() {
-            self.read_around(&entry.path(), run, hidden);
+            // What a link leads to has a rule of its own, or is nobody's to read.
+            if !entry.path().is_symlink() {
+                self.read_around(&entry.path(), run, hidden);
+            }
         }
     }
 

@@ -120,9 +120,15 @@ pub(super) struct Trial {
 }
 
 impl Trial {
+    /// It failed before its answer began.
     pub(super) fn failed(mut self, error: &Error) {
+        let silence = self.since.elapsed();
+        self.blame(error, silence);
+    }
+
+    fn blame(&mut self, error: &Error, silence: Duration) {
         let patience = self.state.machine().config.patience;
-        let verdict = Verdict::of(error, &self.ctx, self.since.elapsed(), patience);
+        let verdict = Verdict::of(error, &self.ctx, silence, patience);
         self.settle(verdict, Some(error));
     }
 
@@ -138,7 +144,8 @@ impl Tap for Trial {
     fn on_end(mut self: Box<Self>, outcome: Outcome<'_>) {
         match outcome {
             Outcome::Complete(_) => self.settle(Verdict::Healthy, None),
-            Outcome::Failed(error) => (*self).failed(error),
+            // Gaps in an answer have a limit of their own.
+            Outcome::Failed(error) => self.blame(error, Duration::ZERO),
             Outcome::Cut => self.settle(Verdict::Silent, None),
         }
     }

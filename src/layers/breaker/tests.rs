@@ -259,6 +259,30 @@ async fn who_is_silent_for_long_has_failed_though_the_call_had_no_more_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_its_deadline_cuts_was_not_silent() {
+    let cut = || {
+        let late = Error::new(ErrorKind::Timeout, "the deadline");
+        Reply::text("a b c d").gap(5 * SECOND).fail_after(4, late)
+    };
+    let bench = Bench::new([cut()]);
+    bench.state.reconfigure(BreakerConfig {
+        patience: 10 * SECOND,
+        ..config()
+    });
+    for _ in 0..10 {
+        let mut request = ask_stream("q");
+        request.ctx = CallContext::new(Call {
+            deadline: Some(Instant::now() + 10 * SECOND),
+            ..Call::new("test")
+        });
+        if let Ok(answer) = bench.service.clone().oneshot(request).await {
+            assert!(answer.body.collect(1 << 20).await.is_err());
+        }
+    }
+    assert_eq!(bench.provider.calls(), 10);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_limit_opens_it_for_as_long_as_the_provider_says() {
     let limited = status(429).retry_after(42 * SECOND);
     let bench = Bench::new([Reply::error(limited), Reply::text("ok")]);

@@ -72,8 +72,7 @@ impl Delivery {
         let appended = self.try_to_append(key, group, forget).await;
         match appended {
             Appended::To(_) | Appended::Never => self.done(key, group),
-            Appended::NotYet => self.pending.done(key, group.turns.len()),
-            Appended::Stopped => {}
+            Appended::NotYet | Appended::Stopped => {}
         }
         appended
     }

@@ -89,6 +89,12 @@ impl Line {
         }
     }
 
+    pub(super) fn is_to_be_forgotten(&self) -> bool {
+        self.items
+            .iter()
+            .any(|item| matches!(item, Item::Forget(_)))
+    }
+
     /// A conversation is forgotten before its turns are written.
     pub(super) fn next(&mut self) -> Next {
         let is_forget = |item: &Item| matches!(item, Item::Forget(_));

@@ -171,8 +171,16 @@ impl Writer {
                 }
             }
             Done::Appended(group, Appended::Stopped) => line.put_back(vec![Item::Turns(group)]),
+            // Then it is taken out of the spool as well, or the next start would bring it back.
+            Done::Appended(group, Appended::NotYet) if line.is_to_be_forgotten() => {
+                line.put_back(vec![Item::Turns(group)]);
+            }
             // What comes later in a conversation must not come to the store earlier.
-            Done::Appended(_, Appended::NotYet) => self.delivery.leave(&key, &line.give_up()),
+            Done::Appended(group, Appended::NotYet) => {
+                let mut left = vec![Item::Turns(group)];
+                left.append(&mut line.give_up());
+                self.delivery.leave(&key, &left);
+            }
             Done::Appended(_, Appended::Never) => {}
             Done::Forgotten(back) => line.put_back(back),
         }

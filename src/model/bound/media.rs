@@ -139,6 +139,8 @@ fn content(value: &mut Scan<'_>) -> Result<Media, Fault> {
 fn part(value: &mut Scan<'_>) -> Result<Media, Fault> {
     let mut kinds = Kinds::default();
     let mut found = each_member(value, |name, value| match &*name {
+        // Some clients write what they do not set.
+        _ if value.is_null() => value.value().map(|_| Media::default()),
         "type" => {
             kinds.see(&json::meaning(value.value()?.trim_matches('"')));
             Ok(Media::default())
@@ -262,10 +264,22 @@ fn is_picture(value: &mut Scan<'_>) -> Result<bool, Fault> {
 fn refers_to_picture(json: &str) -> bool {
     ["\"https://", "\"http://", "\"data:image/"]
         .iter()
-        .any(|begin| {
-            let own = json.as_bytes().get(..begin.len());
-            own.is_some_and(|own| own.eq_ignore_ascii_case(begin.as_bytes()))
-        })
+        .any(|begin| begins(json, begin))
+}
+
+/// Whether a JSON text begins so, in any case; some clients escape slashes.
+fn begins(json: &str, begin: &str) -> bool {
+    let mut rest = json.as_bytes();
+    begin.bytes().all(|wanted| {
+        if wanted == b'/' && rest.starts_with(b"\\/") {
+            rest = &rest[1..];
+        }
+        let Some((first, others)) = rest.split_first() else {
+            return false;
+        };
+        rest = others;
+        first.eq_ignore_ascii_case(&wanted)
+    })
 }
 
 /// The sum of what `count` finds in the members of an object.

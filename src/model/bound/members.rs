@@ -13,7 +13,8 @@ use crate::{catalog::Deployment, error::Error, json::RawObject};
 
 /// See [`TokenBound::covers`](super::TokenBound::covers).
 pub(super) fn only_tokens(body: &RawObject, deployment: &Deployment) -> Result<(), Error> {
-    let is_free = deployment.is_free();
+    // Where there is no price nothing is held; whether it may be asked all the same is not decided here.
+    let is_free = deployment.price.is_none_or(|price| price.is_free());
     for (name, json) in body.iter() {
         let fits = match name {
             _ if json == "null" => true,
@@ -43,6 +44,7 @@ fn refused(name: &str, deployment: &Deployment) -> Error {
         deployment.model
     ))
     .param(name)
+    .elsewhere()
 }
 
 /// What lets an aggregator ask another model, or another host, than it is told to.
@@ -62,7 +64,8 @@ fn chooses(name: &str) -> bool {
 
 /// The first member that lets a provider ask another model than it is told to.
 pub(super) fn choosing(body: &RawObject) -> Option<&str> {
-    body.iter().map(|(name, _)| name).find(|name| chooses(name))
+    let mut said = body.iter().filter(|(_, json)| *json != "null");
+    said.find_map(|(name, _)| chooses(name).then_some(name))
 }
 
 /// What asks for nothing but tokens within the bound. From the references of OpenAI, Azure, OpenRouter, Groq, Mistral, DeepSeek,
@@ -111,13 +114,22 @@ fn is_known(name: &str) -> bool {
             | "thinking"
             | "enable_thinking"
             | "thinking_budget"
+            | "clear_thinking"
+            | "disable_reasoning"
+            | "separate_reasoning"
+            | "stream_reasoning"
             | "chat_template_kwargs"
+            | "add_generation_prompt"
+            | "continue_final_message"
+            | "add_special_tokens"
             // Sampling.
             | "top_k"
             | "top_a"
             | "min_p"
             | "typical_p"
+            | "top_n_sigma"
             | "tfs_z"
+            | "do_sample"
             | "repetition_penalty"
             | "repeat_penalty"
             | "repeat_last_n"
@@ -151,7 +163,11 @@ fn is_known(name: &str) -> bool {
             | "guided_regex"
             | "guided_choice"
             | "guided_grammar"
+            | "guided_decoding_backend"
             | "structured_outputs"
+            | "disable_tool_validation"
+            | "tool_stream"
+            | "citation_options"
             | "regex"
             | "ebnf"
             | "echo"
@@ -173,6 +189,12 @@ fn is_known(name: &str) -> bool {
             | "priority"
             | "request_id"
             | "timings_per_token"
+            | "perf_metrics_in_response"
+            | "id_slot"
+            | "n_probs"
+            | "session_id"
+            | "trace"
+            | "user_security_context"
             // Embeddings.
             | "dimensions"
             | "encoding_format"

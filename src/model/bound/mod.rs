@@ -55,7 +55,7 @@ impl TokenBound {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), and names the member, if it asks for something that has a price of its own,
-    /// that lets the provider ask another model, or that this code has never heard of.
+    /// that lets the provider ask another model, or that this code has never heard of. Another deployment may do it.
     pub fn covers(request: &ModelRequest, deployment: &Deployment) -> Result<(), Error> {
         members::only_tokens(&request.body, deployment)
     }
@@ -98,7 +98,8 @@ fn input(body: &RawObject, deployment: &Deployment) -> Result<u64, Error> {
             "nothing bounds the input of `{}`: its configuration needs a `context_window` for files, clips and recordings",
             deployment.model
         ))
-        .param("messages")),
+        .param("messages")
+        .elsewhere()),
     }
 }
 
@@ -127,7 +128,8 @@ fn output(body: &RawObject, deployment: &Deployment) -> Result<u64, Error> {
                 "nothing bounds the output of `{}`: set `max_tokens`, or `max_output` in its configuration",
                 deployment.model
             ))
-            .param("max_tokens"));
+            .param("max_tokens")
+            .elsewhere());
         }
     };
     // What was foretold and comes otherwise is paid for as well.

@@ -92,6 +92,11 @@ impl Workspace {
         self.folder.path()
     }
 
+    /// The gateway's own files, wherever they are.
+    pub(super) fn hidden(&self) -> Vec<PathBuf> {
+        self.own.existing()
+    }
+
     /// The folders of the project that are linked into the copy.
     pub(super) fn links(&self) -> &[PathBuf] {
         &self.links

@@ -73,11 +73,6 @@ fn a_wrong_variable_is_named() {
             "mysql://u:canary@db/x",
             "mysql is not in this build",
         ),
-        (
-            "LOG_LEVEL",
-            "warning",
-            "`log.level`: `warning` is not one of off, error, warn, info, debug, trace; did you mean `warn`?",
-        ),
     ] {
         let fault = env_fault(&[(name, value)]);
         assert!(
@@ -85,6 +80,25 @@ fn a_wrong_variable_is_named() {
             "{fault}"
         );
         assert!(fault.contains(why) && !fault.contains("canary"), "{fault}");
+    }
+}
+
+#[test]
+fn a_log_level_of_another_program_is_understood_or_ignored() {
+    for (word, level, warns) in [
+        ("WARNING", "warn", false),
+        ("debug", "debug", false),
+        ("rungs=trace", "rungs=trace", false),
+        ("silly", "info", true),
+        ("20", "info", true),
+    ] {
+        let config = from_env(&[("LOG_LEVEL", word), ("OPENAI_API_KEY", "k")]);
+        assert_eq!(config.log.level, level, "{word}");
+        let told = config
+            .warnings
+            .iter()
+            .any(|told| told.contains("LOG_LEVEL"));
+        assert_eq!(told, warns, "{word}: {:?}", config.warnings);
     }
 }
 

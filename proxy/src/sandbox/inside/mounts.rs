@@ -92,8 +92,8 @@ pub(super) fn own_root(policy: &Policy) -> io::Result<()> {
             }
         }
     }
-    for path in &policy.hidden {
-        hide(&below(base, path))?;
+    for place in places(policy) {
+        hide(&below(base, &place))?;
     }
     for (link, target) in OPENED {
         let link = below(base, Path::new(link));
@@ -117,6 +117,22 @@ pub(super) fn own_root(policy: &Policy) -> io::Result<()> {
     chdir("/")?;
     mount_remount("/", MountFlags::BIND | MountFlags::RDONLY | TAME, "")?;
     Ok(())
+}
+
+/// Where what is hidden would be: also under the other name of what is linked.
+fn places(policy: &Policy) -> Vec<PathBuf> {
+    let named = policy.named_to_read().chain(policy.named_to_change());
+    let linked: Vec<_> = named
+        .filter_map(|path| Some((path, path.canonicalize().ok()?)))
+        .filter(|(path, real)| **path != *real)
+        .collect();
+    let hidden = policy.hidden.iter();
+    let by_links = hidden.clone().flat_map(|hidden| {
+        let below =
+            |(path, real): &(&PathBuf, PathBuf)| Some(path.join(hidden.strip_prefix(real).ok()?));
+        linked.iter().filter_map(below).collect::<Vec<_>>()
+    });
+    hidden.cloned().chain(by_links).collect()
 }
 
 /// Puts something empty before what is at `place`, if anything is.

@@ -90,11 +90,14 @@ impl Protected {
             let parent = whole.parent()?.canonicalize().ok()?;
             Some(parent.join(whole.file_name()?))
         };
+        let mut all = BTreeSet::new();
+        for path in paths {
+            // Where a link is named, what it leads to is meant as well.
+            all.extend(path.canonicalize());
+            all.insert(real(&path).unwrap_or(path));
+        }
         Self {
-            paths: paths
-                .into_iter()
-                .map(|path| real(&path).unwrap_or(path))
-                .collect(),
+            paths: all.into_iter().collect(),
         }
     }
 
@@ -107,6 +110,11 @@ impl Protected {
         };
         let of = |own: &Path| path.ancestors().any(|up| belongs(own, up).unwrap_or(false));
         self.paths.iter().any(|own| of(own))
+    }
+
+    /// What they are called, whether they are there or not; what lies beside them begins so, with a `-` or a `.` behind.
+    pub(crate) fn names(&self) -> &[PathBuf] {
+        &self.paths
     }
 
     /// All that there are now.

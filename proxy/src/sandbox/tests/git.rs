@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::Folder;
-use crate::sandbox::{Git, Place, Walls};
+use crate::sandbox::{Git, Place, Protected, Walls};
 
 /// A repository with one commit, a change, and a program that leaves a canary if it is ever run.
 struct Hostile {
@@ -88,7 +88,12 @@ impl Hostile {
     /// Status and differences, once as always and once with nothing overridden.
     async fn looked_at(&self) {
         for overrides in [true, false] {
-            let mut git = Git::new(self.repository.path(), Walls::Required, Vec::new()).unwrap();
+            let mut git = Git::new(
+                self.repository.path(),
+                Walls::Required,
+                &Protected::default(),
+            )
+            .unwrap();
             git.overrides = overrides;
             // With the second wall alone git may fail; it must not do what it is told.
             let status = git.status().await;
@@ -216,7 +221,12 @@ async fn what_is_elsewhere_is_not_shown() {
     hostile.config("core.excludesFile", &secret.to_string_lossy());
     hostile.config("include.path", &secret.to_string_lossy());
     for overrides in [true, false] {
-        let mut git = Git::new(hostile.repository.path(), Walls::Required, Vec::new()).unwrap();
+        let mut git = Git::new(
+            hostile.repository.path(),
+            Walls::Required,
+            &Protected::default(),
+        )
+        .unwrap();
         git.overrides = overrides;
         for said in [git.status().await, git.diff(false, &[], &[]).await] {
             let said = said.map_or_else(|error| format!("{error:?}"), |printed| printed.text);
@@ -232,14 +242,14 @@ async fn what_is_elsewhere_is_not_shown() {
         ".git",
         &format!("gitdir: {}/.git\n", hostile.repository.path().display()),
     );
-    assert!(Git::new(pointer.path(), Walls::Required, Vec::new()).is_err());
+    assert!(Git::new(pointer.path(), Walls::Required, &Protected::default()).is_err());
     let link = Folder::new();
     std::os::unix::fs::symlink(
         hostile.repository.path().join(".git"),
         link.path().join(".git"),
     )
     .unwrap();
-    assert!(Git::new(link.path(), Walls::Required, Vec::new()).is_err());
+    assert!(Git::new(link.path(), Walls::Required, &Protected::default()).is_err());
 }
 
 #[tokio::test]
@@ -248,7 +258,12 @@ async fn what_it_says_of_itself_is_overridden() {
     let attributes = hostile.repository.write("attributes", "a.txt binary\n");
     hostile.config("core.attributesFile", &attributes.to_string_lossy());
     for (overrides, shown) in [(true, "-one\n+two"), (false, "Binary files")] {
-        let mut git = Git::new(hostile.repository.path(), Walls::Required, Vec::new()).unwrap();
+        let mut git = Git::new(
+            hostile.repository.path(),
+            Walls::Required,
+            &Protected::default(),
+        )
+        .unwrap();
         git.overrides = overrides;
         let diff = git.diff(false, &[], &[]).await.unwrap().text;
         assert!(diff.contains(shown), "overridden {overrides}: {diff}");
@@ -261,7 +276,12 @@ async fn a_revision_is_no_option() {
     let target = hostile.repository.path().join("canary");
     let output = format!("--output={}", target.display());
     for overrides in [true, false] {
-        let mut git = Git::new(hostile.repository.path(), Walls::Required, Vec::new()).unwrap();
+        let mut git = Git::new(
+            hostile.repository.path(),
+            Walls::Required,
+            &Protected::default(),
+        )
+        .unwrap();
         git.overrides = overrides;
         for name in [
             &*output,
@@ -281,7 +301,12 @@ async fn a_revision_is_no_option() {
             assert!(!hostile.canary(), "{name}");
         }
     }
-    let git = Git::new(hostile.repository.path(), Walls::Required, Vec::new()).unwrap();
+    let git = Git::new(
+        hostile.repository.path(),
+        Walls::Required,
+        &Protected::default(),
+    )
+    .unwrap();
     for name in ["HEAD", "main", "HEAD~0", "@", "main@{0}"] {
         git.diff(false, &[name.into()], &[]).await.unwrap();
     }
@@ -293,6 +318,8 @@ async fn what_is_hidden_is_in_no_difference_and_no_status() {
     let folder = &hostile.repository;
     folder.write("own.toml", "key = \"old canary\"\n");
     folder.write("own[1]", "old canary\n");
+    folder.write("own.toml.bak", "old canary\n");
+    folder.write("own.toml-d/x", "old canary\n");
     hostile.git(&["add", "."]);
     hostile.git(&[
         "-c",
@@ -304,9 +331,13 @@ async fn what_is_hidden_is_in_no_difference_and_no_status() {
         "-m",
         "two",
     ]);
-    let hidden = ["own.toml", "own[1]", "own.db"].map(|name| folder.write(name, "new canary\n"));
+    // These are not there any more, but they were.
+    std::fs::remove_file(folder.path().join("own.toml.bak")).unwrap();
+    std::fs::remove_dir_all(folder.path().join("own.toml-d")).unwrap();
+    let own = ["own.toml", "own[1]", "own.db"].map(|name| folder.write(name, "new canary\n"));
+    let own = Protected::new(own);
     folder.write("a.txt", "three\n");
-    let git = Git::new(folder.path(), Walls::Required, hidden.to_vec()).unwrap();
+    let git = Git::new(folder.path(), Walls::Required, &own).unwrap();
     let places = ["a.txt", "own.toml", "own[1]"].map(|path| Place::parse(path).unwrap());
     for printed in [
         git.status().await,

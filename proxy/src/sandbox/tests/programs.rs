@@ -3,7 +3,10 @@
 use std::{
     fs,
     net::TcpListener,
-    os::{fd::AsRawFd, unix::process::CommandExt},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::symlink, process::CommandExt},
+    },
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -278,9 +281,12 @@ async fn what_is_hidden_is_read_by_nobody() {
     for path in ["other", "a/other", "a/b/other"] {
         folder.write(path, "seen\n");
     }
+    for (link, to) in [("way-out", "/"), ("way-round", "own.toml")] {
+        symlink(to, folder.path().join(link)).unwrap();
+    }
     let hidden = own.into_iter().chain([folder.path().join("own")]);
     let hidden: Vec<PathBuf> = hidden.collect();
-    let script = "cat own.toml a/b/own.db own/of/it 2>/dev/null; cat other a/other a/b/other";
+    let script = "cat way-round way-out/etc/shadow 2>/dev/null; cat own.toml a/b/own.db own/of/it 2>/dev/null; cat other a/other a/b/other";
     for (without, jail) in jails(&folder) {
         let ended = sh(&jail.hiding(hidden.clone()), script).await;
         assert_eq!(ended.stdout.text, "seen\nseen\nseen\n", "{without:?}");

@@ -18,6 +18,6 @@ pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Typed> {
 /// The repository in a caller's root; in the first one if none is named.
 fn repository(workshop: &Workshop, caller: &Caller, root: Option<&str>) -> Result<Git, Error> {
     let roots = workshop.roots(&caller.principal)?;
-    let hidden = workshop.protected().existing();
-    Git::new(roots.path(root)?, workshop.tools().sandbox, hidden)
+    let sandbox = workshop.tools().sandbox;
+    Git::new(roots.path(root)?, sandbox, workshop.protected())
 }
