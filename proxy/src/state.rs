@@ -190,6 +190,7 @@ impl State {
 
     /// Puts in force what `config` says of all this. It neither fails nor waits, so that a reload is done as a whole or not at all.
     pub(crate) fn adopt(&self, config: &Config, breakers: Breakers, opening: Opening<'_>) {
+        self.workshop.protect(&config.files);
         self.accounts.warn(WarnRules {
             percent: config.budget.warn_at(),
             webhook: config.webhook.as_ref().map(|to| self.outbox.to(to)),

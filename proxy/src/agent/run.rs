@@ -67,7 +67,7 @@ pub(crate) async fn run(
         .map_err(|error| error.param("conversationId"))?;
     let models = Models::new(gateway, principal, job)?;
     let (project, links) = (job.project.clone(), job.links.clone());
-    let own = gateway.state().workshop.protected().clone();
+    let own = (*gateway.state().workshop.protected()).clone();
     let opened = spawn_blocking(move || Workspace::open(project, &links, own)).await;
     let workspace =
         opened.map_err(|e| Error::internal("the copy was not made").with_source(e))??;

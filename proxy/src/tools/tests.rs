@@ -30,14 +30,17 @@ max_output = 1000
 "#;
 
 async fn toolbox(more: &str) -> Toolbox {
+    all(&Gateway::start(config(more)).await.unwrap())
+}
+
+fn config(more: &str) -> Config {
     let world = World {
         vars: &Vars::new(),
         read: &|_| Err(io::ErrorKind::NotFound.into()),
         ollama: &|_| crate::config::Ollama::Silent,
     };
     let source = Source::new("rungs.toml", format!("{CONFIG}{more}"));
-    let config = Config::load(Some(&source), &world).unwrap();
-    all(&Gateway::start(config).await.unwrap())
+    Config::load(Some(&source), &world).unwrap()
 }
 
 async fn call(toolbox: &Toolbox, name: &str, arguments: Value) -> Result<Value, Error> {
@@ -274,4 +277,20 @@ fn progress_never_blocks_and_silence_costs_nothing() {
     );
     drop(said);
     progress.say(100.0, None, "to nobody");
+}
+
+#[tokio::test]
+async fn a_file_that_a_reload_has_secrets_from_is_the_gateways_own_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("provider.key");
+    std::fs::write(&secret, "canary").unwrap();
+    let roots = format!("[tools]\nroots = [{:?}]\n", folder.path());
+    let gateway = Gateway::start(config(&roots)).await.unwrap();
+    let toolbox = all(&gateway);
+    let read = async || call(&toolbox, "fs_read", json!({ "path": "provider.key" })).await;
+    assert!(read().await.is_ok());
+    let mut next = config(&roots);
+    next.files.push(secret);
+    gateway.reload(next).await.unwrap();
+    assert_eq!(read().await.unwrap_err().kind(), ErrorKind::Forbidden);
 }

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use arc_swap::ArcSwap;
 use moka::{policy::EvictionPolicy, sync::Cache};
 use rungs::{Error, ErrorKind};
 use tokio::sync::OnceCell;
@@ -35,7 +36,7 @@ fn folders<'a>(tools: &'a Tools, principal: &'a Principal) -> Result<&'a [PathBu
 /// The folders, programs and stores of the configuration that the process has started with.
 pub(crate) struct Workshop {
     tools: Tools,
-    protected: Protected,
+    protected: ArcSwap<Protected>,
     /// By their paths: one entry where the configuration names them, otherwise one for each folder that a caller works in.
     roots: Cache<Vec<PathBuf>, Roots>,
     shelf: OnceCell<Shelf>,
@@ -53,7 +54,7 @@ impl Workshop {
         }
         Arc::new(Self {
             tools: config.tools.clone(),
-            protected: Protected::new(own),
+            protected: ArcSwap::from_pointee(Protected::new(own)),
             roots: Cache::builder()
                 .max_capacity(CALLERS)
                 .eviction_policy(EvictionPolicy::lru())
@@ -69,8 +70,17 @@ impl Workshop {
     }
 
     /// The gateway's own files.
-    pub(crate) fn protected(&self) -> &Protected {
-        &self.protected
+    pub(crate) fn protected(&self) -> Arc<Protected> {
+        self.protected.load_full()
+    }
+
+    /// These `files` are the gateway's own from now on, too.
+    pub(crate) fn protect(&self, files: &[PathBuf]) {
+        let before = self.protected();
+        let all = before.names().iter().chain(files).cloned();
+        self.protected.store(Arc::new(Protected::new(all)));
+        // Those that are open do not know.
+        self.roots.invalidate_all();
     }
 
     /// The [folders] that `principal` may see, opened.
@@ -86,7 +96,7 @@ impl Workshop {
             true => Reach::Change,
             false => Reach::Read,
         };
-        let roots = Roots::open(paths, self.protected.clone(), reach)?;
+        let roots = Roots::open(paths, (*self.protected()).clone(), reach)?;
         self.roots.insert(paths.to_vec(), roots.clone());
         Ok(roots)
     }

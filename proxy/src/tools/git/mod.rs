@@ -19,5 +19,5 @@ pub(super) fn all(workshop: &Arc<Workshop>) -> Vec<Typed> {
 fn repository(workshop: &Workshop, caller: &Caller, root: Option<&str>) -> Result<Git, Error> {
     let roots = workshop.roots(&caller.principal)?;
     let sandbox = workshop.tools().sandbox;
-    Git::new(roots.path(root)?, sandbox, workshop.protected())
+    Git::new(roots.path(root)?, sandbox, &workshop.protected())
 }
