@@ -37,10 +37,8 @@ pub(crate) fn epoch(config: &Config) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
-    use crate::config::{Source, Vars, World};
+    use crate::config::Source;
 
     const CONFIG: &str = r#"
         [[provider]]
@@ -59,12 +57,7 @@ mod tests {
     "#;
 
     fn config(text: &str) -> Config {
-        let world = World {
-            vars: &Vars::new(),
-            read: &|_| Err(io::ErrorKind::NotFound.into()),
-            ollama: &|_| crate::config::Ollama::Silent,
-        };
-        Config::load(Some(&Source::new("rungs.toml", text)), &world).expect("a configuration")
+        Config::alone(&Source::new("rungs.toml", text)).expect("a configuration")
     }
 
     #[test]

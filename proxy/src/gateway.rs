@@ -233,21 +233,13 @@ fn access(config: &Config, has_keys: bool, before: Option<Access>) -> Result<Acc
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, io};
+    use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{
-        accounts::GLOBAL,
-        config::{Ollama, Source, Vars, World},
-    };
+    use crate::{accounts::GLOBAL, config::Source};
 
     fn load(text: &str) -> Config {
-        let world = World {
-            vars: &Vars::new(),
-            read: &|_| Err(io::ErrorKind::NotFound.into()),
-            ollama: &|_| Ollama::Silent,
-        };
-        Config::load(Some(&Source::new("rungs.toml", text)), &world).unwrap()
+        Config::alone(&Source::new("rungs.toml", text)).unwrap()
     }
 
     fn config([calls, attempts]: [u32; 2], budgets: &str) -> Config {

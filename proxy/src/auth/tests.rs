@@ -1,5 +1,4 @@
 use std::{
-    io,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -13,7 +12,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    config::{Config, Source, Vars, World},
+    config::{Config, Source},
     keys::{Issued, Registry, Rules},
 };
 
@@ -25,12 +24,7 @@ struct Ring {
 
 impl Ring {
     fn new(config: &str) -> Self {
-        let world = World {
-            vars: &Vars::new(),
-            read: &|_| Err(io::ErrorKind::NotFound.into()),
-            ollama: &|_| crate::config::Ollama::Silent,
-        };
-        let config = Config::load(Some(&Source::new("rungs.toml", config)), &world).unwrap();
+        let config = Config::alone(&Source::new("rungs.toml", config)).unwrap();
         let (pepper, store) = (Pepper::random().unwrap(), Arc::new(MemoryKeys::new()));
         Self {
             ring: Keyring::new(pepper.clone(), store.clone(), &config),

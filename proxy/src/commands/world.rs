@@ -88,16 +88,6 @@ pub(super) fn mode() -> Mode {
     Mode::named(&word).unwrap_or_default()
 }
 
-/// Loads a configuration from text alone: nothing on this computer changes what it means.
-pub(super) fn alone(source: &Source) -> anyhow::Result<Config> {
-    let world = World {
-        vars: &Vars::new(),
-        read: &|_| Err(io::ErrorKind::NotFound.into()),
-        ollama: &|_| Ollama::NotAsked,
-    };
-    Ok(Config::load(Some(source), &world)?)
-}
-
 /// The models that an Ollama at `endpoint` has. One short question over plain HTTP, before anything is started.
 fn installed(endpoint: &str) -> io::Result<Vec<String>> {
     #[derive(Deserialize)]

@@ -195,6 +195,16 @@ const SECTIONS: [&str; 22] = [
 ];
 
 impl Config {
+    /// Loads a configuration from text alone: nothing on this computer changes what it means.
+    pub(crate) fn alone(source: &Source) -> Result<Self, ConfigError> {
+        let world = World {
+            vars: &Vars::new(),
+            read: &|_| Err(io::ErrorKind::NotFound.into()),
+            ollama: &|_| Ollama::NotAsked,
+        };
+        Self::load(Some(source), &world)
+    }
+
     /// Reads and checks everything; without a file, what the environment says is enough.
     ///
     /// Fails with all faults that were found.

@@ -1,4 +1,4 @@
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use rungs::{
     ErrorKind,
@@ -10,17 +10,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     auth::Pepper,
-    config::{Config, Source, Vars, World},
+    config::{Config, Source},
 };
 
 fn registry() -> (Registry, Arc<MemoryKeys>) {
-    let world = World {
-        vars: &Vars::new(),
-        read: &|_| Err(io::ErrorKind::NotFound.into()),
-        ollama: &|_| crate::config::Ollama::Silent,
-    };
     let text = "[budget]\ntz = \"Asia/Tokyo\"\n[[project]]\nname = \"web\"\nbudget = \"9/day\"\n";
-    let config = Config::load(Some(&Source::new("rungs.toml", text)), &world).unwrap();
+    let config = Config::alone(&Source::new("rungs.toml", text)).unwrap();
     let store = Arc::new(MemoryKeys::new());
     let pepper = Pepper::random().unwrap();
     (

@@ -65,18 +65,13 @@ mod tests {
     use crate::tools::{Caller, Toolbox, all};
     use crate::{
         auth::Principal,
-        config::{Config, Source, Vars, World},
+        config::{Config, Source},
         gateway::Gateway,
     };
 
     async fn toolbox(config: &str) -> Toolbox {
-        let world = World {
-            vars: &Vars::new(),
-            read: &|_| Err(std::io::ErrorKind::NotFound.into()),
-            ollama: &|_| crate::config::Ollama::Silent,
-        };
         let text = format!("[store]\nurl = \"memory:\"\n{config}");
-        let config = Config::load(Some(&Source::new("rungs.toml", text)), &world).unwrap();
+        let config = Config::alone(&Source::new("rungs.toml", text)).unwrap();
         all(&Gateway::start(config).await.unwrap())
     }
 

@@ -1,12 +1,10 @@
-use std::io;
-
 use rungs::ErrorKind;
 use serde_json::json;
 
 use super::*;
 use crate::{
     auth::Principal,
-    config::{Config, Source, Vars, World},
+    config::{Config, Source},
 };
 
 const CONFIG: &str = r#"
@@ -34,13 +32,8 @@ async fn toolbox(more: &str) -> Toolbox {
 }
 
 fn config(more: &str) -> Config {
-    let world = World {
-        vars: &Vars::new(),
-        read: &|_| Err(io::ErrorKind::NotFound.into()),
-        ollama: &|_| crate::config::Ollama::Silent,
-    };
     let source = Source::new("rungs.toml", format!("{CONFIG}{more}"));
-    Config::load(Some(&source), &world).unwrap()
+    Config::alone(&source).unwrap()
 }
 
 async fn call(toolbox: &Toolbox, name: &str, arguments: Value) -> Result<Value, Error> {

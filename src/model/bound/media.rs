@@ -15,21 +15,31 @@ pub(crate) struct Media {
     pub(crate) others: u64,
 }
 
-/// One that is only counted.
-#[derive(Clone, Copy)]
-enum Medium {
-    Picture,
-    File,
-    Other,
-}
-
 /// What one count has room for when all of them are packed.
 const MOST: u64 = (1 << 21) - 1;
 
 impl Media {
+    const NONE: Self = Self {
+        pictures: 0,
+        files: 0,
+        others: 0,
+    };
+    const PICTURE: Self = Self {
+        pictures: 1,
+        ..Self::NONE
+    };
+    const FILE: Self = Self {
+        files: 1,
+        ..Self::NONE
+    };
+    const OTHER: Self = Self {
+        others: 1,
+        ..Self::NONE
+    };
+
     /// Whether there are none.
     pub(crate) fn is_none(self) -> bool {
-        self == Self::default()
+        self == Self::NONE
     }
 
     /// In one number.
@@ -47,18 +57,6 @@ impl Media {
     }
 }
 
-impl From<Medium> for Media {
-    fn from(medium: Medium) -> Self {
-        let mut one = Self::default();
-        match medium {
-            Medium::Picture => one.pictures = 1,
-            Medium::File => one.files = 1,
-            Medium::Other => one.others = 1,
-        }
-        one
-    }
-}
-
 impl AddAssign for Media {
     fn add_assign(&mut self, more: Self) {
         self.pictures += more.pictures;
@@ -73,18 +71,16 @@ impl AddAssign for Media {
 /// this code has never heard of counts too: some providers read names in capitals. What does not have the form of messages counts
 /// as much as it has room for.
 pub(super) fn in_messages(messages: &str) -> Media {
-    let mut found = Media::default();
+    let mut found = Media::NONE;
     let walked = json::elements(messages, |message| {
         found += each_member(message, |name, value| match &*name {
             // Calls of functions are text, and so are thoughts.
             "function_call" | "tool_calls" | "reasoning_details" => {
-                value.value().map(|_| Media::default())
+                value.value().map(|_| Media::NONE)
             }
             // What an earlier answer was spoken as.
-            "audio" if value.is_object() => value.value().map(|_| Medium::Other.into()),
-            name if name != "content" && value.is_object() => {
-                value.value().map(|_| Medium::File.into())
-            }
+            "audio" if value.is_object() => value.value().map(|_| Media::OTHER),
+            name if name != "content" && value.is_object() => value.value().map(|_| Media::FILE),
             // Or drawn as, and what was read for it.
             _ => content(value),
         })?;
@@ -98,14 +94,14 @@ pub(super) fn in_messages(messages: &str) -> Media {
 
 /// The media in the input of an embedding; texts and tokens are none.
 pub(super) fn in_input(input: &str) -> Media {
-    let mut found = Media::default();
+    let mut found = Media::NONE;
     let walked = json::elements(input, |element| {
         found += content(element)?;
         Ok(())
     });
     match walked {
         Ok(()) => found,
-        Err(_) if input.starts_with('"') => Media::default(),
+        Err(_) if input.starts_with('"') => Media::NONE,
         Err(_) => objects(input),
     }
 }
@@ -114,7 +110,7 @@ pub(super) fn in_input(input: &str) -> Media {
 fn objects(json: &str) -> Media {
     Media {
         others: json.bytes().filter(|byte| *byte == b'{').count() as u64,
-        ..Media::default()
+        ..Media::NONE
     }
 }
 
@@ -123,7 +119,7 @@ fn content(value: &mut Scan<'_>) -> Result<Media, Fault> {
     if value.is_object() {
         return part(value);
     }
-    let mut found = Media::default();
+    let mut found = Media::NONE;
     if !value.is_array() {
         value.value()?;
         return Ok(found);
@@ -140,17 +136,17 @@ fn part(value: &mut Scan<'_>) -> Result<Media, Fault> {
     let mut kinds = Kinds::default();
     let mut found = each_member(value, |name, value| match &*name {
         // Some clients write what they do not set.
-        _ if value.is_null() => value.value().map(|_| Media::default()),
+        _ if value.is_null() => value.value().map(|_| Media::NONE),
         "type" => {
             kinds.see(&json::meaning(value.value()?.trim_matches('"')));
-            Ok(Media::default())
+            Ok(Media::NONE)
         }
         "image_url" => {
             match is_picture(value)? {
                 true => kinds.drawn += 1,
                 false => kinds.others += 1,
             }
-            Ok(Media::default())
+            Ok(Media::NONE)
         }
         name => {
             match name {
@@ -164,9 +160,7 @@ fn part(value: &mut Scan<'_>) -> Result<Media, Fault> {
             }
         }
     })?;
-    if let Some(medium) = kinds.medium() {
-        found += medium.into();
-    }
+    found += kinds.medium();
     Ok(found)
 }
 
@@ -194,15 +188,15 @@ impl Kinds {
         self.files += u64::from(matches!(kind, "file" | "input_file"));
     }
 
-    fn medium(&self) -> Option<Medium> {
+    fn medium(&self) -> Media {
         let known = self.texts + self.pictures + self.files;
         if self.told == 0 || self.told > known || self.others > 0 {
-            return Some(Medium::Other);
+            return Media::OTHER;
         }
         match (self.files + self.filed, self.pictures + self.drawn) {
-            (1.., _) => Some(Medium::File),
-            (0, 1..) => Some(Medium::Picture),
-            (0, 0) => None,
+            (1.., _) => Media::FILE,
+            (0, 1..) => Media::PICTURE,
+            (0, 0) => Media::NONE,
         }
     }
 }
@@ -287,7 +281,7 @@ fn each_member<'a>(
     object: &mut Scan<'a>,
     mut count: impl FnMut(Cow<'a, str>, &mut Scan<'a>) -> Result<Media, Fault>,
 ) -> Result<Media, Fault> {
-    let mut found = Media::default();
+    let mut found = Media::NONE;
     object.members(|name, value| {
         found += count(json::meaning(name), value)?;
         Ok(())

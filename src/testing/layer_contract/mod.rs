@@ -106,25 +106,7 @@ async fn the_ready_service_is_called<S: ModelService>(wrap: impl Fn(Probe) -> S)
 }
 
 async fn errors_pass<S: ModelService>(wrap: impl Fn(Probe) -> S) {
-    use ErrorKind::*;
-    let kinds = [
-        Invalid,
-        Unauthorized,
-        Forbidden,
-        NotFound,
-        TooLarge,
-        Budget,
-        RateLimited,
-        Overloaded,
-        Timeout,
-        Unavailable,
-        Upstream,
-        ContextTooLong,
-        Refused,
-        Cut,
-        Internal,
-    ];
-    for kind in kinds {
+    for kind in ErrorKind::ALL {
         let raised = Error::new(kind, format!("raised as {kind:?}"));
         let asked = raised.clone().asked("probe".into(), "probe".into());
         let upstream = asked.clone().upstream_status(StatusCode::BAD_GATEWAY);

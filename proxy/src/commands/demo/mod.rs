@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 use rungs::{store::Window, testing::Upstream};
 
-use super::{serve, world};
+use super::serve;
 use crate::{
     accounts::{self, Book},
     cli::DemoArgs,
-    config::Source,
+    config::{Config, Source},
     gateway::Gateway,
     log,
 };
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     threads.block_on(async {
         let upstream = Upstream::serve(script::models()).await?;
         let text = CONFIG.replace(PLACEHOLDER, &upstream.base_url());
-        let mut config = world::alone(&Source::new("demo.toml", text))?;
+        let mut config = Config::alone(&Source::new("demo.toml", text))?;
         config.server.listen = args.listen;
         let _log = log::start(&config.log)?;
         serve::serve(config, &threads, None, introduce).await

@@ -1,9 +1,7 @@
-use std::io;
-
 use http::{Method, Request, request::Builder};
 
 use super::*;
-use crate::config::{Config, Source, Vars, World};
+use crate::config::{Config, Source};
 
 mod document;
 mod grants;
@@ -45,12 +43,7 @@ async fn served() -> (Gateway, Surface) {
 }
 
 async fn served_with(config: &str) -> (Gateway, Surface) {
-    let world = World {
-        vars: &Vars::new(),
-        read: &|_| Err(io::ErrorKind::NotFound.into()),
-        ollama: &|_| crate::config::Ollama::Silent,
-    };
-    let config = Config::load(Some(&Source::new("rungs.toml", config)), &world).unwrap();
+    let config = Config::alone(&Source::new("rungs.toml", config)).unwrap();
     let gateway = Gateway::start(config).await.unwrap();
     let surface = surface(&gateway, &metrics::Recorder::install().unwrap());
     (gateway, surface)

@@ -23,22 +23,8 @@ impl Hostile {
         };
         let folder = &hostile.repository;
         folder.write("a.txt", "one\n");
-        for arguments in [
-            &["init", "--quiet", "--initial-branch=main"][..],
-            &["add", "."],
-            &[
-                "-c",
-                "user.name=x",
-                "-c",
-                "user.email=x@x",
-                "commit",
-                "--quiet",
-                "-m",
-                "one",
-            ],
-        ] {
-            hostile.git(arguments);
-        }
+        hostile.git(&["init", "--quiet", "--initial-branch=main"]);
+        hostile.commit("one");
         folder.write("a.txt", "two\n");
         let script = format!(
             "#!/bin/sh\ntouch {0}/canary {1}/canary $HOME/canary\ncat\nexit 0\n",
@@ -62,6 +48,13 @@ impl Hostile {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         assert!(git.status().unwrap().success(), "{arguments:?}");
+    }
+
+    /// Commits all that is there.
+    fn commit(&self, message: &str) {
+        self.git(&["add", "."]);
+        let who = ["-c", "user.name=x", "-c", "user.email=x@x"];
+        self.git(&[&who[..], &["commit", "--quiet", "-m", message]].concat());
     }
 
     fn config(&self, key: &str, value: &str) {
@@ -320,17 +313,7 @@ async fn what_is_hidden_is_in_no_difference_and_no_status() {
     folder.write("own[1]", "old canary\n");
     folder.write("own.toml.bak", "old canary\n");
     folder.write("own.toml-d/x", "old canary\n");
-    hostile.git(&["add", "."]);
-    hostile.git(&[
-        "-c",
-        "user.name=x",
-        "-c",
-        "user.email=x@x",
-        "commit",
-        "--quiet",
-        "-m",
-        "two",
-    ]);
+    hostile.commit("two");
     // These are not there any more, but they were.
     std::fs::remove_file(folder.path().join("own.toml.bak")).unwrap();
     std::fs::remove_dir_all(folder.path().join("own.toml-d")).unwrap();

@@ -1,13 +1,13 @@
 //! Runners are little scripts here; `cargo xtask real-runners` has the real ones.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::*;
 use crate::{
     auth::Principal,
-    config::{Config, Source, World},
+    config::{Config, Source},
     sandbox::Folder,
     tools::Progress,
 };
@@ -17,13 +17,7 @@ fn workshop(folder: &Folder, tests: &str) -> Arc<Workshop> {
         "[tools]\nroots = [{:?}]\nallow = [\"exec\"]\n{tests}",
         folder.path()
     );
-    let vars = BTreeMap::new();
-    let world = World {
-        vars: &vars,
-        read: &|_| Err(std::io::ErrorKind::NotFound.into()),
-        ollama: &|_| crate::config::Ollama::Silent,
-    };
-    Workshop::new(&Config::load(Some(&Source::new("rungs.toml", text)), &world).unwrap())
+    Workshop::new(&Config::alone(&Source::new("rungs.toml", text)).unwrap())
 }
 
 async fn run_in(folder: &Folder, tests: &str, chosen: Selection) -> Result<Output, Error> {

@@ -268,12 +268,7 @@ async fn keys_see_what_is_theirs() {
     let upstreams = upstreams(&child("plain", "keys = [\"laptop\"]"));
     let key = |name: &str| {
         let text = format!("[[key]]\nname = \"{name}\"\nkey = \"k3J9-x7Qm-82Lw-p0Zt\"\n");
-        let world = World {
-            vars: &BTreeMap::new(),
-            read: &|_| Err(io::ErrorKind::NotFound.into()),
-            ollama: &|_| crate::config::Ollama::Silent,
-        };
-        let config = Config::load(Some(&Source::new("test", text)), &world).unwrap();
+        let config = Config::alone(&Source::new("test", text)).unwrap();
         Principal::of_family(&config.keys[0].family, rungs::catalog::Tier::L2, None)
     };
     until("its tools", || !upstreams.tools(&key("laptop")).is_empty()).await;

@@ -22,14 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The servers of a configuration.
 fn configured(text: &str) -> Vec<config::Upstream> {
-    let world = World {
-        vars: &BTreeMap::new(),
-        read: &|_| Err(io::ErrorKind::NotFound.into()),
-        ollama: &|_| crate::config::Ollama::Silent,
-    };
-    Config::load(Some(&Source::new("test", text)), &world)
-        .unwrap()
-        .upstreams
+    Config::alone(&Source::new("test", text)).unwrap().upstreams
 }
 
 /// The scripted server as a child process called `s`.
