@@ -130,6 +130,7 @@ fn a_picture_that_may_be_something_else_is_none() {
         r#"{"url":"gs://bucket/clip"}"#,
         r#"{"url":"https://a.b/c","video":"https://a.b/d"}"#,
         r#"{"url":["data:image/png;base64,AA"]}"#,
+        r#"{"url":"data:application/pdf;base64,AA","url":"https://a.b/c"}"#,
         "[]",
     ] {
         let part = format!(r#"{{"type":"image_url","image_url":{reference}}}"#);

@@ -240,17 +240,18 @@ fn is_picture(value: &mut Scan<'_>) -> Result<bool, Fault> {
     if !value.is_object() {
         return Ok(refers_to_picture(value.value()?));
     }
-    let (mut is_picture, mut others) = (false, false);
+    // Whichever of several addresses a provider takes, it is that of a picture.
+    let (mut pictures, mut others) = (0, 0);
     value.members(|name, value| {
         let value = value.value()?;
         match &*json::meaning(name) {
-            "url" => is_picture = refers_to_picture(value),
+            "url" if refers_to_picture(value) => pictures += 1,
             "detail" => {}
-            _ => others = true,
+            _ => others += 1,
         }
         Ok(())
     })?;
-    Ok(is_picture && !others)
+    Ok(pictures > 0 && others == 0)
 }
 
 /// Whether a JSON string is the address of a picture, or has one in it. Providers refuse an address where something else is; what
