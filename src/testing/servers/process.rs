@@ -17,10 +17,16 @@ pub(super) struct Folder(PathBuf);
 impl Folder {
     /// A new folder; `name` tells people what it is for.
     pub(super) fn new(name: &str) -> io::Result<Self> {
-        let unique = format!("rungs-{name}-{:016x}", fastrand::u64(..));
-        let folder = std::env::temp_dir().join(unique);
-        fs::create_dir(&folder)?;
-        Ok(Self(folder))
+        loop {
+            let unique = format!("rungs-{name}-{:016x}", fastrand::u64(..));
+            let folder = std::env::temp_dir().join(unique);
+            match fs::create_dir(&folder) {
+                Ok(()) => return Ok(Self(folder)),
+                // What a test that was killed has left.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
