@@ -11,6 +11,7 @@ use super::{
     model::ModelSpec,
     provider::ProviderSpec,
     read,
+    warnings::Elsewhere,
 };
 
 macro_rules! files {
@@ -101,11 +102,16 @@ fn ollama(
         return Some((root.to_owned(), names.filter(|n| !n.is_empty()).collect()));
     }
     match (world.ollama)(root) {
-        Ollama::Has(installed) => return Some((root.to_owned(), installed)),
-        Ollama::NotAsked => entries.may_have_more(),
+        Ollama::Has(installed) => {
+            if installed.is_empty() {
+                entries.note(Elsewhere::Empty(root.to_owned()));
+            }
+            return Some((root.to_owned(), installed));
+        }
+        Ollama::NotAsked => entries.note(Elsewhere::NotAsked),
         Ollama::Silent if wanted == Some(true) || world.var("OSS_MODEL_ENDPOINT").is_some() => {
             warnings.push(format!(
-                "no local model: nothing answers at {root}, asked over plain http, and OSS_MODEL_NAME is not set"
+                "no local model: nothing answers at {root}, and OSS_MODEL_NAME is not set"
             ));
         }
         Ollama::Silent => {}

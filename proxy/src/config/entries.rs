@@ -8,14 +8,14 @@ use super::{
     model::{Model, ModelSpec},
     nearest::did_you_mean,
     provider::{Provider, ProviderSpec},
+    warnings::Elsewhere,
 };
 
 /// Specs with the path they are written at, the user's own first.
 pub(super) struct Entries {
     providers: Vec<(String, ProviderSpec)>,
     models: Vec<(String, ModelSpec)>,
-    /// A server that was not asked may have models of any name.
-    open: bool,
+    elsewhere: Elsewhere,
 }
 
 impl Entries {
@@ -24,7 +24,7 @@ impl Entries {
         Self {
             providers: numbered("provider", providers).collect(),
             models: numbered("model", models).collect(),
-            open: false,
+            elsewhere: Elsewhere::None,
         }
     }
 
@@ -57,20 +57,20 @@ impl Entries {
         self.models.iter().map(|(_, model)| &*model.id).collect()
     }
 
-    /// There may be models that nobody has asked for.
-    pub(super) fn may_have_more(&mut self) {
-        self.open = true;
+    /// Notes what is known of a server's models.
+    pub(super) fn note(&mut self, elsewhere: Elsewhere) {
+        self.elsewhere = elsewhere;
     }
 
-    /// Whether there may be models that nobody has asked for.
-    pub(super) fn are_open(&self) -> bool {
-        self.open
+    /// What is known of models beside these.
+    pub(super) fn elsewhere(&self) -> &Elsewhere {
+        &self.elsewhere
     }
 
     /// Says that there is no model of that name, unless nobody knows.
     pub(super) fn check_name(&self, name: &str, path: &str, faults: &mut Faults<'_>) {
         let names = self.names();
-        if !self.open && !names.contains(name) {
+        if self.elsewhere != Elsewhere::NotAsked && !names.contains(name) {
             let hint = did_you_mean(name, names);
             faults.at(path, format_args!("there is no model `{name}`{hint}"));
         }

@@ -114,10 +114,14 @@ impl Under<'_, '_, '_> {
 /// Other programs have other words for it, which are no reason not to start.
 fn level(under: &mut Under<'_, '_, '_>, world: &World<'_>, warnings: &mut Vec<String>) {
     let Some(word) = world.var(LEVEL) else { return };
-    match log::level_like(word) {
-        _ if word.contains(['=', '[', ':', ',']) => under.put("log.level", LEVEL, word),
-        Some(level) => under.put("log.level", LEVEL, level),
-        None => warnings.push(format!("{LEVEL}={word} is ignored: it is no level of ours")),
+    let is_filter = word.contains(['=', '[', ':', ',']);
+    match (is_filter, log::fault_in(word), log::level_like(word)) {
+        (true, None, _) => under.put("log.level", LEVEL, word),
+        (true, Some(why), _) => warnings.push(format!("{LEVEL}={word} is ignored: {why}")),
+        (false, _, Some(level)) => under.put("log.level", LEVEL, level),
+        (false, _, None) => {
+            warnings.push(format!("{LEVEL}={word} is ignored: it is no level of ours"));
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::Path};
 
 use toml::de::{DeTable, DeValue};
 
@@ -18,6 +18,11 @@ impl Source {
             name: name.into(),
             text: text.into(),
         }
+    }
+
+    /// Where it lies; nothing, for one in the working directory.
+    pub(super) fn folder(&self) -> &Path {
+        Path::new(&self.name).parent().unwrap_or(Path::new(""))
     }
 
     /// The line, counted from 1, of the byte at `offset`.
@@ -126,6 +131,11 @@ impl<'a> Faults<'a> {
     /// Notes that the value at `path` came from an environment variable, so that a fault there names the variable.
     pub(super) fn path_is_from(&mut self, path: &'static str, variable: &'static str) {
         self.from_env.insert(path, variable);
+    }
+
+    /// Whether the value at `path` came from an environment variable.
+    pub(super) fn is_from_environment(&self, path: &str) -> bool {
+        self.from_env.contains_key(path)
     }
 
     /// Something is wrong at `path`; the message names the path itself.

@@ -42,25 +42,26 @@ impl Default for Log {
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl Log {
-    /// A word that is no level would be the name of a part of the program, and nothing else would be told.
     pub(super) fn check(&self, faults: &mut Faults<'_>) {
-        let words = self.level.split(',').map(str::trim);
-        for word in words.filter(|word| !["=", "[", "::"].iter().any(|mark| word.contains(mark))) {
-            if word.is_empty() || word.parse::<LevelFilter>().is_err() {
-                let hint = level_like(word)
-                    .map_or_else(String::new, |level| format!("; did you mean `{level}`?"));
-                let levels = LEVELS.join(", ");
-                faults.at(
-                    "log.level",
-                    format_args!("`{word}` is not one of {levels}{hint}"),
-                );
-                return;
-            }
-        }
-        if let Err(error) = EnvFilter::try_new(&self.level) {
-            faults.at("log.level", format_args!("`{}`: {error}", self.level));
+        if let Some(why) = fault_in(&self.level) {
+            faults.at("log.level", why);
         }
     }
+}
+
+/// What is wrong with a filter. A word that is no level would be the name of a part of the program, and nothing else would be told.
+pub(super) fn fault_in(filter: &str) -> Option<String> {
+    let words = filter.split(',').map(str::trim);
+    for word in words.filter(|word| !["=", "[", "::"].iter().any(|mark| word.contains(mark))) {
+        if word.is_empty() || word.parse::<LevelFilter>().is_err() {
+            let hint = level_like(word)
+                .map_or_else(String::new, |level| format!("; did you mean `{level}`?"));
+            let levels = LEVELS.join(", ");
+            return Some(format!("`{word}` is not one of {levels}{hint}"));
+        }
+    }
+    let error = EnvFilter::try_new(filter).err()?;
+    Some(format!("`{filter}`: {error}"))
 }
 
 /// The level that other programs call `word`.

@@ -20,6 +20,8 @@ mod mcp;
 mod model;
 mod money;
 mod nearest;
+mod numbers;
+mod paths;
 mod price;
 mod price_lists;
 mod provider;
@@ -34,6 +36,7 @@ mod store;
 mod tools;
 mod upstream;
 mod url;
+mod warnings;
 mod webhook;
 
 use std::{
@@ -41,7 +44,6 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use rungs::catalog::Deployment;
@@ -165,6 +167,8 @@ pub(crate) struct Config {
     pub(crate) upstreams: Vec<Upstream>,
     /// The files that it was read from, with those of secrets.
     pub(crate) files: Vec<PathBuf>,
+    /// Why there is no model to ask, if there is none.
+    pub(crate) nobody: Option<String>,
     /// What is not wrong but should be known.
     pub(crate) warnings: Vec<String>,
 }
@@ -210,9 +214,12 @@ impl Config {
     /// Fails with all faults that were found.
     pub(crate) fn load(source: Option<&Source>, world: &World<'_>) -> Result<Self, ConfigError> {
         let files = RefCell::new(Vec::new());
+        let folder = source.map_or(Path::new(""), Source::folder);
         let read = |path: &Path| {
-            files.borrow_mut().push(path.to_owned());
-            (world.read)(path)
+            let path = folder.join(path);
+            let read = (world.read)(&path);
+            files.borrow_mut().push(path);
+            read
         };
         let world = &World {
             read: &read,
@@ -259,8 +266,10 @@ impl Config {
             projects: Vec::new(),
             files: Vec::new(),
             upstreams: Vec::new(),
+            nobody: None,
             warnings,
         };
+        config.begin_paths_in(folder, faults);
         read::nothing_left(&table, &SECTIONS, faults);
         // What refers to something that could not be read would only be blamed for it.
         faults.check()?;
@@ -286,7 +295,7 @@ impl Config {
         config.agent.check(faults);
         config.log.check(faults);
         faults.check()?;
-        config.warn(entries.are_open());
+        config.warn(entries.elsewhere());
         config.files = files.take();
         config
             .files
@@ -298,86 +307,6 @@ impl Config {
     pub(crate) fn model(&self, deployment: &Deployment) -> Option<&Model> {
         let mut models = self.models.iter();
         models.find(|model| model.deployment.id == deployment.id)
-    }
-
-    fn check_numbers(&self, faults: &mut Faults<'_>) {
-        self.conversation.check(faults);
-        let Routing {
-            default_tier,
-            max_tier,
-            ..
-        } = self.routing;
-        if default_tier > max_tier {
-            faults.at(
-                "routing.max_tier",
-                format_args!("{max_tier} is below default_tier {default_tier}"),
-            );
-        }
-        for (path, is_zero) in [
-            ("limits.max_attempts", self.limits.max_attempts == 0),
-            ("limits.max_in_flight", self.limits.max_in_flight == 0),
-            ("limits.replicas", self.limits.replicas == Some(0)),
-            ("limits.user_rpm", self.limits.user_rpm == Some(0)),
-            ("limits.user_tpm", self.limits.user_tpm == Some(0)),
-            ("store.connections", self.store.connections == 0),
-            ("retry.max_tries", self.retry.max_tries == 0),
-            ("breaker.failures", self.breaker.failures == 0),
-            ("breaker.window", self.breaker.window == 0),
-            ("server.body_limit", self.server.body_limit == 0),
-            ("server.max_connections", self.server.max_connections == 0),
-        ] {
-            if is_zero {
-                faults.at(path, "must be at least 1");
-            }
-        }
-    }
-
-    fn warn(&mut self, may_have_more: bool) {
-        let mut warnings = std::mem::take(&mut self.warnings);
-        if self.models.is_empty() && may_have_more {
-            warnings.push("there are no models, unless a local Ollama has some: that is asked at the start only".into());
-        } else if self.models.is_empty() {
-            warnings.push(
-                "there are no models: set a provider's key such as OPENAI_API_KEY, start an Ollama, or write \
-                 [[provider]] and [[model]] entries"
-                    .into(),
-            );
-        }
-        for model in &self.models {
-            if model.deployment.price.is_none() && self.budget.unpriced == Unpriced::Refuse {
-                warnings.push(format!(
-                    "`{}` has no price: budgets will refuse it; set `price`, or `price = 0` if it is free",
-                    model.deployment.id
-                ));
-            }
-        }
-        for provider in self
-            .providers
-            .iter()
-            .filter(|provider| provider.exposes_key())
-        {
-            warnings.push(format!(
-                "provider `{}` gets its key over http, unencrypted",
-                provider.name
-            ));
-        }
-        if self.server.auth == Some(Auth::None) && !self.keys.is_empty() {
-            warnings
-                .push("`server.auth` is \"none\": the keys of the file are not asked for".into());
-        }
-        for name in key::ended(&self.keys, SystemTime::now()) {
-            warnings.push(format!(
-                "the key `{name}` has expired, or one above it: it opens nothing"
-            ));
-        }
-        if self.store.redis.is_some() && self.limits.replicas.is_none() {
-            warnings.push(
-                "`limits.replicas` is not set: while Redis is away this process takes itself for the only one, and does not \
-                 share its limits; set it to the number of processes"
-                    .into(),
-            );
-        }
-        self.warnings = warnings;
     }
 }
 

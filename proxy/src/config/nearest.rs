@@ -1,10 +1,19 @@
-/// The candidate that `word` was probably meant to be: the fewest edits away, and not more than a third of its letters.
-/// Very short words are near to anything, and mean only themselves.
+/// The candidate that `word` was probably meant to be: the first that goes on where it ends, as `ttl_seconds` does after `ttl`, or
+/// the one that is the fewest edits away, and not more than a third of its letters. Very short words are near to anything, and mean
+/// only themselves.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let limit = word.chars().count() / 3;
+    let candidates: Vec<&str> = candidates.into_iter().collect();
+    let goes_on = |candidate: &&&str| {
+        let rest = candidate.strip_prefix(word);
+        !word.is_empty() && rest.is_some_and(|rest| rest.starts_with('_'))
+    };
+    if let Some(longer) = candidates.iter().find(goes_on) {
+        return Some(longer);
+    }
     candidates
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
@@ -57,6 +66,8 @@ mod tests {
             ("auht", Some("auth")),
             ("q", None),
             ("colour", None),
+            ("body", Some("body_limit")),
+            ("body_", None),
             ("", None),
         ] {
             assert_eq!(nearest(word, names), meant, "{word}");

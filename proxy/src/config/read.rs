@@ -57,9 +57,17 @@ pub(super) fn list<T: DeserializeOwned>(
 /// Whatever no section has taken is unknown.
 pub(super) fn nothing_left(table: &Table, known: &[&str], faults: &mut Faults<'_>) {
     for name in table.keys() {
-        let hint = did_you_mean(name, known.iter().copied());
-        faults.add(name, format!("unknown key `{name}`{hint}"));
+        unknown(name, name, known, faults);
     }
+}
+
+/// There is no key `name` at `path`; `known` are those that there are.
+pub(super) fn unknown(name: &str, path: &str, known: &[&str], faults: &mut Faults<'_>) {
+    let hint = match did_you_mean(name, known.iter().copied()) {
+        hint if hint.is_empty() && !known.is_empty() => format!("; known are {}", known.join(", ")),
+        hint => hint,
+    };
+    faults.add(path, format!("unknown key `{path}`{hint}"));
 }
 
 /// Reads one value. A wrong part is reported, taken out, and the rest is read again: so all faults are found.
@@ -103,8 +111,7 @@ fn take_out(
     {
         let wrong = with_key(error.path(), unknown);
         let inside = joined(path, &wrong);
-        let hint = did_you_mean(unknown, known.iter().copied());
-        faults.add(&inside, format!("unknown key `{inside}`{hint}"));
+        self::unknown(unknown, &inside, known, faults);
         wrong
     } else if let (true, [unknown, known @ ..]) = (message.starts_with("unknown variant"), &*quoted)
     {

@@ -37,6 +37,7 @@ impl Config {
             upstreams: _,
             // These are no settings.
             files: _,
+            nobody: _,
             warnings: _,
         } = self;
         let mut kept = Kept(Vec::new());

@@ -7,6 +7,9 @@ use serde::{
     de::{self, Visitor},
 };
 
+/// Ten years: longer than anything waits or is kept, and short enough to be added to any moment.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// Seconds, whole or not; 0 is allowed and stands for "off".
 pub(super) fn or_off<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
     struct Seconds;
@@ -29,7 +32,13 @@ pub(super) fn or_off<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Err
         }
     }
 
-    d.deserialize_any(Seconds)
+    let time = d.deserialize_any(Seconds)?;
+    if time > LONGEST {
+        let longest = LONGEST.as_secs();
+        let why = format!("must be at most {longest} seconds, which are ten years");
+        return Err(de::Error::custom(why));
+    }
+    Ok(time)
 }
 
 /// Seconds, whole or not, more than 0.

@@ -71,6 +71,11 @@ impl Default for Server {
 }
 
 impl Config {
+    /// For a process that listens nowhere: no address can be open to anybody.
+    pub(crate) fn listen_nowhere(&mut self) {
+        self.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    }
+
     /// Decides who may come in. Ask again after the listen address was overridden.
     ///
     /// Fails, and the gateway must then refuse to start, if it would be open to other computers.

@@ -6,7 +6,6 @@ use toml::{Table, Value};
 
 use super::{
     error::Faults,
-    nearest::did_you_mean,
     read,
     runner::{Runner, Runners},
     upstream::UpstreamSpec,
@@ -159,9 +158,7 @@ impl Tools {
                 let path = format!("tools.{key}");
                 match section.remove(&key) {
                     _ if !NAMES.contains(&&*key) && !upstreams.iter().any(|u| u.mounts(&key)) => {
-                        let known = NAMES.into_iter().chain(OWN);
-                        let hint = did_you_mean(&key, known);
-                        faults.add(&path, format!("unknown key `{path}`{hint}"));
+                        read::unknown(&key, &path, &[&OWN[..], &NAMES].concat(), faults);
                     }
                     Some(Value::Boolean(on)) => {
                         switches.insert(key, on);

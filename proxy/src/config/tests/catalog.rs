@@ -250,3 +250,26 @@ fn who_does_not_ask_an_ollama_takes_its_models_on_trust() {
         );
     }
 }
+
+#[test]
+fn who_has_nobody_to_ask_is_told_what_is_missing() {
+    let empty = with_ollama(&[], OLLAMA, &[]);
+    let nothing = with_ollama(&[], "", &[]);
+    let off = [
+        ("OPENAI_API_KEY", "k"),
+        ("LAYER_L0_ENABLED", "off"),
+        ("LAYER_L1_ENABLED", "off"),
+        ("LAYER_L2_ENABLED", "off"),
+        ("LAYER_L3_ENABLED", "off"),
+    ];
+    for (config, told) in [
+        (empty, "`ollama pull qwen3:4b`"),
+        (nothing, "start an Ollama"),
+        (from_env(&off), "`routing.disabled_tiers`"),
+    ] {
+        let nobody = config.nobody.unwrap();
+        assert!(nobody.contains(told), "{nobody}");
+        assert!(config.warnings.contains(&nobody), "{:?}", config.warnings);
+    }
+    assert_eq!(from_env(&off[..1]).nobody, None);
+}

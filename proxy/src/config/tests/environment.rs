@@ -175,3 +175,24 @@ fn a_redis_is_named_by_its_url_or_in_parts() {
     assert!(!fault.contains("canary"), "{fault}");
     assert!(!format!("{:?}", from_env(&[url])).contains("canary"));
 }
+
+#[test]
+fn a_start_too_high_names_the_variable_that_says_it() {
+    assert_eq!(
+        env_fault(&[("DEFAULT_LAYER", "L3")]),
+        "environment variable DEFAULT_LAYER: `routing.default_tier`: L3 is above max_tier, which is L2; raise that too"
+    );
+}
+
+#[test]
+fn a_list_of_other_programs_levels_is_no_reason_not_to_start() {
+    let config = from_env(&[("LOG_LEVEL", "http,info"), ("OPENAI_API_KEY", "k")]);
+    assert_eq!(config.log.level, "info");
+    let [warning] = &config.warnings[..] else {
+        panic!("{:?}", config.warnings);
+    };
+    assert!(
+        warning.starts_with("LOG_LEVEL=http,info is ignored: `http` is not one of"),
+        "{warning}"
+    );
+}

@@ -18,8 +18,12 @@ fn r32_an_unknown_key_names_its_path_line_and_nearest_name() {
         ["rungs.toml:8: unknown key `model[0].price.inptu`; did you mean `input`?"]
     );
     assert_eq!(
-        faults("[server]\nxyzzy = 1"),
-        ["rungs.toml:2: unknown key `server.xyzzy`"]
+        faults("[cache]\nxyzzy = 1"),
+        ["rungs.toml:2: unknown key `cache.xyzzy`; known are enabled, max_bytes, ttl_seconds"]
+    );
+    assert_eq!(
+        faults("[timeouts]\ntotal = 1"),
+        ["rungs.toml:2: unknown key `timeouts.total`; did you mean `total_seconds`?"]
     );
 }
 
@@ -34,7 +38,7 @@ fn all_faults_come_at_once() {
             "rungs.toml:2: `server.listen`: invalid type: integer `3000`, expected a string",
             "rungs.toml:3: unknown key `server.auht`; did you mean `auth`?",
             "rungs.toml:5: `timeouts.gap_seconds`: a time cannot be negative",
-            "rungs.toml:6: unknown key `timeouts.first`",
+            "rungs.toml:6: unknown key `timeouts.first`; did you mean `first_frame_seconds`?",
             "rungs.toml:8: `routing.max_tier`: `high` is no tier; tiers are L0 to L9",
             "rungs.toml:9: `routing.on_stream`: `prob` is not one of probe, buffer, pass; did you mean `probe`?",
             "rungs.toml:10: `model[0]` has no `provider`",
@@ -114,7 +118,18 @@ fn numbers_that_make_no_sense_are_refused() {
         found,
         [
             "rungs.toml:2: `limits.max_attempts`: must be at least 1",
-            "rungs.toml:3: `routing.max_tier`: L2 is below default_tier L3",
+            "rungs.toml:4: `routing.default_tier`: L3 is above max_tier, which is L2; raise that too",
+        ]
+    );
+    assert_eq!(
+        faults("[routing]\ndefault_tier = \"L1\"\nmax_tier = \"L0\"\n"),
+        ["rungs.toml:3: `routing.max_tier`: L0 is below default_tier L1"]
+    );
+    assert_eq!(
+        faults("[breaker]\npercent = 0\nwindow = 65\n"),
+        [
+            "rungs.toml:2: `breaker.percent`: must be at least 1; more than 100 is never",
+            "rungs.toml:3: `breaker.window`: must be at most 64",
         ]
     );
     assert_eq!(
@@ -125,6 +140,25 @@ fn numbers_that_make_no_sense_are_refused() {
         load("[server]\nping_seconds = 0\n").server.ping,
         std::time::Duration::ZERO
     );
+}
+
+#[test]
+fn numbers_that_no_clock_and_no_computer_has_are_refused() {
+    const HUGE: i64 = i64::MAX;
+    for (section, key, bound) in [
+        ("timeouts", "total_seconds", "315360000 seconds"),
+        ("timeouts", "gap_seconds", "315360000 seconds"),
+        ("server", "ping_seconds", "315360000 seconds"),
+        ("idempotency", "ttl_seconds", "315360000 seconds"),
+        ("server", "max_connections", "1000000000"),
+        ("limits", "max_in_flight", "1000000000"),
+    ] {
+        let [fault] = &faults(&format!("[{section}]\n{key} = {HUGE}\n"))[..] else {
+            panic!("{section}.{key}");
+        };
+        let start = format!("rungs.toml:2: `{section}.{key}`: must be at most {bound}");
+        assert!(fault.starts_with(&start), "{fault}");
+    }
 }
 
 /// Whatever stands where it does not belong may be a secret.

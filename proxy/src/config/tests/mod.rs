@@ -13,6 +13,7 @@ mod entries;
 mod environment;
 mod faults;
 mod mcp;
+mod paths;
 mod prices;
 mod tools;
 mod upstream;

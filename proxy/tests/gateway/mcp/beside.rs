@@ -84,6 +84,45 @@ async fn each_window_has_the_folder_that_it_was_started_in() {
 }
 
 #[tokio::test]
+async fn windows_in_different_folders_share_the_budget_of_the_file_that_they_are_given() {
+    let models = models().await;
+    let folder = folder();
+    let file = folder.join("rungs.toml");
+    let budget = "store = { url = \"sqlite:rungs.db\" }\nbudget = { global = \"1/day\" }";
+    let priced = config(&models.base_url(), budget)
+        .replace("price = 0", "price = { input = \"1\", output = \"2\" }");
+    std::fs::write(&file, priced).unwrap();
+    let mut spent = Vec::new();
+    let mut windows = Vec::new();
+    for name in ["one", "two"] {
+        let place = folder.join(name);
+        std::fs::create_dir(&place).unwrap();
+        let mut mcp = Mcp::start_with(&place, &["--config", file.to_str().unwrap()], &[]);
+        mcp.ask(&initialize(0)).await;
+        let asked = route(1, &format!("What is the capital of France, {name}?"));
+        let answer = mcp.ask(&asked).await;
+        assert_eq!(answer["result"]["isError"], false, "{answer}");
+        let stands = message(2, "tools/call", call("remaining_budget", json!({})));
+        let stands = mcp.ask(&stands).await;
+        let budget = &stands["result"]["structuredContent"]["budgets"][0];
+        spent.push(
+            budget["spent_usd"]
+                .as_str()
+                .unwrap_or_else(|| panic!("{stands}"))
+                .to_owned(),
+        );
+        windows.push(mcp);
+        let own: Vec<_> = std::fs::read_dir(&place).unwrap().collect();
+        assert!(own.is_empty(), "{own:?}");
+    }
+    let [one, two] = [&spent[0], &spent[1]].map(|spent| spent.parse::<f64>().unwrap());
+    assert!(one > 0.0 && two > one, "{spent:?}");
+    assert!(folder.join("rungs.db").exists());
+    drop(windows);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
 async fn the_socket_hears_nobody_else_and_takes_no_folder_of_its_own_for_yours() {
     use std::{
         io::{BufRead, BufReader, Write},

@@ -122,8 +122,13 @@ pub(super) struct Mcp {
 
 impl Mcp {
     pub(super) fn start(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::start_with(folder, &[], environment)
+    }
+
+    pub(super) fn start_with(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_rungs"))
             .arg("mcp")
+            .args(args)
             .current_dir(folder)
             .env_clear()
             .envs(environment.iter().copied())
