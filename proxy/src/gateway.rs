@@ -2,15 +2,18 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
-use rungs::{model::BoxModelService, route::Route, swap::Swap};
+use rungs::{catalog::Tier, model::BoxModelService, route::Route, swap::Swap};
 
 use crate::{
     accounts::{self, Opening},
-    auth::{Keyring, Principal},
+    auth::{Keyring, Principal, TRUST},
     config::{Access, Auth, Catalog, Config, ConfigError, StoreUrl},
     keys::{Registry, Rules},
     mcp::{oauth::Issuer, token::LocalToken},
@@ -39,9 +42,32 @@ pub(crate) struct Live {
     pub(crate) keyring: Keyring,
     /// Whose tokens open `/mcp`, beside keys.
     pub(crate) oauth: Option<Issuer>,
-    pub(crate) access: Access,
+    access: Access,
+    /// Whether a key was made since, where that closes it.
+    closed: AtomicBool,
     /// Whether end users have budgets of their own.
     pub(crate) users_pay: bool,
+}
+
+impl Live {
+    /// Who may come in.
+    pub(crate) fn access(&self) -> Access {
+        match self.closed.load(Ordering::Relaxed) {
+            true => Access::Keys,
+            false => self.access,
+        }
+    }
+
+    /// Whether it is open because there are no keys, and not because somebody wrote that it may be.
+    pub(crate) fn is_open_for_want_of_keys(&self) -> bool {
+        self.access() == Access::Loopback && self.config.server.auth.is_none()
+    }
+
+    /// The highest tier that `principal` reaches.
+    pub(crate) fn ceiling(&self, principal: &Principal) -> Tier {
+        let usual = self.config.routing.max_tier;
+        principal.rights.max_tier.unwrap_or(usual)
+    }
 }
 
 impl Gateway {
@@ -63,7 +89,7 @@ impl Gateway {
         let Shared { state, .. } = &*self.0;
         let running = self.live();
         let kept = config.keep_what_runs(&running.config);
-        let built = Built::of(config, state, Some(running.access)).await?;
+        let built = Built::of(config, state, Some(running.access())).await?;
         let (live, ring) = built.adopt(state);
         self.0.ring.replace(ring);
         self.0.live.store(Arc::new(live));
@@ -103,7 +129,8 @@ impl Gateway {
     /// Makes the token that opens `/mcp` on an open loopback, in a file beside the database; without a database there is none.
     pub(crate) fn make_local_token(&self) -> anyhow::Result<()> {
         let live = self.live();
-        if let (Access::Loopback, StoreUrl::Sqlite(path)) = (live.access, &live.config.store.url) {
+        if let (Access::Loopback, StoreUrl::Sqlite(path)) = (live.access(), &live.config.store.url)
+        {
             let (token, file) = LocalToken::beside(path)?;
             tracing::info!(file = %file.display(), "the token of MCP clients over HTTP");
             let _ = self.0.local_token.set(token);
@@ -122,6 +149,25 @@ impl Gateway {
         let state = &self.0.state;
         let rules = Rules::of(&self.live().config);
         Registry::new(Arc::clone(&state.keys), state.pepper.clone(), rules)
+    }
+
+    /// Closes what is open for want of keys when there is one. It is asked for as often as keys are looked up again, and what was closed
+    /// never opens by itself.
+    pub(crate) async fn close_with_the_first_key(&self) {
+        loop {
+            tokio::time::sleep(TRUST).await;
+            let live = self.live();
+            if !live.is_open_for_want_of_keys() {
+                continue;
+            }
+            // A store that is away says nothing of keys; it is asked again.
+            if let Ok(keys) = self.0.state.keys.list().await
+                && !keys.is_empty()
+            {
+                live.closed.store(true, Ordering::Relaxed);
+                tracing::info!("there is a key now: each request needs one");
+            }
+        }
     }
 
     /// To be called after each change of a key: it takes effect with the next request.
@@ -197,6 +243,7 @@ impl<'a> Built<'a> {
                 keyring,
                 oauth,
                 access,
+                closed: AtomicBool::new(false),
             },
             ring,
             breakers,
@@ -233,10 +280,16 @@ fn access(config: &Config, has_keys: bool, before: Option<Access>) -> Result<Acc
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, time::Duration};
+
+    use rungs::store::Role;
 
     use super::*;
-    use crate::{accounts::GLOBAL, config::Source};
+    use crate::{
+        accounts::GLOBAL,
+        config::Source,
+        keys::{NewKey, Terms},
+    };
 
     fn load(text: &str) -> Config {
         Config::alone(&Source::new("rungs.toml", text)).unwrap()
@@ -258,6 +311,42 @@ mod tests {
     fn limits(gateway: &Gateway) -> [usize; 2] {
         let state = gateway.state();
         [state.calls.max(), state.permits(&"p".into(), 99).max()]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_open_for_want_of_keys_closes_when_there_is_one_and_stays_closed() {
+        let open = || config([5, 3], "\"1/day\"");
+        for (auth, closes) in [(None, true), (Some(Auth::None), false)] {
+            let config = || {
+                let mut config = open();
+                config.server.auth = auth;
+                config
+            };
+            let gateway = Gateway::start(config()).await.unwrap();
+            let access = || gateway.live().access();
+            let mut asking = Box::pin(gateway.close_with_the_first_key());
+            let mut after = async |seconds| {
+                let _ = tokio::time::timeout(Duration::from_secs(seconds), &mut asking).await;
+            };
+            after(300).await;
+            assert_eq!(access(), Access::Loopback, "there is no key");
+            let key = NewKey {
+                tenant: None,
+                parent: None,
+                role: Role::User,
+                terms: Terms {
+                    name: Some("k".into()),
+                    ..Terms::default()
+                },
+            };
+            let key = gateway.registry().create(key).await.unwrap().key;
+            after(31).await;
+            assert_eq!(access() == Access::Keys, closes, "{auth:?}");
+            gateway.registry().revoke(&key.id).await.unwrap();
+            after(300).await;
+            gateway.reload(config()).await.unwrap();
+            assert_eq!(access() == Access::Keys, closes, "{auth:?}");
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,8 @@
 //! The rungs gateway: an OpenAI-compatible proxy built from nothing but rungs layers.
 
+// They panic when nobody reads any more; commands write to their own `Output`.
+#![cfg_attr(not(test), deny(clippy::print_stdout))]
+
 mod accounts;
 mod agent;
 mod auth;

@@ -173,6 +173,12 @@ pub(crate) fn is_away(error: &Error) -> bool {
     error.kind() == rungs::ErrorKind::Unavailable
 }
 
+/// Whether a gateway did not start because its database belongs to another process.
+pub(crate) fn is_in_use(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<Error>();
+    error.is_some_and(|error| error.kind() == rungs::ErrorKind::Conflict)
+}
+
 impl Durable {
     /// Whether a database that is shared answers.
     pub(crate) fn is_up(&self) -> Option<bool> {

@@ -17,7 +17,7 @@ use crate::{config::Config, keys::Family};
 
 /// How long a key that was found is trusted without asking the store again. What another process changes takes this long at most;
 /// what this one changes is seen at once.
-const TRUST: Duration = Duration::from_secs(30);
+pub(crate) const TRUST: Duration = Duration::from_secs(30);
 
 /// The most credentials that are remembered at once.
 const REMEMBERED: usize = 10_000;

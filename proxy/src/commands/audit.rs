@@ -24,10 +24,10 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         let since = since.map_or(UNIX_EPOCH, ago);
         let mut lines = Lines::begin();
         let walked = audit::walk(&*rows.audit, since, |entry| lines.write(&value(entry)));
-        match walked.await? {
-            ControlFlow::Break(error) => Err(error.into()),
-            ControlFlow::Continue(()) => lines.end(),
+        if let ControlFlow::Break(ended) = walked.await? {
+            ended?;
         }
+        lines.end()
     })
 }
 

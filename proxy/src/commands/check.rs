@@ -1,8 +1,8 @@
 //! `rungs check`: read a configuration and say what is wrong with it, offline.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, io::Write, process::ExitCode};
 
-use super::world;
+use super::{output::Output, world};
 use crate::{
     cli::ConfigArgs,
     config::{CONFIGURED, Catalog},
@@ -11,13 +11,15 @@ use crate::{
 /// Prints the warnings and a summary; errors are the caller's to print.
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let config = world::load(args)?;
+    let mut out = Output::default();
     for warning in &config.warnings {
-        println!("warning: {warning}");
+        writeln!(out, "warning: {warning}")?;
     }
     // Keys in the store cannot be seen offline; a bind that only they allow is accepted here and checked again at the start.
     config.check_bind(true)?;
     let catalog = Catalog::new(&config);
-    println!(
+    writeln!(
+        out,
         "ok: {} providers, {} models, tiers {}",
         config.providers.len(),
         catalog.deployments().len(),
@@ -27,8 +29,8 @@ pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(" "),
-    );
-    println!("prices: {}", prices(&catalog));
+    )?;
+    writeln!(out, "prices: {}", prices(&catalog))?;
     Ok(ExitCode::SUCCESS)
 }
 

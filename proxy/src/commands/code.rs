@@ -5,9 +5,9 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
-use super::{serve::runtime, world};
+use super::{output::Output, serve::runtime, world};
 use crate::{
     agent::{self, Event, Job, Outcome, Report, Wanted},
     auth::Principal,
@@ -16,11 +16,13 @@ use crate::{
     gateway::Gateway,
     log,
     sandbox::OpenFolder,
+    stores::is_in_use,
 };
 
 /// Does the job, and prints what happens to standard error and what came of it to standard output.
 pub(crate) fn run(args: &CodeArgs) -> anyhow::Result<ExitCode> {
     let mut config = world::load_with_models(&args.config)?;
+    config.listen_nowhere();
     if config.log.file.is_none() && config.log.level == "info" {
         // The screen is for the job.
         config.log.level = "warn".into();
@@ -28,7 +30,7 @@ pub(crate) fn run(args: &CodeArgs) -> anyhow::Result<ExitCode> {
     let _log = log::start(&config.log)?;
     let job = job(args, &config)?;
     runtime()?.block_on(async {
-        let gateway = Gateway::start(config).await?;
+        let gateway = Gateway::start(config).await.map_err(beside_another)?;
         let principal = Principal::local();
         let screen = Screen {
             live: io::stderr().is_terminal(),
@@ -49,6 +51,17 @@ pub(crate) fn run(args: &CodeArgs) -> anyhow::Result<ExitCode> {
             Outcome::Unsolved | Outcome::Stopped => ExitCode::FAILURE,
         })
     })
+}
+
+/// With a database of its own, as the store would advise, this job would have a budget of its own.
+fn beside_another(error: anyhow::Error) -> anyhow::Error {
+    match is_in_use(&error) {
+        true => anyhow!(
+            "another rungs process runs on this configuration, and budgets are its own to keep: ask that one for the job \
+             (`POST /v1/code-agent`, or its MCP tool `code_agent`), or stop it first",
+        ),
+        false => error,
+    }
 }
 
 fn job(args: &CodeArgs, config: &Config) -> anyhow::Result<Job> {
@@ -72,7 +85,7 @@ fn job(args: &CodeArgs, config: &Config) -> anyhow::Result<Job> {
 }
 
 fn print(report: &Report, args: &CodeArgs) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = Output::default();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(report)?)?;
         return Ok(());

@@ -1,12 +1,12 @@
 //! `rungs keys`: the verbs of [`keys`](crate::keys), on the command line.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{io::Write, process::ExitCode, sync::Arc};
 
 use anyhow::bail;
 use rungs::store::{KeyStore, postgres::PostgresStore, sqlite::SqliteKeys};
 use serde_json::json;
 
-use super::{serve::runtime, world};
+use super::{output::Output, serve::runtime, world};
 use crate::{
     auth::Pepper,
     cli::{CreateKeyArgs, KeysArgs, KeysVerb},
@@ -43,25 +43,30 @@ fn registry(keys: impl KeyStore + 'static, pepper: Pepper, config: &Config) -> R
 }
 
 async fn work(args: &KeysArgs, registry: &Registry, books: &Books<'_>) -> anyhow::Result<ExitCode> {
+    let mut out = Output::default();
     match &args.verb {
         KeysVerb::Create(wanted) => {
-            show_once(&registry.create(wanted.to_new_key()?).await?, wanted.json);
+            let issued = registry.create(wanted.to_new_key()?).await?;
+            show_once(&mut out, &issued, wanted.json)?;
         }
         KeysVerb::Rotate { id, grace, json } => {
-            show_once(&registry.rotate(id, grace.0).await?, *json);
+            show_once(&mut out, &registry.rotate(id, grace.0).await?, *json)?;
         }
         KeysVerb::Show { id } => {
             let view = KeyView::of(registry.show(id).await?, books).await?;
-            println!("{}", serde_json::to_string_pretty(&view)?);
+            writeln!(out, "{}", serde_json::to_string_pretty(&view)?)?;
         }
         KeysVerb::List { json } => {
             let mut views = Vec::new();
             for key in registry.list().await? {
                 views.push(KeyView::of(key, books).await?);
             }
-            match json {
-                true => println!("{}", serde_json::to_string_pretty(&views)?),
-                false => views.iter().for_each(|view| println!("{}", view.line())),
+            if *json {
+                writeln!(out, "{}", serde_json::to_string_pretty(&views)?)?;
+            } else {
+                for view in &views {
+                    writeln!(out, "{}", view.line())?;
+                }
             }
         }
         KeysVerb::Revoke { id } => {
@@ -69,7 +74,7 @@ async fn work(args: &KeysArgs, registry: &Registry, books: &Books<'_>) -> anyhow
                 .revoke(id)
                 .await
                 .map_err(|e| anyhow::anyhow!("key `{id}`: {e}"))?;
-            println!("revoked {id}");
+            writeln!(out, "revoked {id}")?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -100,12 +105,13 @@ impl CreateKeyArgs {
     }
 }
 
-fn show_once(issued: &Issued, as_json: bool) {
+fn show_once(out: &mut Output, issued: &Issued, as_json: bool) -> anyhow::Result<()> {
     let (id, credential) = (&issued.key.id, &issued.credential);
     if as_json {
-        println!("{}", json!({ "id": id, "key": credential }));
+        writeln!(out, "{}", json!({ "id": id, "key": credential }))?;
     } else {
-        println!("{credential}");
+        writeln!(out, "{credential}")?;
         eprintln!("This is key `{id}`. It is not shown again.");
     }
+    Ok(())
 }

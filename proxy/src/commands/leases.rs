@@ -1,11 +1,11 @@
 //! `rungs leases`: for operators of gateways that share a PostgreSQL.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 use anyhow::bail;
 use rungs::store::postgres::PostgresStore;
 
-use super::{serve::runtime, world};
+use super::{output::Output, serve::runtime, world};
 use crate::{
     cli::{LeasesArgs, LeasesVerb},
     config::StoreUrl,
@@ -19,6 +19,7 @@ pub(crate) fn run(args: &LeasesArgs) -> anyhow::Result<ExitCode> {
     };
     runtime()?.block_on(async {
         let store = PostgresStore::new(url.expose(), 1)?;
+        let mut out = Output::default();
         match &args.verb {
             LeasesVerb::List => {
                 for holder in store.holders().await? {
@@ -26,11 +27,11 @@ pub(crate) fn run(args: &LeasesArgs) -> anyhow::Result<ExitCode> {
                         Some(silent) => format!("heard of {} s ago", silent.as_secs()),
                         None => "ended in order".to_owned(),
                     };
-                    println!("{}  {seen}  ${} out", holder.name, holder.out);
+                    writeln!(out, "{}  {seen}  ${} out", holder.name, holder.out)?;
                 }
             }
             LeasesVerb::Close { holder, sure } => match store.close_dead(holder, *sure).await? {
-                Some(lost) => println!("closed {holder}; ${lost} count as spent"),
+                Some(lost) => writeln!(out, "closed {holder}; ${lost} count as spent")?,
                 None => bail!(
                     "there is no holder `{holder}`, or it may be alive: its leases are good still. If you know that it is dead, add --sure"
                 ),

@@ -1,12 +1,13 @@
 //! `rungs ledger`: reads what was written down, checks that nobody changed it, and forgets what is old.
 
-use std::{ops::ControlFlow, process::ExitCode, time::UNIX_EPOCH};
+use std::{io::Write, ops::ControlFlow, process::ExitCode, time::UNIX_EPOCH};
 
 use anyhow::bail;
 use rungs::store::{Entry, LedgerLog, LedgerRow, Pruned};
 use serde_json::{Value, json};
 
 use super::{
+    output::Output,
     rows::{Lines, Rows, ago, moment},
     serve::runtime,
     world,
@@ -38,8 +39,9 @@ async fn export(log: &dyn LedgerLog, since: Option<Age>) -> anyhow::Result<ExitC
         let walked = ledger::walk(log, &journal.name, 0, since, |entry| {
             lines.write(&value(&journal.name, entry))
         });
-        if let ControlFlow::Break(error) = walked.await? {
-            return Err(error.into());
+        if let ControlFlow::Break(ended) = walked.await? {
+            ended?;
+            break;
         }
     }
     lines.end()
@@ -51,8 +53,9 @@ async fn verify(rows: &Rows) -> anyhow::Result<ExitCode> {
     let (mut findings, calls) = ledger::verify(&*rows.ledger, seal).await?;
     let (found, audited) = ledger::audit::verify(&*rows.audit, seal).await?;
     findings.extend(found);
+    let mut out = Output::default();
     for finding in &findings {
-        println!("{finding}");
+        writeln!(out, "{finding}")?;
     }
     if !findings.is_empty() {
         bail!(
@@ -60,19 +63,20 @@ async fn verify(rows: &Rows) -> anyhow::Result<ExitCode> {
             findings.len()
         );
     }
-    println!("{calls} rows, none altered, none missing");
-    println!("{audited} audit rows, none altered, none missing");
+    writeln!(out, "{calls} rows, none altered, none missing")?;
+    writeln!(out, "{audited} audit rows, none altered, none missing")?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn prune(log: &dyn LedgerLog, before: Age, pepper: &Pepper) -> anyhow::Result<ExitCode> {
     let outcome = ledger::prune(log, ago(before), pepper.seal()).await?;
+    let mut out = Output::default();
     for finding in &outcome.findings {
-        println!("{finding}");
+        writeln!(out, "{finding}")?;
     }
     match outcome.pruned {
-        Pruned::Rows(rows) => println!("{rows} rows are gone"),
-        Pruned::Months(months) => println!("the rows of {months} months are gone"),
+        Pruned::Rows(rows) => writeln!(out, "{rows} rows are gone")?,
+        Pruned::Months(months) => writeln!(out, "the rows of {months} months are gone")?,
     }
     if !outcome.findings.is_empty() {
         bail!("{} findings in what is gone", outcome.findings.len());

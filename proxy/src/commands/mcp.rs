@@ -1,6 +1,6 @@
 //! `rungs mcp`: the MCP server on standard input and output.
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::process::ExitCode;
 
 use super::{
     serve::{runtime, stop_signal},
@@ -11,12 +11,10 @@ use crate::{cli::ConfigArgs, log, mcp::stdio};
 /// Serves one client until it closes its input. The log goes to standard error, or to `log.file`.
 pub(crate) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let mut config = world::load_with_models(args)?;
-    // It listens nowhere, so no address can be open to anybody.
-    config.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.listen_nowhere();
     let _log = log::start(&config.log)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    world::say(&config);
+    world::say_where(&config);
     let key = std::env::var("RUNGS_API_KEY").ok();
     let key = key.filter(|key| !key.is_empty()).map(Into::into);
     let runtime = runtime()?;

@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub(crate) mod leases;
 pub(crate) mod ledger;
 pub(crate) mod mcp;
+mod output;
 mod rows;
 pub(crate) mod serve;
 pub(crate) mod upstreams;

@@ -1,7 +1,7 @@
 //! The rows of the configured store, for the commands that read them.
 
 use std::{
-    io::{self, BufWriter, StdoutLock, Write},
+    io::{self, BufWriter, Write},
     ops::ControlFlow,
     process::ExitCode,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -12,6 +12,7 @@ use rungs::store::{AuditLog, LedgerLog, postgres::PostgresStore, sqlite::SqliteL
 use serde_json::Value;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use super::output::Output;
 use crate::{
     auth::Pepper,
     config::{Config, StoreUrl},
@@ -55,19 +56,20 @@ impl Rows {
 }
 
 /// Rows on standard output, a line of JSON each.
-pub(super) struct Lines(BufWriter<StdoutLock<'static>>);
+pub(super) struct Lines(BufWriter<Output>);
 
 impl Lines {
     pub(super) fn begin() -> Self {
-        Self(BufWriter::new(io::stdout().lock()))
+        Self(BufWriter::new(Output::default()))
     }
 
-    /// Writes a row, and says whether to go on.
-    pub(super) fn write(&mut self, row: &Value) -> ControlFlow<io::Error> {
+    /// Writes a row, and says whether to go on: not where that failed, and not for nobody.
+    pub(super) fn write(&mut self, row: &Value) -> ControlFlow<io::Result<()>> {
         let written = serde_json::to_writer(&mut self.0, row).map_err(io::Error::from);
         match written.and_then(|()| self.0.write_all(b"\n")) {
+            Ok(()) if self.0.get_ref().is_closed() => ControlFlow::Break(Ok(())),
             Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
+            Err(error) => ControlFlow::Break(Err(error)),
         }
     }
 

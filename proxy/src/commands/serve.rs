@@ -6,12 +6,15 @@ use anyhow::Context;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::oneshot,
 };
+use tokio_util::sync::CancellationToken;
 
-use super::world::LocalModels;
+use super::{
+    output::Output,
+    world::{self, LocalModels},
+};
 use crate::{
-    auth::Principal,
+    auth::{Principal, TRUST},
     cli::ServeArgs,
     config::{Access, Config},
     gateway::Gateway,
@@ -33,28 +36,23 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         config.server.listen = listen;
     }
     let _log = log::start(&config.log)?;
-    say(&config);
+    world::say(&config);
+    world::say_where(&config);
     let threads = threads()?;
     threads.block_on(async {
+        let args = args.clone();
         let reloads = Reloads { args, models };
-        serve(config, &threads, Some(reloads), |_, _| {}).await
+        serve(config, &threads, Some(reloads), |_, _, _| Ok(())).await
     })
 }
 
-/// What is not wrong with a configuration and should be known.
-fn say(config: &Config) {
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
-}
-
 /// Where a reload finds its configuration.
-pub(super) struct Reloads<'a> {
-    args: &'a ServeArgs,
+pub(super) struct Reloads {
+    args: ServeArgs,
     models: LocalModels,
 }
 
-impl Reloads<'_> {
+impl Reloads {
     fn load(&self) -> anyhow::Result<Config> {
         let mut config = self.models.load(&self.args.config)?;
         if let Some(listen) = self.args.listen {
@@ -79,8 +77,8 @@ pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 pub(super) async fn serve(
     config: Config,
     threads: &Threads,
-    reloads: Option<Reloads<'_>>,
-    ready: impl FnOnce(&Gateway, &str),
+    reloads: Option<Reloads>,
+    ready: impl FnOnce(&Gateway, &str, &mut Output) -> std::io::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let settings = config.server.clone();
     let metrics = http::metrics::Recorder::install()?;
@@ -92,16 +90,12 @@ pub(super) async fn serve(
     gateway.make_local_token()?;
     let surface = http::surface(&gateway, &metrics);
 
-    let mut out = std::io::stdout();
+    let mut out = Output::default();
     writeln!(out, "listening on {url}")
         .and_then(|()| out.flush())
         .context("cannot write to standard output")?;
-    if gateway.live().access == Access::Loopback {
-        tracing::info!(
-            "open to programs on this computer, closed to web pages; make a key to close it"
-        );
-    }
-    ready(&gateway, &url);
+    say_if_open(&gateway);
+    ready(&gateway, &url, &mut out).context("cannot write to standard output")?;
 
     let stop = async {
         tokio::select! {
@@ -109,22 +103,56 @@ pub(super) async fn serve(
             () = metrics.keep_up() => {}
             () = reload_on_hangup(&gateway, reloads) => {}
             () = let_in_beside(&gateway) => {}
+            () = gateway.close_with_the_first_key() => {}
         }
     };
-    let (stopped, stops) = oneshot::channel();
+    let (stopping, hurry) = (CancellationToken::new(), CancellationToken::new());
     let stop = async {
         stop.await;
-        let _ = stopped.send(());
+        stopping.cancel();
     };
     let streams = async {
-        let _ = stops.await;
-        gateway.state().end_streams(settings.drain).await;
+        stopping.cancelled().await;
+        tokio::select! {
+            () = gateway.state().end_streams(settings.drain) => {}
+            () = hurry.cancelled() => gateway.state().end_streams(Duration::ZERO).await,
+        }
     };
     let cores = threads.cores();
-    let serving = Box::pin(server::serve(listener, surface, &settings, &cores, stop));
-    tokio::join!(serving, streams);
+    let hurried = hurry.cancelled();
+    let serving = Box::pin(server::serve(
+        listener, surface, &settings, &cores, stop, hurried,
+    ));
+    tokio::select! {
+        _ = async { tokio::join!(serving, streams) } => {}
+        () = hear_again(&stopping, &hurry) => {}
+    }
     gateway.state().close().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells who waits for running answers that somebody does not want to.
+async fn hear_again(stopping: &CancellationToken, hurry: &CancellationToken) {
+    stopping.cancelled().await;
+    let signal = stop_signal().await;
+    tracing::warn!(signal, "signal, again: running answers are cut");
+    hurry.cancel();
+    std::future::pending().await
+}
+
+/// What a gateway says to those who think that a key is needed.
+fn say_if_open(gateway: &Gateway) {
+    let live = gateway.live();
+    if live.is_open_for_want_of_keys() {
+        tracing::info!(
+            "open to programs on this computer, closed to web pages; make a key, and within {} seconds each request needs one",
+            TRUST.as_secs()
+        );
+    } else if live.access() == Access::Loopback {
+        tracing::info!(
+            "open to programs on this computer, closed to web pages, as `auth = \"none\"` says"
+        );
+    }
 }
 
 /// Serves the MCP clients of processes that found the database owned.
@@ -156,21 +184,25 @@ pub(super) async fn stop_signal() -> &'static str {
 }
 
 /// Reloads on each SIGHUP. A configuration that is wrong changes nothing.
-async fn reload_on_hangup(gateway: &Gateway, reloads: Option<Reloads<'_>>) {
+async fn reload_on_hangup(gateway: &Gateway, reloads: Option<Reloads>) {
     let (Some(reloads), Ok(mut hangup)) = (reloads, signal(SignalKind::hangup())) else {
         return std::future::pending().await;
     };
+    let reloads = Arc::new(reloads);
     while hangup.recv().await.is_some() {
         // Editors write in several steps.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let result = match tokio::task::block_in_place(|| reloads.load()) {
+        let reading = Arc::clone(&reloads);
+        // Files and local servers may take their time, and this thread accepts connections.
+        let read = tokio::task::spawn_blocking(move || reading.load()).await;
+        let result = match read.map_err(anyhow::Error::from).flatten() {
             Ok(config) => gateway.reload(config).await,
             Err(error) => Err(error),
         };
         match result {
             Ok(kept) => {
                 tracing::info!("reloaded");
-                say(&gateway.live().config);
+                world::say(&gateway.live().config);
                 if !kept.is_empty() {
                     tracing::warn!(
                         "what has changed in [{}] and is read at the start takes effect with the next one",

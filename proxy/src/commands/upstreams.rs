@@ -1,12 +1,16 @@
 //! `rungs mcp list`, `call` and `approve`: the MCP servers whose tools are mounted.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{serve::runtime, world};
+use super::{output::Output, serve::runtime, world};
 use crate::{
     auth::Principal,
     cli::{ConfigArgs, McpVerb},
@@ -72,10 +76,11 @@ fn approve(config: &Config, server: &str, tool: &str) -> anyhow::Result<ExitCode
         );
     }
     let approved = pins.approve(server, tool)?;
-    println!(
+    writeln!(
+        Output::default(),
         "approved `{tool}` of `{server}`, which says:\n{}",
         approved.description
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -93,9 +98,13 @@ async fn list(
     }
     let is_up = |view: &Value| view["status"] == "up";
     let all_up = views.iter().all(is_up);
-    match as_json {
-        true => println!("{:#}", Value::Array(views)),
-        false => views.iter().for_each(print),
+    let mut out = Output::default();
+    if as_json {
+        writeln!(out, "{:#}", Value::Array(views))?;
+    } else {
+        for view in &views {
+            print(&mut out, view)?;
+        }
     }
     Ok(match all_up {
         true => ExitCode::SUCCESS,
@@ -136,42 +145,46 @@ async fn view(server: &Server) -> Value {
     }
 }
 
-fn print(view: &Value) {
+fn print(out: &mut Output, view: &Value) -> io::Result<()> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let all = |name: &str| view[name].as_array().cloned().unwrap_or_default();
     let server = text(&view["server"]);
-    println!(
+    writeln!(
+        out,
         "{server}  {}  {}{}",
         text(&view["status"]),
         text(&view["about"]),
         text(&view["why"])
-    );
+    )?;
     for tool in all("tools") {
         let (name, effect, state) = (
             text(&tool["name"]),
             text(&tool["effect"]),
             text(&tool["state"]),
         );
-        println!("  {name}  {effect}  {state}");
+        writeln!(out, "  {name}  {effect}  {state}")?;
         if state == "changed" {
             let own = name.split_once("__").map_or(&*name, |(_, own)| own);
-            println!(
+            writeln!(
+                out,
                 "    it says something else than was approved, now {}:",
                 text(&tool["digest"])
-            );
-            text(&tool["description"])
-                .lines()
-                .for_each(|line| println!("    | {line}"));
-            println!("    `rungs mcp approve {server} {own}` agrees to that");
+            )?;
+            for line in text(&tool["description"]).lines() {
+                writeln!(out, "    | {line}")?;
+            }
+            writeln!(out, "    `rungs mcp approve {server} {own}` agrees to that")?;
         }
     }
     for tool in all("refused") {
-        println!(
+        writeln!(
+            out,
             "  {}  not mounted: it {}",
             text(&tool["name"]),
             text(&tool["why"])
-        );
+        )?;
     }
+    Ok(())
 }
 
 /// Calls a tool as a client with this key would, and prints what it gives.
@@ -214,6 +227,6 @@ async fn call(
             _ = tokio::signal::ctrl_c() => cancelled.cancel(),
         }
     };
-    println!("{:#}", result?);
+    writeln!(Output::default(), "{:#}", result?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,27 +3,33 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{self, Read, Write},
-    net::{TcpStream, ToSocketAddrs},
     path::Path,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use anyhow::Context;
-use http::Uri;
+use axum::body::Bytes;
+use http::Request;
+use rungs::{
+    http::read_body,
+    provider::{HyperTransport, TransportConfig},
+};
 use serde::Deserialize;
+use tokio::{runtime, time::timeout};
+use tower::ServiceExt;
 
 use crate::{
     cli::ConfigArgs,
-    config::{Config, MODE, Mode, Ollama, Source, Vars, World},
+    config::{Config, MODE, Mode, Ollama, Source, StoreUrl, Vars, World},
 };
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "rungs.toml";
 
-/// How long a local server may take for each step of its answer.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a local server may take to say which models it has, from the look-up of its name to the last byte; and the most it may say.
+const PATIENCE: Duration = Duration::from_secs(1);
+const LIMIT: usize = 1 << 20;
 
 /// Loads the configuration that `args` name, with the environment. Connects to nobody.
 pub(super) fn load(args: &ConfigArgs) -> anyhow::Result<Config> {
@@ -88,8 +94,23 @@ pub(super) fn mode() -> Mode {
     Mode::named(&word).unwrap_or_default()
 }
 
-/// The models that an Ollama at `endpoint` has. One short question over plain HTTP, before anything is started.
-fn installed(endpoint: &str) -> io::Result<Vec<String>> {
+/// What is not wrong with a configuration and should be known.
+pub(super) fn say(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Where a database lies that is a file: with another one budgets would be others too.
+pub(super) fn say_where(config: &Config) {
+    if let StoreUrl::Sqlite(path) = &config.store.url {
+        let file = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        tracing::info!(file = %file.display(), "the database");
+    }
+}
+
+/// The models that an Ollama at `endpoint` has. One short question with a runtime of its own, before there is another.
+fn installed(endpoint: &str) -> anyhow::Result<Vec<String>> {
     #[derive(Deserialize)]
     struct Tags {
         models: Vec<Tag>,
@@ -98,61 +119,80 @@ fn installed(endpoint: &str) -> io::Result<Vec<String>> {
     struct Tag {
         name: String,
     }
-    let invalid = |why: &'static str| io::Error::new(io::ErrorKind::InvalidData, why);
-    let url: Uri = endpoint.parse().map_err(|_| invalid("no URL"))?;
-    let (Some("http"), Some(host)) = (url.scheme_str(), url.host()) else {
-        return Err(invalid("not http"));
+    let request = Request::get(format!("{endpoint}/api/tags")).body(Bytes::new())?;
+    let config = TransportConfig::default()
+        .connect_timeout(PATIENCE)
+        .allow_private();
+    let asked = async {
+        let answer = HyperTransport::new(&config)?.oneshot(request).await?;
+        let (head, body) = answer.into_parts();
+        let body = read_body(&head.headers, body, LIMIT, PATIENCE).await?;
+        let tags: Tags = serde_json::from_slice(&body)?;
+        Ok(tags.models.into_iter().map(|tag| tag.name).collect())
     };
-    let mut socket = connected(host, url.port_u16().unwrap_or(80))?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    write!(socket, "GET /api/tags HTTP/1.0\r\nHost: {host}\r\n\r\n")?;
-    let mut answer = Vec::new();
-    socket.take(1 << 20).read_to_end(&mut answer)?;
-    let body = body_of(&answer).ok_or_else(|| invalid("no HTTP answer"))?;
-    let tags: Tags = serde_json::from_slice(body).map_err(io::Error::from)?;
-    Ok(tags.models.into_iter().map(|tag| tag.name).collect())
-}
-
-/// A connection to the first address of `host` that takes one: `localhost` may be two, and a server listen on one of them.
-fn connected(host: &str, port: u16) -> io::Result<TcpStream> {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, "no address");
-    for address in (host, port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
-}
-
-fn body_of(answer: &[u8]) -> Option<&[u8]> {
-    let at = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
-    Some(&answer[at + 4..])
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let answered = runtime.block_on(async { timeout(PATIENCE, asked).await });
+    // A name that is still being looked up must not be waited for.
+    runtime.shutdown_background();
+    answered?
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, thread};
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        thread,
+        time::Instant,
+    };
 
     use super::*;
 
     #[test]
     fn a_local_server_is_found_on_whichever_address_it_listens_and_remembered_while_it_restarts() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let endpoint = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let port = listener.local_addr().unwrap().port();
+        let endpoint = format!("http://localhost:{port}/ollama");
         let answering = thread::spawn(move || {
             let (mut socket, _) = listener.accept().unwrap();
+            let mut asked = [0; 1024];
+            let read = socket.read(&mut asked).unwrap();
             let body = r#"{"models":[{"name":"qwen3:4b"}]}"#;
             write!(socket, "HTTP/1.0 200 OK\r\n\r\n{body}").unwrap();
             socket.shutdown(std::net::Shutdown::Write).unwrap();
             let _ = socket.read_to_end(&mut Vec::new());
+            String::from_utf8_lossy(&asked[..read]).into_owned()
         });
         let models = LocalModels::default();
         let has = Ollama::Has(vec!["qwen3:4b".to_owned()]);
         assert_eq!(models.at(&endpoint), has);
-        answering.join().unwrap();
+        let asked = answering.join().unwrap();
+        assert!(asked.starts_with("GET /ollama/api/tags "), "{asked}");
         assert_eq!(models.at(&endpoint), has, "nobody listens there any more");
         assert_eq!(LocalModels::default().at(&endpoint), Ollama::Silent);
+    }
+
+    #[test]
+    fn a_local_server_that_drips_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let _ = socket.read(&mut [0; 1024]);
+            let mut alive = write!(socket, "HTTP/1.1 200 OK\r\n\r\n").is_ok();
+            while alive {
+                alive = socket.write_all(b" ").is_ok();
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let began = Instant::now();
+        assert_eq!(LocalModels::default().at(&endpoint), Ollama::Silent);
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            began.elapsed()
+        );
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn caller(
     request: &Request,
     grant: Option<Grant>,
 ) -> Caller {
-    let is_open = live.access == Access::Loopback;
+    let is_open = live.access() == Access::Loopback;
     match credential(request.headers()) {
         Some(credential) => match live.keyring.known(credential) {
             Some(principal) => Caller::Known(principal),
@@ -71,7 +71,7 @@ pub(super) async fn look_up(
     match gateway.principal(credential).await {
         Err(error)
             if error.kind() == ErrorKind::Unauthorized
-                && gateway.live().access == Access::Loopback =>
+                && gateway.live().access() == Access::Loopback =>
         {
             Ok(Principal::local())
         }

@@ -19,7 +19,7 @@ pub(super) fn refuse(live: &Live, request: &Request, is_mcp: bool) -> Option<Res
         let error = Error::invalid("the body must be JSON: send `Content-Type: application/json`");
         return Some(respond_with(StatusCode::UNSUPPORTED_MEDIA_TYPE, &error));
     }
-    let checked = match (is_mcp, live.access) {
+    let checked = match (is_mcp, live.access()) {
         (true, _) => is_mcp_client(live, request.headers(), request.uri()),
         (false, Access::Loopback) => is_local(request.headers(), request.uri()),
         (false, Access::Keys) => Ok(()),

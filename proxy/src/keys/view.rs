@@ -34,6 +34,8 @@ pub(crate) struct KeyView {
     tpm: Option<u64>,
     created: String,
     expires: Option<String>,
+    #[serde(skip)]
+    expired: bool,
     /// Until when the secret before the last rotation opens.
     grace: Option<String>,
     revoked: bool,
@@ -86,6 +88,7 @@ impl KeyView {
             tpm: key.tpm,
             created: rfc3339(key.created),
             expires: key.expires.map(rfc3339),
+            expired: key.expires.is_some_and(|end| end <= now),
             grace: grace.filter(|until| *until > now).map(rfc3339),
             revoked: key.revoked.is_some(),
             revoked_at: key.revoked.map(rfc3339),
@@ -105,8 +108,13 @@ impl KeyView {
         if self.budgets.is_empty() {
             line += "  no budget";
         }
+        if self.role == Role::Admin {
+            line += "  admin";
+        }
         if self.revoked {
             line += "  revoked";
+        } else if self.expired {
+            line += "  expired";
         }
         line
     }

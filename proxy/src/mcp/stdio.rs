@@ -4,7 +4,6 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use rmcp::{ServiceExt, transport::io::stdio_pipes};
-use rungs::ErrorKind;
 use secrecy::SecretString;
 use tokio::{io::DuplexStream, net::UnixStream};
 
@@ -14,7 +13,7 @@ use super::{
     connection::Who,
     server::Server,
 };
-use crate::{auth::Principal, config::Config, gateway::Gateway, tools};
+use crate::{auth::Principal, config::Config, gateway::Gateway, stores::is_in_use, tools};
 
 /// How long is waited for a database whose owner is just ending, or does not listen yet.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -124,9 +123,4 @@ async fn find(
             Err(error) => return Err(error),
         }
     }
-}
-
-fn is_in_use(error: &anyhow::Error) -> bool {
-    let error = error.downcast_ref::<rungs::Error>();
-    error.is_some_and(|error| error.kind() == ErrorKind::Conflict)
 }

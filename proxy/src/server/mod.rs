@@ -25,13 +25,14 @@ use crate::{
     threads::{Cores, Seat},
 };
 
-/// Serves `surface` until `stop` resolves, then lets what runs finish within the drain time.
+/// Serves `surface` until `stop` resolves, then lets what runs finish within the drain time, unless `hurry` resolves.
 pub(crate) async fn serve(
     listener: TcpListener,
     surface: Surface,
     config: &Server,
     cores: &Cores,
     stop: impl Future<Output = ()>,
+    hurry: impl Future<Output = ()>,
 ) {
     let room = Arc::new(Semaphore::new(config.max_connections));
     let mut connections = JoinSet::new();
@@ -73,13 +74,14 @@ pub(crate) async fn serve(
     drop(listener);
     tracing::info!(
         seconds = config.drain.as_secs(),
-        "stopping; running answers may finish"
+        "stopping; running answers may finish, unless another signal comes"
     );
-    if tokio::time::timeout(config.drain, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!("some answers did not finish in time and are cut");
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = tokio::time::sleep(config.drain) => {
+            tracing::warn!("some answers did not finish in time and are cut");
+        }
+        () = hurry => {}
     }
     // Only when the last connection is gone is the last row on its way to the ledger.
     connections.shutdown().await;

@@ -37,6 +37,7 @@ mod shutdown;
 mod statuses;
 mod streams;
 mod support;
+mod terminal;
 mod todos;
 mod transparency;
 mod upstreams;

@@ -45,7 +45,7 @@ async fn r32_taking_back_the_last_key_opens_nothing() {
     assert_eq!(
         gateway.get("/v1/models").await.status,
         200,
-        "open so far: the gateway began without keys"
+        "open still: the gateway began without keys, and looks for one every 30 seconds"
     );
     reload(&gateway, &config).await;
     assert_eq!(gateway.get("/v1/models").await.status, 401);
@@ -56,6 +56,31 @@ async fn r32_taking_back_the_last_key_opens_nothing() {
     assert_eq!(gateway.get("/v1/models").await.status, 401);
     let gateway = gateway.with_key(&secret);
     assert_eq!(gateway.get("/v1/models").await.status, 401);
+}
+
+#[tokio::test]
+async fn connections_are_accepted_while_a_reload_waits_for_a_local_server() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let gateway = Gateway::serve_in(&folder(), &[("OSS_MODEL_ENDPOINT", &endpoint)]);
+    let at_start = silent.accept().unwrap();
+    gateway.signal("HUP");
+    let at_reload = tokio::task::spawn_blocking(move || silent.accept().unwrap());
+    let at_reload = at_reload.await.unwrap();
+    assert_eq!(gateway.get("/live").await.status, 200);
+    assert!(!gateway.log().contains(": reloaded"), "{}", gateway.log());
+    gateway.logs(": reloaded").await;
+    drop((at_start, at_reload));
+}
+
+#[tokio::test]
+async fn without_a_model_a_call_is_told_what_is_missing() {
+    let gateway = Gateway::serve("store = { url = \"memory:\" }\n[catalog]\nbuiltin = \"off\"\n");
+    for model in ["auto", "gpt-5"] {
+        let answer = gateway.ask(&chat(model, "q")).await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        assert!(answer.text.contains("set a provider's key"), "{answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -79,6 +79,24 @@ async fn r18_what_does_not_finish_in_time_is_cut_and_written_down() {
     }
 }
 
+#[tokio::test]
+async fn a_second_signal_waits_for_nobody() {
+    let (provider_model, _upstream, mut gateway) = paced("30").await;
+    let mut stream = gateway
+        .post("/v1/chat/completions", chat_stream("m", "q").to_string())
+        .send()
+        .await
+        .unwrap();
+    assert!(stream.chunk().await.unwrap().is_some());
+    gateway.signal("INT");
+    gateway.logs("unless another signal comes").await;
+    assert_eq!(provider_model.open(), 1, "the stream should still run");
+    gateway.signal("INT");
+    assert!(gateway.ended().await.success());
+    assert!(stream.text().await.is_err(), "it is cut");
+    assert_eq!(gateway.rows().await.len(), 1, "{}", gateway.log());
+}
+
 /// As often as the suite ends a gateway under load; `cargo xtask sigterm --runs` says another number.
 const RUNS: usize = 5;
 

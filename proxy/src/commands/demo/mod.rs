@@ -2,11 +2,14 @@
 
 mod script;
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use rungs::{store::Window, testing::Upstream};
 
-use super::serve;
+use super::{output::Output, serve};
 use crate::{
     accounts::{self, Book},
     cli::DemoArgs,
@@ -36,7 +39,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn introduce(gateway: &Gateway, url: &str) {
+fn introduce(gateway: &Gateway, url: &str, out: &mut Output) -> io::Result<()> {
     let (book, spent) = (gateway.state().accounts.book(), accounts::of_key(SPENT.0));
     if let Book::Own(book) = book {
         for balance in book.balances(&spent) {
@@ -57,12 +60,18 @@ fn introduce(gateway: &Gateway, url: &str) {
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(", ");
-    println!("models: {models}\n");
-    println!("# stays on L0; asked again it comes from the cache and costs nothing");
-    println!("{}\n", ask("What is the capital of France?", ""));
-    println!("# L0 cannot do this one: the call climbs, and the log shows the handoff");
-    println!("{}\n", ask("Explain why the sky is blue.", ""));
-    println!("# a key whose budget is spent");
+    writeln!(out, "models: {models}\n")?;
+    writeln!(
+        out,
+        "# stays on L0; asked again it comes from the cache and costs nothing"
+    )?;
+    writeln!(out, "{}\n", ask("What is the capital of France?", ""))?;
+    writeln!(
+        out,
+        "# L0 cannot do this one: the call climbs, and the log shows the handoff"
+    )?;
+    writeln!(out, "{}\n", ask("Explain why the sky is blue.", ""))?;
+    writeln!(out, "# a key whose budget is spent")?;
     let header = format!(" -H 'authorization: Bearer {}'", SPENT.1);
-    println!("{}", ask("What is the capital of Spain?", &header));
+    writeln!(out, "{}", ask("What is the capital of Spain?", &header))
 }

@@ -101,6 +101,12 @@ impl Gateway {
         Self::start(folder, &["serve", "--listen", "127.0.0.1:0"])
     }
 
+    /// Serves what `folder` and the environment say on a free port.
+    pub(crate) fn serve_in(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let args = ["serve", "--listen", "127.0.0.1:0"];
+        Self::start_with(folder.to_owned(), &args, environment)
+    }
+
     /// Runs the demo.
     pub(crate) fn demo() -> Self {
         Self::start(folder(), &["demo", "--listen", "127.0.0.1:0"])
