@@ -82,9 +82,8 @@ pub(crate) fn admit(
     wishes: Wishes,
 ) -> Result<Admitted, Error> {
     let targets = resolve(live, principal, model)?;
-    let routing = &live.config.routing;
-    let ceiling = principal.rights.max_tier.unwrap_or(routing.max_tier);
-    let route = hint(routing, ceiling, model, targets, &wishes)?;
+    let ceiling = live.ceiling(principal);
+    let route = hint(&live.config.routing, ceiling, model, targets, &wishes)?;
     // Whom a token names, no request can rename.
     let user = principal.user.clone().or(wishes.user.map(Into::into));
     let accounts = payers(live, principal, checked(user.as_deref())?);
@@ -144,10 +143,14 @@ fn payers(live: &Live, principal: &Principal, user: Option<&str>) -> Arc<[Arc<st
     own.chain([user]).collect()
 }
 
-fn resolve(live: &Live, principal: &Principal, model: &str) -> Result<Targets, Error> {
+/// What `model` stands for, for `principal`.
+pub(super) fn resolve(live: &Live, principal: &Principal, model: &str) -> Result<Targets, Error> {
     // A model that the key may not ask for does not exist for it.
     if let (true, Some(targets)) = (principal.may_ask(model), live.catalog.resolve(model)) {
         return Ok(targets.clone());
+    }
+    if let Some(nobody) = &live.config.nobody {
+        return Err(Error::new(ErrorKind::Unavailable, nobody.clone()));
     }
     let near = live
         .catalog
@@ -172,21 +175,13 @@ pub(crate) fn hint(
     targets: Targets,
     wishes: &Wishes,
 ) -> Result<RouteHint, Error> {
-    let too_high = |tier: Tier| {
-        Error::new(
-            ErrorKind::Forbidden,
-            format!(
-                "tier {tier} is above {ceiling}, the highest that this key may reach; raise `routing.max_tier` or the key's"
-            ),
-        )
-    };
     if let Some(tier) = wishes
         .max_tier
         .into_iter()
         .chain(wishes.min_tier)
         .find(|tier| *tier > ceiling)
     {
-        return Err(too_high(tier));
+        return Err(too_high(tier, ceiling));
     }
     if let (Some(least), Some(most)) = (wishes.min_tier, wishes.max_tier)
         && least > most
@@ -210,9 +205,17 @@ pub(crate) fn hint(
     hint.min_tier = wishes.min_tier.unwrap_or(Tier::L0);
     hint.max_tier = wishes.max_tier.unwrap_or(ceiling);
     match hint.targets.first().iter().map(|d| d.tier).min() {
-        Some(lowest) if lowest > ceiling => Err(too_high(lowest)),
+        Some(lowest) if lowest > ceiling => Err(too_high(lowest, ceiling)),
         _ => Ok(hint),
     }
+}
+
+/// `tier` is more than who reaches up to `ceiling` may ask for.
+pub(super) fn too_high(tier: Tier, ceiling: Tier) -> Error {
+    let what = format!(
+        "tier {tier} is above {ceiling}, the highest that this key may reach; raise `routing.max_tier` or the key's"
+    );
+    Error::new(ErrorKind::Forbidden, what)
 }
 
 static QUALITY: HeaderName = HeaderName::from_static("x-rungs-quality");
@@ -249,10 +252,12 @@ impl Wishes {
             Some(text.map(|text| (name, text)))
         };
         let tier = |name| {
-            get(name)
-                .transpose()?
-                .map(|(_, text)| text.parse::<Tier>())
-                .transpose()
+            let Some((name, text)) = get(name).transpose()? else {
+                return Ok(None);
+            };
+            text.parse::<Tier>().map(Some).map_err(|error| {
+                Error::invalid(format!("`{name}`: {}", error.message())).param(name.as_str())
+            })
         };
         let word = |name: &'static HeaderName,
                     words: &'static [&'static str]|

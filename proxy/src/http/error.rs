@@ -7,6 +7,8 @@ use axum::{
 use http::{Method, StatusCode, Uri};
 use rungs::{Error, ErrorKind, http::error_response, model::Call};
 
+use super::elsewhere::instead_of;
+
 /// An error as a response.
 pub(crate) fn respond(error: &Error) -> Response {
     respond_as(error, &Call::new("").id)
@@ -23,10 +25,10 @@ pub(super) fn respond_with(status: StatusCode, error: &Error) -> Response {
 }
 
 pub(super) async fn not_found(uri: Uri) -> Response {
-    respond(&Error::new(
-        ErrorKind::NotFound,
-        format!("there is nothing at `{}`", uri.path()),
-    ))
+    let path = uri.path();
+    let instead = instead_of(path).map_or_else(String::new, |instead| format!("; {instead}"));
+    let what = format!("there is nothing at `{path}`{instead}");
+    respond(&Error::new(ErrorKind::NotFound, what))
 }
 
 pub(super) async fn wrong_method(method: Method, uri: Uri) -> Response {

@@ -8,6 +8,7 @@ mod body;
 mod code_agent;
 pub(crate) mod context;
 pub(crate) mod decision;
+mod elsewhere;
 mod error;
 mod gate;
 mod grant;

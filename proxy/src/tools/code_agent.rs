@@ -112,8 +112,8 @@ mod tests {
             ),
             (
                 json!({ "task": "x" }),
-                ErrorKind::NotFound,
-                "no model `auto`",
+                ErrorKind::Unavailable,
+                "there are no models",
             ),
         ] {
             let error = call(&on, caller(), arguments).await;

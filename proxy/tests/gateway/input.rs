@@ -302,7 +302,9 @@ async fn wrong_bodies_are_told_what_is_wrong() {
     ] {
         let answer = gateway.ask_with(&chat("auto", "q"), &[(name, value)]).await;
         assert_eq!(answer.status, 400, "{name}: {answer:?}");
-        answer.error();
+        let error = answer.error();
+        assert_eq!(error["param"], name);
+        assert!(error["message"].as_str().unwrap().contains(name), "{error}");
     }
     let above = gateway
         .ask_with(&chat("auto", "q"), &[("x-rungs-max-tier", "L3")])
