@@ -67,9 +67,10 @@ async fn r8_planted_secrets_are_found_nowhere() {
         })
         .collect();
     let gateway = Gateway::serve(&format!(
-        "[log]\nlevel = \"trace\"\n{NO_RETRY}[admin]\nkey = \"{ADMIN}\"\n{}api_key = \"{PROVIDER}\"\nheaders = {{ x-extra = \"{HEADER}\" }}\n{models}{}",
+        "[log]\nlevel = \"trace\"\n{NO_RETRY}[admin]\nkey = \"{ADMIN}\"\n{}api_key = \"{PROVIDER}\"\nheaders = {{ x-extra = \"{HEADER}\" }}\n{models}{}{}",
         provider("p", &wire.base_url),
         key("client", CLIENT, "budget = \"5/day\""),
+        scraper(),
     ))
     .with_key(CLIENT);
 
@@ -81,7 +82,6 @@ async fn r8_planted_secrets_are_found_nowhere() {
     }
     for path in [
         "/v1/models",
-        "/metrics",
         "/health",
         "/ready",
         "/openapi.json",
@@ -89,6 +89,7 @@ async fn r8_planted_secrets_are_found_nowhere() {
     ] {
         seen += &format!("{:?}", gateway.get(path).await);
     }
+    seen += &gateway.metrics().await;
     let heard = wire.heard();
     assert!(
         heard.iter().all(|h| h.head.contains(PROVIDER)),

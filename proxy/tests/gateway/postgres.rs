@@ -207,8 +207,9 @@ async fn a_secret_is_needed_and_the_url_is_never_shown() {
 #[tokio::test]
 async fn the_rows_of_all_processes_are_exported_and_checked_in_one_database() {
     let shared = Shared::start(Reply::text("ok").usage(Usage::new(5, 5))).await;
-    let config = shared.config("", "");
-    let (mut one, mut two) = (Gateway::serve(&config), Gateway::serve(&config));
+    let config = shared.config("", &key("k", KEY, ""));
+    let start = || Gateway::serve(&config).with_key(KEY);
+    let (mut one, mut two) = (start(), start());
     for _ in 0..3 {
         assert_eq!(one.ask(&chat("paid", "q")).await.status, 200);
     }
@@ -297,8 +298,8 @@ async fn an_altered_row_that_goes_is_named_also_behind_rows_that_stay() {
 #[tokio::test]
 async fn t34_what_the_audit_cannot_hold_is_not_done_while_the_database_is_away() {
     let mut shared = Shared::start(Reply::text("ok")).await;
-    let config = shared.config("", "[tools]\nallow = [\"write\"]\n");
-    let gateway = Gateway::serve(&config);
+    let tools = "[tools]\nroots = [\".\"]\nallow = [\"write\"]\n".to_owned() + &key("k", KEY, "");
+    let gateway = Gateway::serve(&shared.config("", &tools)).with_key(KEY);
     let job = async || {
         let request = gateway.post("/v1/code-agent", r#"{"task":"x","root":"no/folder"}"#);
         Answer::read(request.send().await.unwrap()).await

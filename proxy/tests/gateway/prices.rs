@@ -80,7 +80,8 @@ async fn r2_what_cannot_be_is_clamped_counted_and_flagged() {
     let bills = scripted("bills", Reply::text("here").cost("0.5".parse().unwrap()));
     let upstream = Upstream::serve([lies, bills]).await.unwrap();
     let price = "price = { input = \"1\", output = \"2\" }\nmax_output = 100";
-    let config = key("capped", KEY, "budget = \"5/day\"")
+    let config = scraper()
+        + &key("capped", KEY, "budget = \"5/day\"")
         + &provider("p", &upstream.base_url())
         + &model("lies", "p", "L0", price)
         + &model("bills", "p", "L0", price);
@@ -95,7 +96,7 @@ async fn r2_what_cannot_be_is_clamped_counted_and_flagged() {
     assert_eq!(dear.last_words()["cost_usd"], "0.5");
 
     assert_eq!(gateway.counted("rungs_bound_violations_total").await, 2.0);
-    let metrics = gateway.get("/metrics").await.text;
+    let metrics = gateway.metrics().await;
     for series in [
         "{deployment=\"p/lies\",kind=\"tokens\"} 1",
         "{deployment=\"p/bills\",kind=\"cost\"} 1",

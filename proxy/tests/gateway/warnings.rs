@@ -76,7 +76,7 @@ async fn each_account_is_told_of_once_and_not_again_after_a_restart() {
         "project = \"web\"\nbudget = [\"0.001/day\", \"1/total\"]\nwarn_at = 1",
     );
     // One call is more than three percent of it, and its mark is that of all.
-    let keys = keys + &key("small", SMALL, "budget = \"0.0004/day\"");
+    let keys = keys + &key("small", SMALL, "budget = \"0.0004/day\"") + &scraper();
     let mut gateway = Gateway::serve(&format!("{}{keys}", config(&wire, &hook, more)));
     let made = gateway.rungs(&[
         "keys",

@@ -173,7 +173,7 @@ impl World {
         let upstream = Upstream::serve(models.clone()).await.unwrap();
         let config = config(&upstream, projects.path(), models.len(), more);
         Self {
-            gateway: Gateway::serve(&config),
+            gateway: Gateway::serve(&config).with_local_token(),
             models,
             projects,
             _upstream: upstream,

@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
-use super::{Answer, PATIENCE, secrets, until};
+use super::{Answer, PATIENCE, SCRAPER, secrets, until};
 
 /// A running gateway; it ends with this.
 pub(crate) struct Gateway {
@@ -155,6 +155,12 @@ impl Gateway {
     pub(crate) fn with_key(mut self, key: &str) -> Self {
         self.bearer = Some(key.to_owned());
         self
+    }
+
+    /// Sends the token of this computer's clients, which an open loopback has.
+    pub(crate) fn with_local_token(self) -> Self {
+        let token = std::fs::read_to_string(self.folder.join("rungs.db.mcp-token")).unwrap();
+        self.with_key(token.trim())
     }
 
     /// Sends no key by itself any more.
@@ -327,9 +333,18 @@ impl Gateway {
         rows
     }
 
+    /// Its metrics; where it asks for keys, its configuration has a `scraper`.
+    pub(crate) async fn metrics(&self) -> String {
+        let request = self.client.get(format!("{}/metrics", self.url));
+        let request = request.bearer_auth(SCRAPER);
+        let answer = Answer::read(request.send().await.unwrap()).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.text
+    }
+
     /// The sum of a counter over all its labels.
     pub(crate) async fn counted(&self, name: &str) -> f64 {
-        let metrics = self.get("/metrics").await.text;
+        let metrics = self.metrics().await;
         let lines = metrics
             .lines()
             .filter(|line| line.starts_with(&format!("{name}{{")));

@@ -26,6 +26,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A key that nobody guesses.
 pub(crate) const KEY: &str = "zq4-Hn81-vw7x-Tk20";
 
+/// The key of who reads metrics.
+pub(crate) const SCRAPER: &str = "Sc7-Pd27-uh3m-Rq64";
+
+/// Its `[[key]]`.
+pub(crate) fn scraper() -> String {
+    key("scraper", SCRAPER, "routes = [\"metrics\"]")
+}
+
 /// A `[[provider]]` on this computer.
 pub(crate) fn provider(name: &str, base_url: &str) -> String {
     format!("[[provider]]\nname = \"{name}\"\nbase_url = \"{base_url}\"\nallow_private = true\n")
