@@ -7,12 +7,14 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{body::Body, response::IntoResponse};
 use futures_util::{FutureExt, future::BoxFuture};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use rungs::{Error, http::read_body};
 use tower::Service;
 
 use super::{
@@ -26,7 +28,18 @@ use crate::{auth::Principal, config::Config, gateway::Gateway, http::respond, to
 
 /// The service behind `/mcp`. It stands below the gate, which has checked Host, Origin and the caller.
 #[derive(Clone)]
-pub(crate) struct Mcp(StreamableHttpService<Served, Sessions>);
+pub(crate) struct Mcp {
+    service: StreamableHttpService<Served, Sessions>,
+    sessions: Arc<Sessions>,
+    limits: Limits,
+}
+
+/// Those of a message's body.
+#[derive(Clone, Copy)]
+struct Limits {
+    bytes: usize,
+    time: Duration,
+}
 
 impl Mcp {
     pub(crate) fn new(gateway: &Gateway) -> Self {
@@ -35,12 +48,31 @@ impl Mcp {
         let toolbox = Arc::new(tools::all(gateway));
         let server = Server::new(gateway.clone(), toolbox, Who::EachRequest);
         let sessions = Sessions::new(mcp.max_sessions, mcp.session_ttl);
-        Self(StreamableHttpService::new(
+        let service = StreamableHttpService::new(
             move || Ok(served(server.anew())),
-            Arc::new(sessions),
+            Arc::clone(&sessions),
             settings(&live.config, gateway),
-        ))
+        );
+        let limits = Limits {
+            bytes: live.config.server.body_limit,
+            time: live.config.server.read_timeout,
+        };
+        Self {
+            service,
+            sessions,
+            limits,
+        }
     }
+}
+
+/// A request whose body is there in full: rmcp would wait for it without an end.
+async fn read(request: Request<Body>, limits: Limits) -> Result<Request<Body>, Error> {
+    if request.method() != Method::POST {
+        return Ok(request);
+    }
+    let (head, body) = request.into_parts();
+    let bytes = read_body(&head.headers, body, limits.bytes, limits.time).await?;
+    Ok(Request::from_parts(head, Body::from(bytes)))
 }
 
 fn settings(config: &Config, gateway: &Gateway) -> StreamableHttpServerConfig {
@@ -82,15 +114,21 @@ impl Service<Request<Body>> for Mcp {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let Some(principal) = request.extensions().get::<Arc<Principal>>() else {
-            let error = rungs::Error::internal("a request came past authentication");
+            let error = Error::internal("a request came past authentication");
             return std::future::ready(Ok(respond(&error))).boxed();
         };
         let owner = Owner::of(principal);
-        let answering = self.0.call(request);
+        request.extensions_mut().insert(Arc::clone(&self.sessions));
+        let (mut service, limits) = (self.service.clone(), self.limits);
         CALLER
-            .scope(owner, async { Ok(answering.await?.into_response()) })
+            .scope(owner, async move {
+                match read(request, limits).await {
+                    Ok(request) => Ok(service.call(request).await?.into_response()),
+                    Err(error) => Ok(respond(&error)),
+                }
+            })
             .boxed()
     }
 }

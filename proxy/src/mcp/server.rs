@@ -28,6 +28,7 @@ use super::{
     consent::{self, Asked, Trails, is_stateless},
     page::Page,
     prompts, resources,
+    sessions::{Sessions, UnderWay},
 };
 use crate::{
     auth::Principal,
@@ -153,6 +154,7 @@ impl ServerHandler for Server {
         asked: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let _under_way = under_way(&context);
         let principal = self.caller(&context.extensions).await?;
         let name = &*asked.name;
         let Some(tool) = self.toolbox.get(name, &principal).await else {
@@ -289,6 +291,13 @@ impl ServerHandler for Server {
         self.connection.set_level(asked.level);
         Ok(())
     }
+}
+
+/// Keeps the session that a request came in from being idle meanwhile.
+fn under_way(context: &RequestContext<RoleServer>) -> Option<UnderWay> {
+    let parts = context.extensions.get::<http::request::Parts>()?;
+    let sessions = parts.extensions.get::<Arc<Sessions>>()?;
+    sessions.call(&session(context)?)
 }
 
 /// The session of the older revisions that a request over HTTP came in.

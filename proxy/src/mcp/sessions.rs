@@ -1,12 +1,13 @@
 //! Sessions of the revisions that have them: each belongs to who opened it, few are kept, and idle ones end.
 //!
-//! rmcp keeps the sessions; here it is known whose they are. That does not reach its session manager by its methods, so it comes
-//! by [`CALLER`], which stands around each request.
+//! rmcp keeps the sessions; here it is known whose they are, and what they do. Whose does not reach its session manager by its
+//! methods, so it comes by [`CALLER`], which stands around each request; and of calls under way rmcp knows nothing, so those say it
+//! themselves.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
 };
 
 use futures_util::Stream;
@@ -20,6 +21,8 @@ use rmcp::{
         },
     },
 };
+use tokio::{runtime::Handle, time::Instant};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::auth::Principal;
 
@@ -57,48 +60,135 @@ pub(super) struct Sessions {
     open: Mutex<HashMap<SessionId, Open>>,
     /// The most that one owner may have; another one ends the one that was idle longest.
     most: usize,
+    /// How long one may be idle.
+    idle: Duration,
+    _sweep: AbortOnDropHandle<()>,
 }
 
 struct Open {
     owner: Owner,
     used: Instant,
+    /// How many calls are under way in it.
+    calls: usize,
+}
+
+impl Open {
+    /// Since when nothing was asked of it and nothing is under way.
+    fn idle_since(&self) -> Option<Instant> {
+        (self.calls == 0).then_some(self.used)
+    }
+}
+
+/// A call in a session, which is not idle as long as this lives.
+pub(super) struct UnderWay {
+    sessions: Arc<Sessions>,
+    id: SessionId,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if let Some(session) = self.sessions.open().get_mut(&self.id) {
+            session.calls -= 1;
+            session.used = Instant::now();
+        }
+    }
+}
+
+/// Ends what is idle for too long, as soon as it is.
+async fn sweep(sessions: Weak<Sessions>, idle: Duration) {
+    let mut pause = idle;
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(sessions) = sessions.upgrade() else {
+            return;
+        };
+        pause = sessions.end_idle();
+    }
 }
 
 impl Sessions {
-    /// Sessions that end after `idle` without a request.
-    pub(super) fn new(most: usize, idle: Duration) -> Self {
+    /// Sessions that end after `idle` without a request and without a call under way.
+    pub(super) fn new(most: usize, idle: Duration) -> Arc<Self> {
         let mut local = LocalSessionManager::default();
-        local.session_config.keep_alive = Some(idle);
+        // Its own timer knows messages alone, and would end a session in the middle of a long call.
+        local.session_config.keep_alive = None;
         local.session_config.init_timeout = Some(idle.min(Duration::from_secs(10)));
         local.session_config.completed_cache_ttl = idle.min(Duration::from_secs(30));
-        Self {
+        Arc::new_cyclic(|sessions| Self {
             local: Arc::new(local),
             open: Mutex::default(),
             most,
-        }
+            idle,
+            _sweep: AbortOnDropHandle::new(Handle::current().spawn(sweep(sessions.clone(), idle))),
+        })
+    }
+
+    /// Notes that a call begins in a session, if there is such a one.
+    pub(super) fn call(self: &Arc<Self>, id: &str) -> Option<UnderWay> {
+        let mut open = self.open();
+        let id = open.get_key_value(id)?.0.clone();
+        open.get_mut(&id)?.calls += 1;
+        Some(UnderWay {
+            sessions: Arc::clone(self),
+            id,
+        })
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<SessionId, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a session of `owner`. In the same moment those that were idle longest are no more, as many as are too many.
+    /// Takes in a session of `owner`. In the same moment those that were idle longest are no more, as many as are too many; one in
+    /// which a call is under way is not idle.
     fn take_in(&self, id: SessionId, owner: Owner) -> Vec<SessionId> {
         let mut surplus = Vec::new();
         self.counted(|open| {
             let theirs = open.iter().filter(|(_, session)| session.owner == owner);
-            let mut theirs: Vec<_> = theirs.map(|(id, session)| (session.used, id)).collect();
-            theirs.sort_unstable_by_key(|(used, _)| *used);
-            let room = self.most.saturating_sub(1);
-            theirs.truncate(theirs.len().saturating_sub(room));
-            surplus = theirs.into_iter().map(|(_, id)| id.clone()).collect();
+            let too_many = (theirs.clone().count() + 1).saturating_sub(self.most);
+            let mut idle: Vec<_> = theirs
+                .filter_map(|(id, session)| Some((session.idle_since()?, id)))
+                .collect();
+            idle.sort_unstable_by_key(|(since, _)| *since);
+            idle.truncate(too_many);
+            surplus = idle.into_iter().map(|(_, id)| id.clone()).collect();
             for id in &surplus {
                 open.remove(id);
             }
             let used = Instant::now();
-            open.insert(id, Open { owner, used });
+            open.insert(
+                id,
+                Open {
+                    owner,
+                    used,
+                    calls: 0,
+                },
+            );
         });
         surplus
+    }
+
+    /// Ends those that have been idle for too long; gives the time after which another one may have been.
+    fn end_idle(&self) -> Duration {
+        let mut over = Vec::new();
+        let mut next = self.idle;
+        self.counted(|open| {
+            open.retain(|id, session| {
+                let Some(since) = session.idle_since() else {
+                    return true;
+                };
+                let left = self.idle.saturating_sub(since.elapsed());
+                if left.is_zero() {
+                    over.push(id.clone());
+                    return false;
+                }
+                next = next.min(left);
+                true
+            });
+        });
+        for id in over {
+            self.end(id);
+        }
+        next
     }
 
     /// Whether the request being answered may use the session; if so, it is in use now.

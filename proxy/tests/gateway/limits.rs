@@ -43,15 +43,19 @@ async fn over_the_wire(gateway: &Gateway, head: &str, chunk: &[u8], pause: Durat
 #[tokio::test]
 async fn bodies_without_measure_are_not_read() {
     let (provider_model, _upstream, gateway) = gateway().await;
+    let token = std::fs::read_to_string(gateway.folder.join("rungs.db.mcp-token")).unwrap();
+    let token = token.trim();
     for path in [
         "/v1/chat/completions",
         "/v1/embeddings",
         "/v1/route",
         "/v1/route/explain",
+        "/v1/code-agent",
+        "/mcp",
     ] {
         let head = |more: &str| {
             format!(
-                "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{more}\r\n\r\n"
+                "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\nauthorization: Bearer {token}\r\n{more}\r\n\r\n"
             )
         };
         // Announced: refused at once, without a byte of it.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use rungs::testing::{Reply, Scripted, Upstream};
 use serde_json::json;
 
 use super::talk::*;
@@ -36,12 +37,17 @@ async fn end(gateway: &Gateway, session: &str, key: &str) -> u16 {
 }
 
 fn served(mcp: &str) -> Gateway {
+    served_over("http://127.0.0.1:9/v1", mcp)
+}
+
+fn served_over(models: &str, mcp: &str) -> Gateway {
     let more = format!(
-        "store = {{ url = \"memory:\" }}\n{mcp}\n{}{}",
+        "store = {{ url = \"memory:\" }}\n{mcp}\n{}{}{}",
+        scraper(),
         key("k", KEY, ""),
         key("o", OTHER, "")
     );
-    Gateway::serve(&config("http://127.0.0.1:9/v1", &more))
+    Gateway::serve(&config(models, &more))
 }
 
 #[tokio::test]
@@ -93,6 +99,61 @@ async fn r20_many_that_open_at_once_have_no_more_than_one_may() {
     assert_eq!(live, 3);
 }
 
+/// Asks a model in a session, whose answer takes `SLOW`.
+async fn ask(gateway: &Gateway, session: &str) -> serde_json::Value {
+    let asked = json!({ "messages": [{ "role": "user", "content": "q" }], "model": "small" });
+    let request = post(gateway, &message(1, "tools/call", call("chat", asked)))
+        .header("mcp-session-id", session);
+    result(&Answer::read(request.send().await.unwrap()).await)
+}
+
+const SLOW: Duration = Duration::from_secs(3);
+
+async fn slow_model() -> (Scripted, Upstream) {
+    let slow = scripted("small", Reply::text("Paris.").after(SLOW));
+    let upstream = Upstream::serve([slow.clone()]).await.unwrap();
+    (slow, upstream)
+}
+
+#[tokio::test]
+async fn r20_a_session_does_not_end_in_the_middle_of_a_call() {
+    let (_, upstream) = slow_model().await;
+    let mcp = "mcp_server = { session_seconds = 1 }";
+    let gateway = served_over(&upstream.base_url(), mcp).with_key(KEY);
+    let session = open(&gateway).await;
+    let answer = ask(&gateway, &session).await;
+    assert_eq!(answer["isError"], false, "{answer}");
+    assert_eq!(sessions(&gateway).await, 1.0, "its time begins anew");
+    while sessions(&gateway).await > 0.0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let gateway = gateway.without_key();
+    assert_eq!(in_session(&gateway, &session, KEY).await, 404);
+}
+
+#[tokio::test]
+async fn r20_a_session_with_a_call_under_way_does_not_end_for_another_one() {
+    let (model, upstream) = slow_model().await;
+    let mcp = "mcp_server = { max_sessions = 1 }";
+    let gateway = served_over(&upstream.base_url(), mcp).with_key(KEY);
+    let first = open(&gateway).await;
+    let others = async {
+        until("the call", || model.calls() == 1).await;
+        (open(&gateway).await, open(&gateway).await)
+    };
+    let (answer, (second, third)) = tokio::join!(ask(&gateway, &first), others);
+    assert_eq!(answer["isError"], false, "{answer}");
+    // Of those that are idle there is one.
+    let gateway = gateway.without_key();
+    assert_eq!(in_session(&gateway, &second, KEY).await, 404);
+    for session in [&first, &third] {
+        assert_eq!(in_session(&gateway, session, KEY).await, 200);
+    }
+    let gateway = gateway.with_key(KEY);
+    open(&gateway).await;
+    assert_eq!(sessions(&gateway).await, 1.0);
+}
+
 /// Resident memory of a process, in bytes.
 fn memory(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
@@ -109,7 +170,7 @@ fn memory(process: u32) -> u64 {
 }
 
 async fn sessions(gateway: &Gateway) -> f64 {
-    let metrics = gateway.get("/metrics").await.text;
+    let metrics = gateway.metrics().await;
     let line = metrics
         .lines()
         .find(|line| line.starts_with("rungs_mcp_sessions "));
