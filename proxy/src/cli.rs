@@ -337,7 +337,7 @@ pub(crate) struct CreateKeyArgs {
     /// The highest tier it may reach.
     #[arg(long)]
     pub(crate) max_tier: Option<Tier>,
-    /// Routes it may call, separated by commas: chat, embeddings, models, route, conversations, agent, metrics, openapi, mcp; all if not given.
+    /// Routes it may call, separated by commas: chat, embeddings, models, route, conversations, agent, metrics, openapi, mcp; all but metrics if not given.
     #[arg(long, value_delimiter = ',')]
     pub(crate) routes: Vec<Scope>,
     /// When it ends: after a time like 30d, with a day like 2027-01-31, or at a moment like 2027-01-31T00:00:00Z.

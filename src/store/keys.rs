@@ -28,7 +28,7 @@ pub struct KeyRecord {
     pub models: Vec<String>,
     /// The highest tier it may reach, if it differs from the configured one.
     pub max_tier: Option<Tier>,
-    /// Routes it may call, by names that are the gateway's; empty means all.
+    /// Routes it may call, by names that are the gateway's; empty means those that it opens to every key.
     pub routes: Vec<String>,
     /// Its budgets, all in force at once, each over a window of its own.
     pub budgets: Vec<Budget>,

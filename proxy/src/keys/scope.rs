@@ -72,10 +72,13 @@ pub(crate) struct Scopes(u16);
 impl Scopes {
     pub(crate) const ALL: Self = Self(u16::MAX);
 
-    /// Those with these names; all if there are none. A name that this version does not know opens nothing.
+    /// Those of a key that names none: all but `/metrics`, whose sums are of everybody's calls.
+    const UNNAMED: Self = Self(Self::ALL.0 & !(1 << Scope::Metrics as u8));
+
+    /// Those with these names; without names all but `metrics`. A name that this version does not know opens nothing.
     pub(crate) fn named(names: &[String]) -> Self {
         match names {
-            [] => Self::ALL,
+            [] => Self::UNNAMED,
             names => names.iter().filter_map(|name| name.parse().ok()).collect(),
         }
     }

@@ -26,7 +26,7 @@ const TABLE: [(&str, &str); 23] = [
     ("/v1/context/{id}", "users"),
     ("/v1/todos/{id}", "users"),
     ("/openapi.json", "users and admins"),
-    ("/metrics", "users and admins"),
+    ("/metrics", "scrapers and admins"),
     ("/admin/v1/keys", "admins"),
     ("/admin/v1/keys/{id}", "admins"),
     ("/admin/v1/keys/{id}/rotate", "admins"),
@@ -59,6 +59,7 @@ fn expected(who: &str, caller: &str) -> Met {
         }
         ("users", "user" | "child" | "configured") => Met::In,
         ("users and admins", "user" | "child" | "configured" | "admin" | "stored admin") => Met::In,
+        ("scrapers and admins", "scraper" | "admin" | "stored admin") => Met::In,
         ("admins", "admin" | "stored admin") => Met::In,
         _ => Met::Forbidden,
     }
@@ -81,6 +82,7 @@ async fn callers(gateway: &Gateway, scope: Option<Scope>) -> Vec<Caller> {
     let others = Scope::ALL.into_iter().filter(|other| Some(*other) != scope);
     let others: Vec<_> = others.map(Scope::as_str).collect();
     let unscoped = make(gateway, json!({ "name": "other routes", "routes": others })).await;
+    let scraper = make(gateway, json!({ "name": "scraper", "routes": ["metrics"] })).await;
 
     let expired = make(gateway, json!({ "name": "expired" })).await;
     let past = KeyRecord {
@@ -112,6 +114,7 @@ async fn callers(gateway: &Gateway, scope: Option<Scope>) -> Vec<Caller> {
         ("below revoked", Some(below.credential)),
         ("rotated away", Some(rotated.credential)),
         ("other routes", Some(unscoped.credential)),
+        ("scraper", Some(scraper.credential)),
         ("user", Some(user.credential)),
         ("child", Some(child.credential)),
         ("configured", Some(USER.to_owned())),
@@ -161,7 +164,7 @@ async fn r9_t3_every_route_admits_every_role_as_the_table_says() {
             }
         }
     }
-    assert_eq!(seen, TABLE.len() * 12 * 7);
+    assert_eq!(seen, TABLE.len() * 13 * 7);
 }
 
 #[tokio::test]
