@@ -1,6 +1,6 @@
 //! T16: a token of the authorization server opens `/mcp` if all of it is right, and goes nowhere else.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::{
     rand::SystemRandom,
@@ -9,6 +9,7 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 use super::talk::*;
 use crate::support::*;
@@ -181,6 +182,30 @@ async fn t16_only_a_token_that_is_right_in_everything_opens() {
     }
     // Whoever sends nonsense does not make us ask the issuer each time.
     assert!(issuer.heard().len() <= 4, "{} times", issuer.heard().len());
+}
+
+#[tokio::test]
+async fn t16_who_hangs_up_while_keys_are_fetched_locks_nobody_out() {
+    let ours = Signer::new();
+    let keys = json!({ "keys": [ours.jwk("one")] }).to_string();
+    let issuer = Wire::play(move |_, mut socket| {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{keys}",
+            keys.len()
+        );
+        async move {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let _ = socket.write_all(answer.as_bytes()).await;
+        }
+    })
+    .await;
+    let gateway = Gateway::serve(&configured("http://127.0.0.1:9/v1", &issuer.base_url, ""));
+    let token = ours.token(Some("one"), &claims());
+    let left = tokio::time::timeout(Duration::from_millis(50), status(&gateway, &token)).await;
+    assert!(left.is_err(), "it was not that slow");
+    until("the fetch", || !issuer.heard().is_empty()).await;
+    assert_eq!(status(&gateway, &token).await, 200);
+    assert_eq!(issuer.heard().len(), 1, "one fetch is for all");
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 //! A token stands for a key of the configuration and has its rights and budgets; its subject is the end user. It is looked at here
 //! and goes nowhere else: providers get the gateway's own keys.
 
-use std::{sync::Arc, time::Duration};
+mod keys;
+
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use http::{HeaderValue, Request, Uri};
@@ -14,19 +16,12 @@ use jsonwebtoken::{
 use rungs::{Error, ErrorKind, http::read_body, provider::HyperTransport};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{sync::Mutex, time::Instant};
 use tower::ServiceExt;
 
+use self::keys::{Keys, PATIENCE};
 use crate::{auth::Principal, config::OAuth};
 
-/// How long keys are used without fetching them again.
-const FRESH: Duration = Duration::from_secs(600);
-
-/// How often an unknown key is looked for at the issuer: tokens are free to name any.
-const PAUSE: Duration = Duration::from_secs(30);
-
-/// The longest that fetching takes, and the most that is read.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The most that is read of the issuer's keys.
 const LIMIT: usize = 256 << 10;
 
 /// Public-key signatures. None that a holder of the public key could make, and never `none`.
@@ -48,15 +43,7 @@ pub(crate) struct Issuer {
     /// Whose rights they have.
     principal: Arc<Principal>,
     transport: HyperTransport,
-    keys: Mutex<Keys>,
-}
-
-#[derive(Default)]
-struct Keys {
-    known: Vec<Jwk>,
-    /// When they were fetched, and when that was last tried.
-    fetched: Option<Instant>,
-    tried: Option<Instant>,
+    keys: Keys,
 }
 
 #[derive(Deserialize)]
@@ -71,7 +58,7 @@ impl Issuer {
             config,
             principal,
             transport,
-            keys: Mutex::default(),
+            keys: Keys::default(),
         }
     }
 
@@ -117,45 +104,8 @@ impl Issuer {
 
     /// The issuer's key of this name.
     async fn key(&self, name: Option<&str>) -> Result<Jwk, Error> {
-        let mut keys = self.keys.lock().await;
-        let is_past =
-            |since: Option<Instant>, span| since.is_none_or(|since| since.elapsed() >= span);
-        let stale = is_past(keys.fetched, FRESH) || keys.find(name).is_none();
-        let mut why = None;
-        if stale && is_past(keys.tried, PAUSE) {
-            keys.tried = Some(Instant::now());
-            match tokio::time::timeout(PATIENCE, self.fetch()).await {
-                Ok(Ok(known)) => {
-                    keys.known = known;
-                    keys.fetched = Some(Instant::now());
-                }
-                Ok(Err(error)) => why = Some(error),
-                Err(_) => why = Some(Error::new(ErrorKind::Timeout, "the issuer does not answer")),
-            }
-            if let Some(error) = &why {
-                tracing::warn!(%error, url = self.config.jwks, "the issuer's keys cannot be had");
-            }
-        }
-        keys.find(name).cloned().ok_or_else(|| match why {
-            Some(error) => refused("it cannot be checked right now").with_source(error),
-            None => refused("its key is not known to the issuer"),
-        })
-    }
-
-    async fn fetch(&self) -> Result<Vec<Jwk>, Error> {
-        let no_keys = || Error::new(ErrorKind::Upstream, "the issuer's answer is no set of keys");
-        let request = Request::get(&self.config.jwks)
-            .header(http::header::ACCEPT, "application/json")
-            .body(Bytes::new())
-            .map_err(|e| no_keys().with_source(e))?;
-        let response = self.transport.clone().oneshot(request).await?;
-        if !response.status().is_success() {
-            return Err(no_keys().upstream_status(response.status()));
-        }
-        let (head, body) = response.into_parts();
-        let bytes = read_body(&head.headers, body, LIMIT, PATIENCE).await?;
-        let set: JwkSet = serde_json::from_slice(&bytes).map_err(|e| no_keys().with_source(e))?;
-        Ok(set.keys)
+        let fetch = || fetch(self.transport.clone(), self.config.jwks.clone());
+        self.keys.find(name, fetch).await
     }
 
     /// What RFC 9728 tells clients: where to get a token for us.
@@ -176,17 +126,20 @@ impl Issuer {
     }
 }
 
-impl Keys {
-    /// The key of this name; the only one, for a token that names none.
-    fn find(&self, name: Option<&str>) -> Option<&Jwk> {
-        match (name, &*self.known) {
-            (Some(name), known) => known
-                .iter()
-                .find(|key| key.common.key_id.as_deref() == Some(name)),
-            (None, [only]) => Some(only),
-            (None, _) => None,
-        }
+async fn fetch(transport: HyperTransport, url: String) -> Result<Vec<Jwk>, Error> {
+    let no_keys = || Error::new(ErrorKind::Upstream, "the issuer's answer is no set of keys");
+    let request = Request::get(url)
+        .header(http::header::ACCEPT, "application/json")
+        .body(Bytes::new())
+        .map_err(|e| no_keys().with_source(e))?;
+    let response = transport.oneshot(request).await?;
+    if !response.status().is_success() {
+        return Err(no_keys().upstream_status(response.status()));
     }
+    let (head, body) = response.into_parts();
+    let bytes = read_body(&head.headers, body, LIMIT, PATIENCE).await?;
+    let set: JwkSet = serde_json::from_slice(&bytes).map_err(|e| no_keys().with_source(e))?;
+    Ok(set.keys)
 }
 
 fn metadata_url(audience: &str) -> String {
