@@ -126,13 +126,13 @@ impl Gateway {
         Ok(principal)
     }
 
-    /// Makes the token that opens `/mcp` on an open loopback, in a file beside the database; without a database there is none.
+    /// Makes the token that opens `/mcp` and the code agent on an open loopback, in a file beside the database; without a database there is none.
     pub(crate) fn make_local_token(&self) -> anyhow::Result<()> {
         let live = self.live();
         if let (Access::Loopback, StoreUrl::Sqlite(path)) = (live.access(), &live.config.store.url)
         {
             let (token, file) = LocalToken::beside(path)?;
-            tracing::info!(file = %file.display(), "the token of MCP clients over HTTP");
+            tracing::info!(file = %file.display(), "the token of MCP clients over HTTP, and of the code agent's");
             let _ = self.0.local_token.set(token);
         }
         Ok(())

@@ -27,7 +27,7 @@ pub(super) enum Caller {
 /// Looks at a request's key.
 ///
 /// On an open loopback a request needs no key, and one that is not known does no harm: many clients insist on sending something.
-/// A known key is held to what it may do there too. Only MCP clients need something even there: a key, or the token in our file.
+/// A known key is held to what it may do there too. Only who reaches tools needs something even there: a key, or the token in our file.
 pub(super) fn caller(
     gateway: &Gateway,
     live: &Live,
@@ -43,10 +43,10 @@ pub(super) fn caller(
             }
             None => Caller::LookUp(credential.to_owned()),
         },
-        None if is_open && grant != Some(Grant::Mcp) => Caller::Known(Principal::local()),
+        None if needs_none(live, grant) => Caller::Known(Principal::local()),
         None if is_open => Caller::Refused(Error::new(
             ErrorKind::Unauthorized,
-            "MCP clients need a token here too: send `Authorization: Bearer <token>` with the one in the file beside the database \
+            "what reaches tools needs a token here too: send `Authorization: Bearer <token>` with the one in the file beside the database \
              (rungs.db.mcp-token), or with a key made with `rungs keys create`",
         )),
         None => Caller::Refused(Error::new(
@@ -56,22 +56,28 @@ pub(super) fn caller(
     }
 }
 
+/// Whether a request comes in without a credential, as any program on this computer does.
+fn needs_none(live: &Live, grant: Option<Grant>) -> bool {
+    live.access() == Access::Loopback && !grant.is_some_and(Grant::reaches_tools)
+}
+
 /// Looks a key up that was not seen lately.
 pub(super) async fn look_up(
     gateway: &Gateway,
     credential: &str,
     grant: Option<Grant>,
 ) -> Result<Arc<Principal>, Error> {
-    if grant == Some(Grant::Mcp) {
-        return match &gateway.live().oauth {
-            Some(issuer) if Issuer::is_token(credential) => issuer.principal(credential).await,
-            _ => gateway.principal(credential).await,
-        };
+    let live = gateway.live();
+    if let Some(issuer) = &live.oauth
+        && grant == Some(Grant::Mcp)
+        && Issuer::is_token(credential)
+    {
+        return issuer.principal(credential).await;
     }
     match gateway.principal(credential).await {
         Err(error)
             if error.kind() == ErrorKind::Unauthorized
-                && gateway.live().access() == Access::Loopback =>
+                && needs_none(&gateway.live(), grant) =>
         {
             Ok(Principal::local())
         }

@@ -13,14 +13,19 @@ pub(crate) enum Grant {
     User(Scope),
     /// The same, and admin keys.
     Any(Scope),
-    /// Keys that call models, and tokens of the configured issuer. Also on an open loopback nobody comes in without one: tools do
-    /// more than answer questions.
+    /// Keys that call models, and tokens of the configured issuer.
     Mcp,
     /// Admin keys.
     Admin,
 }
 
 impl Grant {
+    /// Whether nobody comes in without a credential, on an open loopback neither: tools do more than answer questions, whoever calls
+    /// them.
+    pub(crate) fn reaches_tools(self) -> bool {
+        matches!(self, Self::Mcp | Self::User(Scope::Agent))
+    }
+
     /// Whether `who` may come in; or why not.
     pub(crate) fn admits(self, who: &Principal) -> Result<(), Error> {
         match (self, who.role) {

@@ -1,5 +1,5 @@
-//! What opens `/mcp` on an open loopback: tools do more than answer questions, so not every program on this computer may use them,
-//! only those that can read a file of ours.
+//! What opens `/mcp` and the code agent on an open loopback: tools do more than answer questions, so not every program on this
+//! computer may use them, only those that can read a file of ours.
 
 use std::{
     fs,

@@ -187,6 +187,32 @@ async fn r9_what_does_not_exist_is_told_to_those_only_who_may_come_in() {
 }
 
 #[tokio::test]
+async fn r9_an_open_loopback_opens_what_reaches_no_tools() {
+    let open = CONFIG.replace("[[key]]", "[server]\nauth = \"none\"\n[[key]]");
+    let (gateway, surface) = served_with(&open).await;
+    for route in routes(&gateway, &metrics::Recorder::install().unwrap()) {
+        let (_, who) = TABLE.iter().find(|(path, _)| *path == route.path).unwrap();
+        let reaches_tools = ["/mcp", "/v1/code-agent"].contains(&route.path);
+        let expected = match *who == "admins" || reaches_tools {
+            true => Met::Unauthorized,
+            false => Met::In,
+        };
+        for key in [None, Some("whatever")] {
+            for method in METHODS {
+                let request = request(&method, route.path, key).body(Body::from("{}"));
+                let status = surface.call(request.unwrap()).await.unwrap().status();
+                assert_eq!(
+                    met(status),
+                    expected,
+                    "{method} {} {key:?}: {status}",
+                    route.path
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn r9_an_open_loopback_has_closed_admin_routes() {
     let open = CONFIG.lines().filter(|line| !line.contains("Adm-"));
     let open: Vec<_> = open.collect();

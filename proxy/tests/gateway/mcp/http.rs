@@ -107,6 +107,10 @@ async fn r20_an_open_loopback_wants_the_token_in_our_file() {
             answer.error();
             assert_eq!(answer.header("www-authenticate"), "Bearer");
         }
+        // So does the code agent, which reaches tools too; what it is asked for here is nothing.
+        let job = gateway.post("/v1/code-agent", "{}").header(header, value);
+        let refused = Answer::read(job.send().await.unwrap()).await;
+        assert_eq!(refused.status == 401, status == 401, "{refused:?}");
     }
     gateway.logs("rungs.db.mcp-token").await;
     assert!(!gateway.log().contains(token), "the token is in the log");
