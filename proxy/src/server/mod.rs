@@ -1,24 +1,27 @@
 //! The accept loop: connections with limits of their own, and an end that lets answers finish.
 
-mod asked;
+mod activity;
 mod unread;
 
 use std::{sync::Arc, time::Duration};
 
+use axum::response::Response;
+use http::Request;
+use hyper::{body::Incoming, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::{
-        conn::auto,
-        graceful::{GracefulShutdown, Watcher},
-    },
+    server::conn::auto,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
+use tower::BoxError;
 
-use self::{asked::Asked, unread::UNREAD};
+use self::{activity::Activity, unread::UNREAD};
 use crate::{
     config::Server,
     http::Surface,
@@ -36,7 +39,7 @@ pub(crate) async fn serve(
 ) {
     let room = Arc::new(Semaphore::new(config.max_connections));
     let mut connections = JoinSet::new();
-    let graceful = GracefulShutdown::new();
+    let ending = CancellationToken::new();
     let protocol = protocol(config.header_timeout, cores.clone());
     let mut stop = std::pin::pin!(stop);
     loop {
@@ -57,7 +60,7 @@ pub(crate) async fn serve(
                         surface.clone(),
                         protocol.clone(),
                         config.header_timeout,
-                        graceful.watcher(),
+                        ending.clone(),
                     );
                     connections.spawn_on(connection, &core);
                 }
@@ -76,8 +79,10 @@ pub(crate) async fn serve(
         seconds = config.drain.as_secs(),
         "stopping; running answers may finish, unless another signal comes"
     );
+    ending.cancel();
+    let all = async { while connections.join_next().await.is_some() {} };
     tokio::select! {
-        () = graceful.shutdown() => {}
+        () = all => {}
         () = tokio::time::sleep(config.drain) => {
             tracing::warn!("some answers did not finish in time and are cut");
         }
@@ -111,7 +116,7 @@ async fn connection(
     surface: Surface,
     protocol: auto::Builder<Cores>,
     patience: Duration,
-    graceful: Watcher,
+    ending: CancellationToken,
 ) {
     let socket = socket.into_std().and_then(TcpStream::from_std);
     let socket = match socket {
@@ -126,13 +131,48 @@ async fn connection(
     // While a client reads nothing at all, only the system sees it.
     #[cfg(target_os = "linux")]
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&socket, UNREAD.as_millis() as u32);
-    let asked = Asked::default();
-    let connection = protocol.serve_connection(TokioIo::new(socket), asked.noting(surface));
-    tokio::select! {
-        ended = graceful.watch(connection.into_owned()) => if let Err(error) = ended {
-            tracing::debug!(error = %error, "connection ended");
-        },
-        () = asked.nothing(patience) => tracing::debug!("a connection asked for nothing"),
-    }
+    attend(socket, surface, &protocol, patience, &ending).await;
     drop(places);
 }
+
+/// Serves a connection until it ends, nothing has been under way in it for too long, or all are `ending`.
+async fn attend<S>(
+    socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    service: S,
+    protocol: &auto::Builder<Cores>,
+    patience: Duration,
+    ending: &CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response, Future: Send + 'static> + 'static,
+    S::Error: Into<BoxError>,
+{
+    let activity = Activity::default();
+    let connection = protocol.serve_connection(TokioIo::new(socket), activity.noting(service));
+    let mut connection = std::pin::pin!(connection.into_owned());
+    let mut is_leaving = false;
+    loop {
+        let patience = match is_leaving {
+            true => UNREAD,
+            false => patience,
+        };
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            () = ending.cancelled(), if !is_leaving => {}
+            // What it was sent before may still be on its way.
+            () = activity.idle(patience) => if is_leaving || !activity.has_asked() {
+                tracing::debug!("a connection has nothing under way");
+                return;
+            },
+        }
+        is_leaving = true;
+        connection.as_mut().graceful_shutdown();
+    }
+}
+
+#[cfg(test)]
+mod tests;

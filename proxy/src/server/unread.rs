@@ -21,13 +21,16 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use super::activity::UnderWay;
+
 /// How long a client may leave unread what it was sent.
 pub(super) const UNREAD: Duration = Duration::from_secs(300);
 
-/// An answer that is given up when it is left unread; one that is there in full holds nothing, and stays as it is.
-pub(super) fn watched(answer: Response<Body>) -> Response<Body> {
+/// An answer that is given up when it is left unread, and is under way until then; one that is there in full holds nothing, and stays
+/// as it is.
+pub(super) fn watched(answer: Response<Body>, under_way: UnderWay) -> Response<Body> {
     match answer.body().size_hint().exact() {
-        None => answer.map(|body| Body::new(Watched::new(body))),
+        None => answer.map(|body| Body::new(Watched::new(body, under_way))),
         Some(_) => answer,
     }
 }
@@ -40,15 +43,15 @@ struct Watched {
 
 struct Kept {
     /// Until it is given up.
-    body: Option<Body>,
+    body: Option<(Body, UnderWay)>,
     /// Since when something of it has been out and nobody has asked for more; a reader that waits for more is none that has left.
     left: Option<Instant>,
 }
 
 impl Watched {
-    fn new(body: Body) -> Self {
+    fn new(body: Body, under_way: UnderWay) -> Self {
         let kept = Arc::new(Mutex::new(Kept {
-            body: Some(body),
+            body: Some((body, under_way)),
             left: Some(Instant::now()),
         }));
         let watch = Handle::current().spawn(watch(Arc::downgrade(&kept)));
@@ -88,7 +91,7 @@ impl HttpBody for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.left = None;
-        let Some(body) = &mut kept.body else {
+        let Some((body, _)) = &mut kept.body else {
             let error = Error::internal("the answer was left unread for too long");
             return Poll::Ready(Some(Err(axum::Error::new(error))));
         };
@@ -99,7 +102,8 @@ impl HttpBody for Watched {
 
     fn is_end_stream(&self) -> bool {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.body.as_ref().is_some_and(HttpBody::is_end_stream)
+        let body = kept.body.as_ref().map(|(body, _)| body);
+        body.is_some_and(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -110,12 +114,13 @@ impl HttpBody for Watched {
 #[cfg(test)]
 mod tests {
     use futures_util::{StreamExt, stream};
-    use http::Request;
+    use http::{Request, Version};
     use hyper::{body::Incoming, client, server::conn::http2, service::service_fn};
     use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
     use tokio::{io::duplex, time::sleep};
 
     use super::*;
+    use crate::server::activity::Activity;
 
     /// More than a client lets through that does not read.
     const CHUNK: &[u8] = &[b'x'; 1000];
@@ -128,7 +133,8 @@ mod tests {
                 sleep(pace).await;
                 Some((Ok::<_, axum::Error>(Bytes::from_static(CHUNK)), held))
             });
-            let answer = watched(Response::new(Body::from_stream(chunks)));
+            let under_way = Activity::default().begins(Version::HTTP_2).unwrap();
+            let answer = watched(Response::new(Body::from_stream(chunks)), under_way);
             async { Ok::<_, axum::Error>(answer) }
         });
         let serving =

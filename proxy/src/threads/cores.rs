@@ -20,7 +20,8 @@ pub(crate) struct Seat {
 }
 
 impl Cores {
-    pub(super) fn new(runtimes: impl Iterator<Item = Handle>) -> Self {
+    /// Those of these runtimes.
+    pub(crate) fn new(runtimes: impl Iterator<Item = Handle>) -> Self {
         let core = |runtime| Core {
             runtime,
             seats: Arc::default(),
