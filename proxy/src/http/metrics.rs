@@ -35,6 +35,11 @@ impl Recorder {
         Ok(Self(handle))
     }
 
+    /// All metrics as Prometheus reads them.
+    pub(crate) fn text(&self) -> String {
+        self.0.render()
+    }
+
     /// Folds old samples away for as long as it is polled.
     pub(crate) async fn keep_up(&self) {
         loop {
@@ -110,6 +115,6 @@ pub(super) async fn render(State(recorder): State<Recorder>) -> impl IntoRespons
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )],
-        recorder.0.render(),
+        recorder.text(),
     )
 }

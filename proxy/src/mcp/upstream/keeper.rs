@@ -60,10 +60,10 @@ impl Server {
                     (error.message().to_owned(), false)
                 }
             };
-            metrics::gauge!("rungs_mcp_up", "server" => name.clone()).set(0);
             if self.stop.is_cancelled() {
                 break;
             }
+            metrics::gauge!("rungs_mcp_up", "server" => name.clone()).set(0);
             failures = match steady {
                 true => 0,
                 false => failures.saturating_add(1),
@@ -137,8 +137,9 @@ impl Server {
                 Err(error) => return error,
             };
             let listing = Listing::of(&self.config, tools);
-            if let Err(error) = self.publish(listing, peer, client) {
-                return error;
+            match self.reviewed(listing).await {
+                Ok(listing) => self.publish(listing, peer, client),
+                Err(error) => return error,
             }
             tokio::time::sleep(BETWEEN).await;
             let told = async {
@@ -158,20 +159,29 @@ impl Server {
         }
     }
 
-    fn publish(
-        &self,
-        listing: Listing,
-        peer: &Peer<RoleClient>,
-        client: &Client,
-    ) -> Result<(), Error> {
+    /// A listing without the tools that are beyond what is remembered of a server.
+    async fn reviewed(&self, mut listing: Listing) -> Result<Listing, Error> {
+        let pins = Arc::clone(&self.pins);
+        let (name, tools) = (self.config.name.clone(), listing.tools.clone());
+        let reviewed = tokio::task::spawn_blocking(move || pins.review(&name, &tools)).await;
+        let without_room = reviewed
+            .map_err(|e| Error::internal("what was approved was not looked at").with_source(e))??;
+        let why = "has a new name, and 1,024 names of its server's tools are remembered already";
+        listing.refuse_all(&without_room, why);
+        Ok(listing)
+    }
+
+    fn publish(&self, listing: Listing, peer: &Peer<RoleClient>, client: &Client) {
         let name = &self.config.name;
-        self.pins.review(name, &listing.tools)?;
         let agreed = self.agreed(&listing).len();
         for refused in &listing.refused {
             tracing::warn!(server = %name, tool = refused.name, why = refused.why, "a tool is not mounted");
         }
         let waiting = listing.tools.len() - agreed;
-        metrics::gauge!("rungs_mcp_up", "server" => name.to_string()).set(1);
+        // Another one of its name may run by now.
+        if !self.stop.is_cancelled() {
+            metrics::gauge!("rungs_mcp_up", "server" => name.to_string()).set(1);
+        }
         metrics::gauge!("rungs_mcp_quarantined", "server" => name.to_string()).set(waiting as f64);
         let about = about(peer);
         tracing::info!(server = %name, about, tools = agreed, waiting, "an MCP server is up");
@@ -184,7 +194,6 @@ impl Server {
                 tasks: self.tasks.clone(),
             },
         })));
-        Ok(())
     }
 }
 

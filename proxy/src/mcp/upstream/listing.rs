@@ -1,6 +1,9 @@
 //! What a server lists, looked at with suspicion.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use rmcp::model::Tool;
 use serde_json::{Map, Value};
@@ -86,6 +89,12 @@ impl Listing {
             }
         }
         listing
+    }
+
+    /// Refuses the tools of these names after all.
+    pub(super) fn refuse_all(&mut self, names: &HashSet<String>, why: &'static str) {
+        self.tools.retain(|tool| !names.contains(&tool.name));
+        names.iter().for_each(|name| self.refuse(name, why));
     }
 
     fn refuse(&mut self, name: &str, why: &'static str) {

@@ -70,14 +70,16 @@ impl Upstreams {
     pub(crate) fn adopt(&self, configs: &[config::Upstream]) {
         let mut servers = self.lock();
         let before = std::mem::take(&mut *servers);
+        // First of all: what one of these says of itself must not be said over what another of its name does.
+        for server in &before {
+            if !configs.contains(&server.config) {
+                server.stop.cancel();
+                metrics::gauge!("rungs_mcp_up", "server" => server.config.name.to_string()).set(0);
+            }
+        }
         for config in configs {
             let same = before.iter().find(|server| server.config == *config);
             servers.push(same.cloned().unwrap_or_else(|| self.start(config)));
-        }
-        for server in before {
-            if !servers.iter().any(|kept| Arc::ptr_eq(kept, &server)) {
-                server.stop.cancel();
-            }
         }
         drop(servers);
         self.changes.send_replace(());

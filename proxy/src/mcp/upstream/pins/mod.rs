@@ -1,7 +1,7 @@
 //! What tools have said of themselves when they were first seen, or approved since: they may not say anything else.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Digest, listing::Listed};
 use crate::config::{Store, StoreUrl};
+
+/// The most tools of one server that are remembered. None is forgotten by itself: it could come back as another one.
+const MOST_PINS: usize = 1024;
 
 /// All pins, by server and by its names for its tools.
 type Book = BTreeMap<String, BTreeMap<String, Pin>>;
@@ -87,11 +90,21 @@ impl Pins {
         }
     }
 
-    /// Compares what `server` lists with what is agreed to. A tool that is seen for the first time is agreed to by that.
-    pub(super) fn review(&self, server: &str, tools: &[Arc<Listed>]) -> Result<(), Error> {
+    /// Compares what `server` lists with what is agreed to. A tool that is seen for the first time is agreed to by that, as long as
+    /// there is room; gives the names of those for which there is none. It writes to a file, and waits for other processes.
+    pub(super) fn review(
+        &self,
+        server: &str,
+        tools: &[Arc<Listed>],
+    ) -> Result<HashSet<String>, Error> {
         self.change(|book| {
             let pins = book.entry(server.into()).or_default();
+            let mut without_room = HashSet::new();
             for tool in tools {
+                if pins.len() >= MOST_PINS && !pins.contains_key(&tool.name) {
+                    without_room.insert(tool.name.clone());
+                    continue;
+                }
                 let now = &tool.digest;
                 let first = || Pin {
                     approved: now.clone(),
@@ -116,6 +129,7 @@ impl Pins {
                     pin.waiting = Some(waiting);
                 }
             }
+            without_room
         })
     }
 

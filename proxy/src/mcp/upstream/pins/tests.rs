@@ -117,3 +117,22 @@ fn a_file_that_cannot_be_read_agrees_to_nothing() {
         "nothing is written over it"
     );
 }
+
+#[test]
+fn a_server_with_ever_new_names_does_not_fill_the_file() {
+    let path = place();
+    let pins = Pins::at(&path);
+    let known = tool("a", "A.");
+    pins.review("s", std::slice::from_ref(&known)).unwrap();
+    for round in 0..8 {
+        let new = (0..200).map(|n| tool(&format!("t{round}-{n}"), "T."));
+        let tools: Vec<_> = new.chain([known.clone()]).collect();
+        let without_room = pins.review("s", &tools).unwrap();
+        let agreed = agreed(&pins, &tools);
+        assert_eq!(agreed.len() + without_room.len(), tools.len());
+        assert!(agreed.contains(&known.name), "{round}");
+    }
+    assert_eq!(load(&path).unwrap()["s"].len(), MOST_PINS);
+    // Other servers have room of their own.
+    assert!(pins.review("t", &[tool("b", "B.")]).unwrap().is_empty());
+}

@@ -263,6 +263,42 @@ async fn a_reload_keeps_what_is_the_same_and_ends_the_rest() {
     assert!(upstreams.servers().is_empty());
 }
 
+/// What `rungs_mcp_up` says of a server.
+fn gauge(server: &str) -> Option<String> {
+    let line = format!("rungs_mcp_up{{server=\"{server}\"}} ");
+    let all = crate::http::metrics::Recorder::install().unwrap().text();
+    let found = all.lines().find_map(|told| told.strip_prefix(&line));
+    found.map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_server_that_ends_is_not_down_while_another_of_its_name_is_up() {
+    gauge("gauged");
+    // Its process outlives it for a moment, and the other one is up by then.
+    let lingering = |more: &str| {
+        let text = child("plain", more).replace("name = \"s\"", "name = \"gauged\"");
+        text.replace("exec ", "")
+            .replace(">/dev/null", ">/dev/null; sleep 0.5")
+    };
+    let upstreams = upstreams(&lingering(""));
+    mounted(&upstreams, "gauged__echo").await;
+    assert_eq!(gauge("gauged").as_deref(), Some("1"));
+    let before = upstreams.servers();
+    upstreams.adopt(&configured(&lingering("tools = [\"env\"]")));
+    mounted(&upstreams, "gauged__env").await;
+    assert!(
+        Arc::strong_count(&before[0]) > 1,
+        "the old one has ended before"
+    );
+    until("the end of the old one", || {
+        Arc::strong_count(&before[0]) == 1
+    })
+    .await;
+    assert_eq!(gauge("gauged").as_deref(), Some("1"));
+    upstreams.adopt(&[]);
+    assert_eq!(gauge("gauged").as_deref(), Some("0"));
+}
+
 #[tokio::test]
 async fn keys_see_what_is_theirs() {
     let upstreams = upstreams(&child("plain", "keys = [\"laptop\"]"));
