@@ -123,12 +123,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Client<R, W> {
         let mut down = std::pin::pin!(down);
         tokio::select! {
             ended = &mut down => ended,
-            ended = up => {
-                let waits = !held(talk).pending.is_empty();
-                if matches!(ended, Ok(Ended::ByClient)) && waits {
+            ended = up => match ended {
+                Ok(Ended::ByClient) if !held(talk).pending.is_empty() => {
                     let _ = tokio::time::timeout(GRACE, down).await;
+                    ended
                 }
-                ended
+                // What it has said before its end is passed on, and no line is left in the middle.
+                Ok(Ended::ByServer) => down.await,
+                ended => ended,
             }
         }
     }
@@ -328,6 +330,29 @@ mod tests {
             tokio::join!(client.serve_by(second), talk).0.unwrap(),
             Ended::ByClient
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_server_has_said_before_its_end_is_passed_on_to_the_last_line() {
+        // Less than a line.
+        let (stdio, user) = duplex(16);
+        let mut user = End(BufReader::new(user));
+        let (from, to) = tokio::io::split(stdio);
+        let mut client = Client::new(from, to);
+        let (server, mut end) = pair();
+        let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress"}"#;
+        let talk = async {
+            user.says(OPEN).await;
+            assert_eq!(end.hears().await, OPEN);
+            end.says(OPENED).await;
+            end.says(progress).await;
+            drop(end);
+            user.says(READY).await;
+            assert_eq!(user.hears().await, OPENED);
+            assert_eq!(user.hears().await, progress);
+        };
+        let (ended, ()) = tokio::join!(client.serve_by(server), talk);
+        assert_eq!(ended.unwrap(), Ended::ByServer);
     }
 
     #[tokio::test(start_paused = true)]
