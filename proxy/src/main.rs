@@ -42,7 +42,9 @@ fn main() -> ExitCode {
     // Places where a test stops this process; there are none in a build for use.
     #[cfg(feature = "failpoints")]
     let _places = fail::FailScenario::setup();
-    match run(Cli::parse()) {
+    let done = run(Cli::parse());
+    sandbox::TempFolder::all_gone();
+    match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("rungs: {error:#}");
