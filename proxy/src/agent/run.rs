@@ -259,7 +259,7 @@ impl Run<'_> {
         why: Option<String>,
         started: Instant,
     ) -> Result<Report, Error> {
-        self.workspace.roll_back()?;
+        self.workspace.roll_back().await?;
         let (job, watch) = (self.job, self.watch);
         let diff = self.workspace.diff();
         let changed: Vec<_> = self.workspace.changed().cloned().collect();

@@ -104,7 +104,7 @@ impl Run<'_> {
                 Came::SetAside(evidence) => evidence,
             };
             let diff = self.workspace.diff();
-            self.workspace.roll_back()?;
+            self.workspace.roll_back().await?;
             self.set_aside(&evidence);
             let draft = if diff.is_empty() { &said.text } else { &diff };
             part.attempts.push(PreviousAttempt {
@@ -135,7 +135,7 @@ impl Run<'_> {
         if answer.edits.is_empty() {
             return Ok(self.more_files(&answer.reads, part));
         }
-        if let Err(flaw) = self.workspace.apply(&answer.edits)? {
+        if let Err(flaw) = self.workspace.apply(&answer.edits).await? {
             return Ok(Came::SetAside(Evidence::Patch(flaw)));
         }
         let last = part.at + 1 == self.todo.len();

@@ -1,3 +1,5 @@
+mod draft;
+
 use std::{
     collections::BTreeMap,
     io,
@@ -5,10 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use cap_std::{ambient_authority, fs::Dir};
 use rungs::Error;
 use similar::TextDiff;
 
+use self::draft::Draft;
 use super::{
     commit::{self, Changed},
     edit::{self, Edit, Flaw},
@@ -16,7 +18,7 @@ use super::{
     path::RelPath,
     scan,
 };
-use crate::sandbox::{OpenFolder, Protected, TempFolder};
+use crate::sandbox::{OpenFolder, Protected};
 
 /// The largest file that models see and change, in bytes.
 const MAX_TEXT: usize = 512 << 10;
@@ -34,17 +36,15 @@ pub(super) struct Workspace {
     project: OpenFolder,
     /// Which files in it are the gateway's own.
     own: Protected,
-    /// Ends with the workspace.
-    folder: TempFolder,
-    copy: Dir,
+    copy: Arc<Draft>,
     /// What is linked into the copy.
     links: Vec<PathBuf>,
     /// The texts as they stand in the project, of files that models may see.
     texts: BTreeMap<RelPath, Arc<str>>,
     /// What files are to be, of those that change.
-    changes: BTreeMap<RelPath, String>,
+    changes: BTreeMap<RelPath, Arc<str>>,
     /// The same after the last part that was kept.
-    kept: BTreeMap<RelPath, String>,
+    kept: BTreeMap<RelPath, Arc<str>>,
 }
 
 impl Workspace {
@@ -55,11 +55,10 @@ impl Workspace {
         links: &[String],
         own: Protected,
     ) -> Result<Self, Error> {
-        let folder = TempFolder::new("rungs-agent").map_err(no_copy)?;
-        let copy = Dir::open_ambient_dir(folder.path(), ambient_authority()).map_err(no_copy)?;
+        let copy = Draft::of(project.clone()).map_err(no_copy)?;
         let mut texts = BTreeMap::new();
         let mut bytes = 0;
-        scan::copy(&project, &copy, &own, |path, content| {
+        scan::copy(&project, copy.dir(), &own, |path, content| {
             let fits = content.len() <= MAX_TEXT && bytes + content.len() <= MAX_TEXTS;
             if let (true, true, Ok(text)) = (fits, path.is_open(), String::from_utf8(content)) {
                 bytes += text.len();
@@ -69,7 +68,7 @@ impl Workspace {
         let mut linked = Vec::new();
         for link in links {
             let there = project.folder(link).and_then(|there| there.path());
-            let here = folder.path().join(link);
+            let here = copy.path().join(link);
             if let (Ok(there), false) = (there, here.exists()) {
                 std::os::unix::fs::symlink(&there, here).map_err(no_copy)?;
                 linked.push(there);
@@ -78,8 +77,7 @@ impl Workspace {
         Ok(Self {
             project,
             own,
-            folder,
-            copy,
+            copy: Arc::new(copy),
             links: linked,
             texts,
             changes: BTreeMap::new(),
@@ -89,7 +87,7 @@ impl Workspace {
 
     /// Where the copy is.
     pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
+        self.copy.path()
     }
 
     /// The gateway's own files, wherever they are.
@@ -114,8 +112,11 @@ impl Workspace {
 
     /// The text of a file as it is to be.
     pub(super) fn text(&self, path: &RelPath) -> Option<&str> {
-        let new = self.changes.get(path).map(String::as_str);
-        new.or_else(|| self.texts.get(path).map(|text| &**text))
+        self.shared_text(path).map(|text| &**text)
+    }
+
+    fn shared_text(&self, path: &RelPath) -> Option<&Arc<str>> {
+        self.changes.get(path).or_else(|| self.texts.get(path))
     }
 
     /// The files that change.
@@ -123,24 +124,24 @@ impl Workspace {
         self.changes.keys()
     }
 
-    /// Makes all of these changes, or none. Blocks.
+    /// Makes all of these changes, or none.
     ///
     /// # Errors
     /// The first that cannot be made, or may not; a failure of the disk.
-    pub(super) fn apply(&mut self, edits: &[Edit]) -> Result<Result<(), Flaw>, Error> {
+    pub(super) async fn apply(&mut self, edits: &[Edit]) -> Result<Result<(), Flaw>, Error> {
         let changes = match self.changed_by(edits) {
             Ok(changes) => changes,
             Err(flaw) => return Ok(Err(flaw)),
         };
-        for (path, text) in &changes {
-            self.write_copy(path, Some(text)).map_err(no_copy)?;
-        }
+        let files = changes.iter();
+        let files = files.map(|(path, text)| (path.clone(), Some(Arc::clone(text))));
+        self.copy.put(files.collect()).await?;
         self.changes.extend(changes);
         Ok(Ok(()))
     }
 
-    fn changed_by(&self, edits: &[Edit]) -> Result<BTreeMap<RelPath, String>, Flaw> {
-        let mut changes: BTreeMap<RelPath, String> = BTreeMap::new();
+    fn changed_by(&self, edits: &[Edit]) -> Result<BTreeMap<RelPath, Arc<str>>, Flaw> {
+        let mut changes: BTreeMap<RelPath, Arc<str>> = BTreeMap::new();
         for (at, edit) in edits.iter().enumerate() {
             let refused = |why| Flaw::Refused {
                 path: edit.path.clone(),
@@ -161,16 +162,16 @@ impl Workspace {
             }
             let before = changes
                 .get(&path)
-                .map(String::as_str)
+                .map(|text| &**text)
                 .or_else(|| self.text(&path));
-            if before.is_none() && self.copy.symlink_metadata(path.as_str()).is_ok() {
+            if before.is_none() && self.copy.dir().symlink_metadata(path.as_str()).is_ok() {
                 return Err(refused("is no text file that models may change"));
             }
             let after = edit::apply(before, &edit.change, at + 1, &edit.path)?;
             if after.len() > MAX_TEXT {
                 return Err(refused("would become too large"));
             }
-            changes.insert(path, after);
+            changes.insert(path, after.into());
         }
         Ok(changes)
     }
@@ -180,31 +181,14 @@ impl Workspace {
         self.kept.clone_from(&self.changes);
     }
 
-    /// Undoes what was changed since [`keep`](Self::keep). Blocks.
-    pub(super) fn roll_back(&mut self) -> Result<(), Error> {
+    /// Undoes what was changed since [`keep`](Self::keep).
+    pub(super) async fn roll_back(&mut self) -> Result<(), Error> {
         let undone = std::mem::replace(&mut self.changes, self.kept.clone());
-        for path in undone.keys() {
-            self.write_copy(path, self.text(path)).map_err(no_copy)?;
-        }
-        Ok(())
-    }
-
-    /// Writes a file of the copy, or takes it away. Tests may have put anything there; nothing that they put leads out of it.
-    fn write_copy(&self, path: &RelPath, text: Option<&str>) -> io::Result<()> {
-        let path = Path::new(path.as_str());
-        let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        match (text, path.parent()) {
-            (Some(text), parent) => {
-                if let Some(parent) = parent.filter(|p| !p.as_os_str().is_empty()) {
-                    self.copy.create_dir_all(parent)?;
-                }
-                self.copy.write(path, text)
-            }
-            (None, _) => self
-                .copy
-                .remove_file(path)
-                .or_else(|e| if gone(&e) { Ok(()) } else { Err(e) }),
-        }
+        let files = undone.into_keys().map(|path| {
+            let text = self.shared_text(&path).cloned();
+            (path, text)
+        });
+        self.copy.put(files.collect()).await
     }
 
     /// All changes as a unified diff.
@@ -216,8 +200,8 @@ impl Workspace {
                 None => "/dev/null".to_owned(),
             };
             let before = before.unwrap_or_default();
-            (before != now).then(|| {
-                TextDiff::from_lines(before, now.as_str())
+            (before != &**now).then(|| {
+                TextDiff::from_lines(before, &**now)
                     .unified_diff()
                     .header(&from, &format!("b/{path}"))
                     .to_string()

@@ -1,9 +1,10 @@
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::*;
-use crate::agent::edit::parse;
+use crate::{agent::edit::parse, sandbox::TempFolder};
 
 fn project(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -64,8 +65,8 @@ const SHOP: [(&str, &str); 8] = [
     ("gateway.toml.old", "[server]\n"),
 ];
 
-#[test]
-fn a_copy_has_what_tests_need_and_models_see_less() {
+#[tokio::test]
+async fn a_copy_has_what_tests_need_and_models_see_less() {
     let project = project(&SHOP);
     let workspace = open(&project);
     let copied: Vec<_> = everything(workspace.folder()).into_keys().collect();
@@ -74,17 +75,18 @@ fn a_copy_has_what_tests_need_and_models_see_less() {
     assert_eq!(seen, ["README.md", "src/cart.py"]);
     let folder = workspace.folder().to_owned();
     drop(workspace);
+    TempFolder::all_gone();
     assert!(!folder.exists());
 }
 
-#[test]
-fn changes_reach_the_project_at_the_end_and_together() {
+#[tokio::test]
+async fn changes_reach_the_project_at_the_end_and_together() {
     let project = project(&SHOP);
     let before = everything(project.path());
     let mut workspace = open(&project);
     let mut edits = whole("src/cart.py", "total = 2\n");
     edits.extend(whole("src/new/tax.py", "rate = 3\n"));
-    assert_eq!(workspace.apply(&edits).unwrap(), Ok(()));
+    assert_eq!(workspace.apply(&edits).await.unwrap(), Ok(()));
     assert_eq!(everything(project.path()), before);
     assert_eq!(
         fs::read_to_string(workspace.folder().join("src/new/tax.py")).unwrap(),
@@ -106,8 +108,8 @@ fn changes_reach_the_project_at_the_end_and_together() {
     );
 }
 
-#[test]
-fn what_is_linked_into_the_copy_is_the_projects_own() {
+#[tokio::test]
+async fn what_is_linked_into_the_copy_is_the_projects_own() {
     let project = project(&[
         ("node_modules/x.js", "x\n"),
         (".gitignore", "node_modules\nout\n"),
@@ -124,8 +126,8 @@ fn what_is_linked_into_the_copy_is_the_projects_own() {
     );
 }
 
-#[test]
-fn an_answer_applies_as_a_whole_or_not_at_all() {
+#[tokio::test]
+async fn an_answer_applies_as_a_whole_or_not_at_all() {
     let project = project(&SHOP);
     let mut workspace = open(&project);
     let mut edits = whole("README.md", "x\n");
@@ -135,37 +137,56 @@ fn an_answer_applies_as_a_whole_or_not_at_all() {
             .edits,
     );
     assert!(matches!(
-        workspace.apply(&edits).unwrap(),
+        workspace.apply(&edits).await.unwrap(),
         Err(Flaw::Missing { number: 2, .. })
     ));
     assert_eq!(workspace.diff(), "");
 }
 
-#[test]
-fn what_was_not_kept_is_undone_in_the_copy_too() {
+#[tokio::test]
+async fn what_was_not_kept_is_undone_in_the_copy_too() {
     let project = project(&SHOP);
     let mut workspace = open(&project);
     workspace
         .apply(&whole("README.md", "kept\n"))
+        .await
         .unwrap()
         .unwrap();
     workspace.keep();
     workspace
         .apply(&whole("README.md", "not\n"))
+        .await
         .unwrap()
         .unwrap();
     workspace
         .apply(&whole("more.py", "not\n"))
+        .await
         .unwrap()
         .unwrap();
-    workspace.roll_back().unwrap();
+    workspace.roll_back().await.unwrap();
     let copy = everything(workspace.folder());
     assert_eq!(copy["README.md"], "kept\n");
     assert!(!copy.contains_key("more.py"));
 }
 
-#[test]
-fn r21_models_change_open_files_below_the_root_only() {
+#[tokio::test]
+async fn a_script_that_changes_may_still_be_run() {
+    let project = project(&[("run.sh", "exit 1\n"), ("data", "1\n")]);
+    let script = project.path().join("run.sh");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut workspace = open(&project);
+    for name in ["run.sh", "data"] {
+        workspace.apply(&whole(name, "x\n")).await.unwrap().unwrap();
+    }
+    let mode = |name: &str| {
+        let facts = fs::metadata(workspace.folder().join(name)).unwrap();
+        facts.permissions().mode() & 0o111
+    };
+    assert_eq!((mode("run.sh"), mode("data")), (0o111, 0));
+}
+
+#[tokio::test]
+async fn r21_models_change_open_files_below_the_root_only() {
     let project = project(&SHOP);
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("x"), "outside\n").unwrap();
@@ -184,15 +205,19 @@ fn r21_models_change_open_files_below_the_root_only() {
         "gateway.toml.new",
         "docs/ai-orchestrator-notes.md",
     ] {
-        let flaw = workspace.apply(&whole(path, "x\n")).unwrap().unwrap_err();
+        let flaw = workspace
+            .apply(&whole(path, "x\n"))
+            .await
+            .unwrap()
+            .unwrap_err();
         assert!(matches!(flaw, Flaw::Refused { .. }), "{path}: {flaw}");
     }
     // Links are not in the copy; what is made in their place cannot be written over them.
     for path in ["link/x", "x.py"] {
-        workspace.apply(&whole(path, "x\n")).unwrap().unwrap();
+        workspace.apply(&whole(path, "x\n")).await.unwrap().unwrap();
         let error = workspace.commit().unwrap_err();
         assert_eq!(error.kind(), rungs::ErrorKind::Conflict, "{path}: {error}");
-        workspace.roll_back().unwrap();
+        workspace.roll_back().await.unwrap();
     }
     assert_eq!(
         fs::read_to_string(outside.path().join("x")).unwrap(),
@@ -200,14 +225,14 @@ fn r21_models_change_open_files_below_the_root_only() {
     );
 }
 
-#[test]
-fn what_somebody_else_changed_is_not_written_over() {
+#[tokio::test]
+async fn what_somebody_else_changed_is_not_written_over() {
     for (path, text) in [("src/cart.py", "theirs\n"), ("new.py", "theirs\n")] {
         let project = project(&SHOP);
         let mut workspace = open(&project);
         let mut edits = whole("README.md", "ours\n");
         edits.extend(whole(path, "ours\n"));
-        workspace.apply(&edits).unwrap().unwrap();
+        workspace.apply(&edits).await.unwrap().unwrap();
         fs::write(project.path().join(path), text).unwrap();
         let before = everything(project.path());
         let error = workspace.commit().unwrap_err();
@@ -217,16 +242,45 @@ fn what_somebody_else_changed_is_not_written_over() {
     }
 }
 
-#[test]
-fn what_tests_do_to_the_copy_changes_nothing() {
+#[tokio::test]
+async fn what_tests_do_to_the_copy_changes_nothing() {
     let project = project(&SHOP);
     let outside = tempfile::tempdir().unwrap();
     let mut workspace = open(&project);
     fs::remove_dir_all(workspace.folder().join("src")).unwrap();
     std::os::unix::fs::symlink(outside.path(), workspace.folder().join("src")).unwrap();
-    assert!(workspace.apply(&whole("src/cart.py", "x\n")).is_err());
+    assert!(workspace.apply(&whole("src/cart.py", "x\n")).await.is_err());
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
-    fs::write(workspace.folder().join("README.md"), "tampered\n").unwrap();
+    // A pipe that nobody reads from, and a folder, in the place of a file.
+    let readme = workspace.folder().join("README.md");
+    let pipe = || {
+        fs::remove_file(&readme).unwrap();
+        assert!(
+            Command::new("mkfifo")
+                .arg(&readme)
+                .status()
+                .unwrap()
+                .success()
+        );
+    };
+    let soon = Duration::from_secs(10);
+    pipe();
+    let applied = whole("README.md", "x\n");
+    let applied = timeout(soon, workspace.apply(&applied)).await;
+    assert_eq!(applied.unwrap().unwrap(), Ok(()));
+    assert_eq!(fs::read_to_string(&readme).unwrap(), "x\n");
+    pipe();
+    timeout(soon, workspace.roll_back()).await.unwrap().unwrap();
+    assert_eq!(fs::read_to_string(&readme).unwrap(), "# Shop\n");
+    fs::remove_file(&readme).unwrap();
+    fs::create_dir_all(readme.join("in")).unwrap();
+    workspace
+        .apply(&whole("README.md", "x\n"))
+        .await
+        .unwrap()
+        .unwrap();
+    workspace.roll_back().await.unwrap();
+    fs::write(&readme, "tampered\n").unwrap();
     assert_eq!(
         workspace.text(&RelPath::parse("README.md").unwrap()),
         Some("# Shop\n")
