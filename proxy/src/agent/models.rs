@@ -60,9 +60,6 @@ pub(super) struct Said {
     pub(super) text: String,
     pub(super) by: Option<Arc<Deployment>>,
     pub(super) usage: Usage,
-    pub(super) cost: Money,
-    /// The call's id in the ledger.
-    pub(super) request: Arc<str>,
     /// What is wrong with it at first sight.
     pub(super) evidence: Option<Evidence>,
 }
@@ -119,8 +116,7 @@ impl<'a> Models<'a> {
     pub(super) fn room(&self, tier: Tier, output: u64) -> usize {
         const MOST: u64 = 32_000;
         const UNKNOWN: u64 = 16_000;
-        let windows = self
-            .deployments(tier)
+        let windows = on(&self.targets, tier)
             .map(|d| d.context_window.unwrap_or(UNKNOWN))
             .min();
         let tokens = windows.unwrap_or(UNKNOWN).saturating_sub(output).min(MOST);
@@ -129,20 +125,24 @@ impl<'a> Models<'a> {
     }
 
     /// Asks one tier. Each attempt is a call of its own: it is in the ledger, and is begun only if the purse has room for the most
-    /// that it can cost.
+    /// that it can cost. `last` is the id of the last call that was begun.
     pub(super) async fn ask(
         &self,
         question: &Question<'_>,
         purse: &mut Purse,
+        last: &mut Option<Arc<str>>,
     ) -> Result<Said, Unanswered> {
         let mut put = 0;
         loop {
             put += 1;
             let (request, worst) = self.request(question).map_err(Unanswered::Never)?;
             purse.begin(worst).map_err(Unanswered::Stop)?;
-            let ctx = request.ctx.clone();
-            let answer = timeout_at(purse.deadline(), Box::pin(self.call(request.clone()))).await;
-            purse.pay(ctx.spent());
+            *last = Some(Arc::clone(&request.ctx.id));
+            let answer = {
+                let deadline = purse.deadline();
+                let _paying = purse.paying(request.ctx.clone());
+                timeout_at(deadline, Box::pin(self.call(request.clone()))).await
+            };
             let error = match answer {
                 Err(_) => return Err(Unanswered::Stop(Stop::Deadline)),
                 Ok(Ok(said)) => return Ok(said),
@@ -159,8 +159,6 @@ impl<'a> Models<'a> {
                         text: String::new(),
                         by: None,
                         usage: Usage::default(),
-                        cost: ctx.spent(),
-                        request: Arc::clone(&ctx.id),
                         evidence: evidence.into_iter().next().map(Evidence::Answer),
                     });
                 }
@@ -173,10 +171,9 @@ impl<'a> Models<'a> {
         let (ctx, mut route) = self.admitted()?;
         (route.min_tier, route.max_tier) = (question.tier, question.tier);
         route.exclude.extend(question.not.cloned());
-        let own = self
-            .deployments(question.tier)
-            .filter_map(|d| d.max_output)
-            .min();
+        // Those that there are now: a reload may have changed what they take since the job began.
+        let asked: Vec<_> = on(&route.targets, question.tier).cloned().collect();
+        let own = asked.iter().filter_map(|d| d.max_output).min();
         let output = own.map_or(question.output, |own| own.min(question.output));
         let body = RawObject::from_serialize(&json!({
             "model": self.job.model,
@@ -191,7 +188,7 @@ impl<'a> Models<'a> {
             .route(route)
             .cache(CacheUse::Bypass);
         let mut worst = Money::ZERO;
-        for deployment in self.deployments(question.tier) {
+        for deployment in &asked {
             // One without a price is refused, or let through, by whoever keeps the budgets.
             let cost = TokenBound::of(&request, deployment)?.cost(deployment);
             worst = worst.max(cost.unwrap_or_default());
@@ -200,7 +197,6 @@ impl<'a> Models<'a> {
     }
 
     async fn call(&self, request: ModelRequest) -> Result<Said, Error> {
-        let ctx = request.ctx.clone();
         let ModelResponse { meta, body } = self.gateway.ring().oneshot(request.clone()).await?;
         let collected = body.collect(ANSWER_LIMIT).await?;
         let answer = Answer::parse(&collected.to_whole()?)?;
@@ -215,8 +211,6 @@ impl<'a> Models<'a> {
             text: answer.text,
             by: meta.deployment,
             usage: collected.end.usage.unwrap_or_default(),
-            cost: ctx.spent(),
-            request: Arc::clone(&ctx.id),
             evidence,
         })
     }
@@ -240,8 +234,9 @@ impl<'a> Models<'a> {
         )?;
         Ok((admitted.ctx, admitted.route))
     }
+}
 
-    fn deployments(&self, tier: Tier) -> impl Iterator<Item = &Arc<Deployment>> {
-        self.targets.first().iter().filter(move |d| d.tier == tier)
-    }
+/// The `targets` that are asked on `tier`.
+fn on(targets: &Targets, tier: Tier) -> impl Iterator<Item = &Arc<Deployment>> {
+    targets.first().iter().filter(move |d| d.tier == tier)
 }

@@ -1,7 +1,9 @@
 use std::fmt;
 
-use rungs::catalog::Money;
+use rungs::{catalog::Money, model::CallContext};
 use tokio::time::Instant;
+
+use crate::tools::Bill;
 
 /// What a job may still use up.
 #[derive(Debug)]
@@ -11,6 +13,20 @@ pub(super) struct Purse {
     steps: u32,
     taken: u32,
     deadline: Instant,
+    /// What whoever wants the job done is told of it, also when it is cut off.
+    bill: Bill,
+}
+
+/// A call under way: however it ends, and also if it is given up, what it has cost is paid.
+pub(super) struct Paying<'a> {
+    purse: &'a mut Purse,
+    call: CallContext,
+}
+
+impl Drop for Paying<'_> {
+    fn drop(&mut self) {
+        self.purse.pay(self.call.spent());
+    }
 }
 
 /// The limit of a job that ended it.
@@ -25,8 +41,10 @@ pub(super) enum Stop {
 }
 
 impl Purse {
-    pub(super) fn new(budget: Money, steps: u32, deadline: Instant) -> Self {
+    /// One that puts what it pays on `bill`.
+    pub(super) fn new(budget: Money, steps: u32, deadline: Instant, bill: Bill) -> Self {
         Self {
+            bill,
             budget,
             spent: Money::ZERO,
             steps,
@@ -51,9 +69,14 @@ impl Purse {
         Ok(self.taken)
     }
 
-    /// Takes what a question has cost.
-    pub(super) fn pay(&mut self, cost: Money) {
+    /// Pays for `call` when what is given is dropped, which must be after the call itself: only then is it known what it has cost.
+    pub(super) fn paying(&mut self, call: CallContext) -> Paying<'_> {
+        Paying { purse: self, call }
+    }
+
+    fn pay(&mut self, cost: Money) {
         self.spent += cost;
+        self.bill.add(cost);
     }
 
     pub(super) fn spent(&self) -> Money {
@@ -94,7 +117,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_limit_stops_before_a_question() {
         let dollar = |text: &str| text.parse::<Money>().unwrap();
-        let mut purse = Purse::new(dollar("0.01"), 2, Instant::now() + Duration::from_secs(5));
+        let mut purse = Purse::new(
+            dollar("0.01"),
+            2,
+            Instant::now() + Duration::from_secs(5),
+            Bill::default(),
+        );
         assert_eq!(purse.begin(dollar("0.01")), Ok(1));
         purse.pay(dollar("0.004"));
         let worst = dollar("0.0060001");

@@ -78,7 +78,7 @@ pub(crate) struct Routing {
 pub(crate) struct Step {
     /// Counted from 1.
     pub(crate) step: usize,
-    /// The id of its call in the ledger.
+    /// The id of its call in the ledger; of the last, where it was put twice.
     pub(crate) request_id: String,
     /// plan, change or review.
     pub(crate) purpose: &'static str,
@@ -92,7 +92,7 @@ pub(crate) struct Step {
     pub(crate) input: u64,
     /// Tokens of the answer.
     pub(crate) output: u64,
-    /// What it cost, in dollars.
+    /// What it cost, in dollars, however often it was put.
     pub(crate) cost_usd: String,
     /// Why the answer was set aside; null if it was not.
     pub(crate) evidence: Option<String>,

@@ -3,6 +3,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use jiff::Zoned;
 use rungs::{
     Error,
+    catalog::Money,
     store::{ConversationKey, TodoStore},
 };
 use tokio::{task::spawn_blocking, time::Instant};
@@ -21,7 +22,7 @@ use super::{
     work::Broken,
     workspace::Workspace,
 };
-use crate::{auth::Principal, gateway::Gateway};
+use crate::{auth::Principal, gateway::Gateway, tools::Bill};
 
 /// The longest plan, in tokens.
 const PLAN_OUTPUT: u64 = 2_048;
@@ -50,8 +51,8 @@ pub(super) struct Run<'a> {
     author: Option<Arc<rungs::catalog::Deployment>>,
 }
 
-/// Does `job` for `principal`, who pays, and tells `watch`. Dropping the future ends the questions and the tests of it; the project is
-/// written at the end or not at all.
+/// Does `job` for `principal`, who pays, puts what it costs on `bill`, and tells `watch`. Dropping the future ends the questions and the
+/// tests of it; the project is written at the end or not at all.
 ///
 /// # Errors
 /// When it cannot begin: the caller may not ask, there is no such project, its tests cannot be started, nobody answers. Afterwards what
@@ -60,6 +61,7 @@ pub(crate) async fn run(
     gateway: &Gateway,
     principal: &Principal,
     job: &Job,
+    bill: Bill,
     watch: Watch<'_>,
 ) -> Result<Report, Error> {
     let started = Instant::now();
@@ -79,7 +81,7 @@ pub(crate) async fn run(
         models,
         watch,
         workspace,
-        purse: Purse::new(job.budget, job.steps, started + job.deadline),
+        purse: Purse::new(job.budget, job.steps, started + job.deadline, bill),
         mark: format!("{:032x}", uuid::Uuid::now_v7().as_u128().rotate_left(64)),
         todo: Vec::new(),
         assessment: Assessment::default(),
@@ -168,7 +170,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Asks a model, and writes down who was asked and what it took.
+    /// Asks a model, and writes down who was asked and what it took: also if nobody answered, unless that was for nothing.
     pub(super) async fn ask(
         &mut self,
         question: &Question<'_>,
@@ -181,21 +183,31 @@ impl Run<'_> {
             purpose,
             tier,
         });
-        let said = self.models.ask(question, &mut self.purse).await?;
-        let model = said.by.as_ref().map(|by| by.model.to_string());
-        let (input, output) = (said.usage.total_input(), said.usage.total_output());
+        let (mut last, before) = (None, self.purse.spent());
+        let asked = self.models.ask(question, &mut self.purse, &mut last);
+        let said = asked.await;
+        let cost = self.purse.spent() - before;
+        let Some(request) = last.filter(|_| said.is_ok() || cost > Money::ZERO) else {
+            return said;
+        };
+        let answer = said.as_ref().ok();
+        let by = answer.and_then(|said| said.by.as_ref());
+        let model = by.map(|by| by.model.to_string());
+        let (input, output) = answer.map_or((0, 0), |said| {
+            (said.usage.total_input(), said.usage.total_output())
+        });
         self.tokens.input += input;
         self.tokens.output += output;
         self.steps.push(Step {
             step,
-            request_id: said.request.to_string(),
+            request_id: request.to_string(),
             purpose: purpose.as_str(),
             todo: part.map(|at| self.todo[at].id),
             tier: tier.to_string(),
             model: model.clone(),
             input,
             output,
-            cost_usd: said.cost.to_string(),
+            cost_usd: cost.to_string(),
             evidence: None,
             kind: None,
         });
@@ -203,9 +215,9 @@ impl Run<'_> {
             step,
             tier,
             model,
-            cost_usd: said.cost,
+            cost_usd: cost,
         });
-        Ok(said)
+        said
     }
 
     /// Writes down why the last answer that was to change something, or to plan, will not do.

@@ -17,6 +17,7 @@ use crate::{
     log,
     sandbox::OpenFolder,
     stores::is_in_use,
+    tools::Bill,
 };
 
 /// Does the job, and prints what happens to standard error and what came of it to standard output.
@@ -37,7 +38,7 @@ pub(crate) fn run(args: &CodeArgs) -> anyhow::Result<ExitCode> {
         };
         let watch = |event: &Event| screen.show(event);
         let report = tokio::select! {
-            report = agent::run(&gateway, &principal, &job, &watch) => Some(report),
+            report = agent::run(&gateway, &principal, &job, Bill::default(), &watch) => Some(report),
             _ = tokio::signal::ctrl_c() => None,
         };
         gateway.state().close().await;

@@ -48,13 +48,7 @@ pub(crate) async fn carry_out(
 ) -> Result<Report, Error> {
     let principal = &caller.principal;
     let job = wanted.admitted(gateway, principal).await?;
-    let billed = |event: &Event| {
-        if let Event::Answered { cost_usd, .. } = event {
-            caller.bill.add(*cost_usd);
-        }
-        watch(event);
-    };
-    agent::run(gateway, principal, &job, &billed).await
+    agent::run(gateway, principal, &job, caller.bill.clone(), watch).await
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
 //! The terminal, HTTP with and without a stream, and what each must be allowed.
 
-use std::fs;
+use std::{
+    fs,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
-use rungs::testing::{Reply, Upstream};
+use rungs::{
+    catalog::Money,
+    testing::{Reply, Upstream},
+};
 use serde_json::{Value, json};
 
 use super::world::*;
@@ -131,6 +137,46 @@ async fn t34_a_job_is_in_the_audit_with_what_it_cost() {
     assert_eq!(rows[4]["why"], "arguments");
 }
 
+/// What the jobs in the audit have cost, which is what all calls have cost by the ledger.
+async fn cost(world: &World) -> i64 {
+    let sum = |of: &str| {
+        let rows = world.gateway.rungs(&[of, "export"]);
+        let rows = rows
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        rows.filter_map(|row| row["cost_nanos"].as_i64())
+            .sum::<i64>()
+    };
+    let audit = sum("audit");
+    until("its rows in the ledger", || sum("ledger") == audit).await;
+    audit
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t34_what_nobody_answered_is_on_the_bill_of_a_job_too() {
+    for (answers, more) in [
+        // The first of two calls for one question comes to nothing.
+        (1, "[timeouts]\nwhole_seconds = 1\n"),
+        // The job ends in the middle of one.
+        (usize::MAX, "[agent]\ndeadline_seconds = 1\n"),
+    ] {
+        let calls = AtomicUsize::new(0);
+        let slow = model_of(0, move |_| match calls.fetch_add(1, Relaxed) < answers {
+            true => Reply::hang(),
+            false => Reply::text("The code looks fine to me."),
+        });
+        let world = World::new(vec![slow], more).await;
+        let report = world.report(&repair("py-leap").job()).await;
+        let dollars = |of: &Value| of["costUsd"].as_str().unwrap().parse::<Money>().unwrap();
+        let steps = report["routing"]["steps"].as_array().unwrap();
+        let told: Money = steps.iter().map(dollars).sum();
+        let cost = cost(&world).await;
+        assert!(cost > 0, "{more}");
+        assert_eq!(told.nanos(), cost, "{report:#}");
+        assert_eq!(dollars(&report["performance"]).nanos(), cost, "{report:#}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_ends_with_its_client() {
     let slow = model_of(0, |_| Reply::hang());
@@ -156,6 +202,7 @@ async fn a_job_ends_with_its_client() {
             .contains("\"outcome\":\"cancelled\"")
     };
     until("the end in the audit", cancelled).await;
+    assert!(cost(&world).await > 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
