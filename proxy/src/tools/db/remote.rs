@@ -7,8 +7,8 @@ use futures_util::TryStreamExt;
 use rungs::{Error, ErrorKind};
 use serde_json::Value;
 use sqlx::{
-    AssertSqlSafe, PgPool, Postgres, Row as _, Transaction,
-    postgres::{PgArguments, PgConnectOptions, PgPoolOptions},
+    AssertSqlSafe, Executor, PgPool, Postgres, Row as _, SqlSafeStr, Transaction, Type,
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgTypeInfo},
     query::Query,
 };
 
@@ -55,6 +55,8 @@ impl Remote {
                     .with_source(error)
             })?
             .application_name("rungs tools")
+            // What models ask for is seldom asked for twice. With none kept, what is prepared would never be closed.
+            .statement_cache_capacity(1)
             .options([
                 ("statement_timeout", "2000"),
                 ("lock_timeout", "500"),
@@ -92,6 +94,10 @@ impl Remote {
         let mut transaction = self.pool.begin().await.map_err(failed)?;
         // A comment at the end would take the bracket along.
         let sql = sql.trim().trim_end_matches(';');
+        // What is a whole statement by itself cannot end the bracket and go on behind it, past what bounds the answer.
+        let types: Vec<_> = params.iter().map(kind).collect();
+        let alone = transaction.prepare_with(AssertSqlSafe(sql).into_sql_str(), &types);
+        alone.await.map_err(wrong)?;
         // A row that is too long for an answer does not leave the database, and none is asked for that would not be shown.
         let whole = format!(
             "SELECT CASE WHEN octet_length(j::text) <= {BYTES} THEN j END FROM \
@@ -200,9 +206,22 @@ async fn commit(changed: u64, transaction: Transaction<'_, Postgres>) -> Result<
     Ok(changed)
 }
 
+/// As what a value is [bound].
+fn kind(value: &Value) -> PgTypeInfo {
+    let of = match value {
+        Value::Null | Value::String(_) => <String as Type<Postgres>>::type_info,
+        Value::Bool(_) => <bool as Type<Postgres>>::type_info,
+        Value::Number(n) if n.is_i64() => <i64 as Type<Postgres>>::type_info,
+        Value::Number(_) => <f64 as Type<Postgres>>::type_info,
+        Value::Array(_) | Value::Object(_) => <Value as Type<Postgres>>::type_info,
+    };
+    of()
+}
+
 /// A statement with its values: by the extended protocol, which carries one statement and no more.
 fn bound(sql: &str, values: impl Iterator<Item = Value>) -> Query<'_, Postgres, PgArguments> {
-    let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+    // One that is kept knows its parameters as what they were the first time.
+    let query = sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(false);
     values.fold(query, |query, value| match value {
         Value::Null => query.bind(None::<String>),
         Value::Bool(yes) => query.bind(yes),

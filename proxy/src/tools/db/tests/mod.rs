@@ -256,6 +256,21 @@ async fn a_row_in_a_postgresql() {
         )
         .await;
     assert_eq!(found.unwrap().rows[0], row(json!({ "n": 2, "text": "x" })));
+    // The same statement, with a value of each kind.
+    for value in [
+        json!(null),
+        json!(true),
+        json!(1),
+        json!(0.5),
+        json!("x"),
+        json!([1]),
+        json!({}),
+    ] {
+        let found = tables
+            .query("SELECT $1 AS it".into(), vec![value.clone()])
+            .await;
+        assert_eq!(found.unwrap().rows[0], row(json!({ "it": value })));
+    }
 }
 
 #[tokio::test]
