@@ -63,30 +63,75 @@ impl<H: 'static> FencedThread<H> {
         Ok(made.map(|()| Self(jobs)))
     }
 
-    /// Has the thread do `job`. If nobody waits for the answer any more, it is done all the same.
+    /// Has the thread do `job`. It is left out if nobody waits for its answer any more when its turn comes; once begun, it is done to its
+    /// end.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut H) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
-        let job: Job<H> = Box::new(move |with| drop(answer.send(job(with))));
+        let job: Job<H> = Box::new(move |with| {
+            if !answer.is_closed() {
+                drop(answer.send(job(with)));
+            }
+        });
         self.0.send(job).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
 
-    /// One that reads, or also changes, what is in `folder`, and touches nothing else.
-    pub(crate) fn in_folder<E: Send + 'static>(
+    /// One that reads, or also changes, what is in `folders`, and touches nothing else.
+    pub(crate) fn in_folders<E: Send + 'static>(
         what: &'static str,
-        folder: &Path,
-        reach: Reach,
+        folders: &[(&Path, Reach)],
         make: impl FnOnce() -> Result<H, E> + Send + 'static,
     ) -> Result<Result<Self, E>, Error> {
         let mut fence = Fence::default();
-        fence.reach(folder, reach);
+        for (folder, reach) in folders {
+            fence.reach(folder, *reach);
+        }
         Self::start(what, fence, make)
     }
 }
 
 fn gone() -> Error {
     Error::internal("a thread is gone")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use futures_util::poll;
+
+    use super::*;
+    use crate::sandbox::Folder;
+
+    #[tokio::test]
+    async fn a_job_that_nobody_waits_for_any_more_is_not_begun() {
+        let folder = Folder::new();
+        let make = || Ok::<_, Error>(());
+        let folders = [(folder.path(), Reach::Change)];
+        let thread = FencedThread::in_folders("test", &folders, make);
+        let thread = thread.unwrap().unwrap();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let mut holding = Box::pin(thread.run(move |()| {
+            let _ = released.recv();
+            Ok(())
+        }));
+        assert!(poll!(&mut holding).is_pending());
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            thread.run(move |()| {
+                fs::write(path, "x").map_err(|error| Error::internal("test").with_source(error))
+            })
+        };
+        let mut cancelled = Box::pin(write("cancelled"));
+        assert!(poll!(&mut cancelled).is_pending());
+        drop(cancelled);
+        release.send(()).unwrap();
+        holding.await.unwrap();
+        write("wanted").await.unwrap();
+        let left = |name: &str| folder.path().join(name).exists();
+        assert_eq!(["cancelled", "wanted"].map(left), [false, true]);
+    }
 }

@@ -1,5 +1,5 @@
-//! The embedded tables: one SQLite file. Who queries has it open for reading, on a thread that the kernel lets read its folder and
-//! nothing else; who changes has another.
+//! The embedded tables: one SQLite file. Who queries has it open for reading, on a thread that the kernel lets read its folder, write what
+//! a query cannot keep in memory, and nothing else; who changes has another.
 
 use std::{
     fs,
@@ -9,7 +9,7 @@ use std::{
 
 use rungs::{Error, ErrorKind};
 use rusqlite::{
-    Connection, OpenFlags,
+    Connection, ErrorCode, OpenFlags,
     fallible_iterator::FallibleIterator,
     hooks::{AuthAction, AuthContext, Authorization},
     limits::Limit,
@@ -51,8 +51,14 @@ const STEPS: i32 = 10;
 /// The longest text, and the longest row, in bytes.
 const LONGEST: i32 = 128 << 10;
 
-/// The most memory that SQLite may have in this process, in bytes: a query that sorts more than that ends with an error.
-const HEAP: i64 = 512 << 20;
+/// The folder beside the tables for what is sorted or otherwise kept for a while, and does not fit into memory.
+const SPILL: &str = "temp";
+
+/// How much of what is sorted is kept in memory, in KiB. SQLite itself keeps 2 MiB of each other thing.
+const SORTED: i32 = 4 << 10;
+
+/// The most steps that a statement is made of, and with them how often it can keep so much.
+const STATEMENT: i32 = 4096;
 
 pub(crate) struct Local {
     reader: FencedThread<Connection>,
@@ -77,15 +83,17 @@ impl Local {
         let folder = folder
             .canonicalize()
             .map_err(cannot("the folder `tools.data` cannot be opened"))?;
-        let file = folder.join("tables.db");
+        let (file, spill) = (folder.join("tables.db"), folder.join(SPILL));
+        fs::create_dir_all(&spill).map_err(cannot("the folder `tools.data` cannot be used"))?;
         let make = {
-            let file = file.clone();
-            move || writer(file, &schema)
+            let (file, spill) = (file.clone(), spill.clone());
+            move || writer(file, &spill, &schema)
         };
-        let writer =
-            FencedThread::in_folder("tables", &folder, Reach::Change, make)?.map_err(failed)?;
-        let reader = FencedThread::in_folder("queries", &folder, Reach::Read, || reader(file))?
+        let writer = FencedThread::in_folders("tables", &[(&folder, Reach::Change)], make)?
             .map_err(failed)?;
+        let folders: [(&Path, _); 2] = [(&folder, Reach::Read), (&spill, Reach::Change)];
+        let reader = FencedThread::in_folders("queries", &folders, || reader(file))?;
+        let reader = reader.map_err(failed)?;
         Ok(Self {
             reader,
             writer,
@@ -147,9 +155,11 @@ impl Local {
     }
 }
 
-fn writer(file: PathBuf, schema: &str) -> rusqlite::Result<Connection> {
+fn writer(file: PathBuf, spill: &Path, schema: &str) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     limited(&connection)?;
+    // SQLite has one such folder in a process. What others put there is theirs all the same: it has no name from the moment it is open.
+    connection.pragma_update(None, "temp_store_directory", spill.to_string_lossy())?;
     connection.execute_batch(schema)?;
     Ok(connection)
 }
@@ -158,6 +168,7 @@ fn reader(file: PathBuf) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
     limited(&connection)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_VDBE_OP, STATEMENT)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.authorizer(Some(allowed))?;
     Ok(connection)
@@ -176,10 +187,10 @@ fn limited(connection: &Connection) -> rusqlite::Result<()> {
         connection.set_limit(limit, most)?;
     }
     connection.pragma_update(None, "trusted_schema", false)?;
-    // Temporary results stay in memory: the thread can write no file.
-    connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "hard_heap_limit", HEAP)?;
-    connection.pragma_update(None, "cache_size", -16_384)
+    // A limit of memory would be one of all that SQLite does in this process: a query that comes close to it would take from the ledger what
+    // that needs.
+    connection.pragma_update(None, "temp_store", "FILE")?;
+    connection.pragma_update(None, "cache_size", -SORTED)
 }
 
 /// What a query may do, asked by the database for each thing in it.
@@ -311,7 +322,14 @@ fn json_value(value: ValueRef<'_>) -> Value {
 
 /// What is wrong with a statement is for who wrote it.
 fn wrong(error: rusqlite::Error) -> Error {
-    Error::invalid(format!("the database refuses: {error}")).with_source(error)
+    let what = match error.sqlite_error_code() {
+        // What is said of a statement of too many steps.
+        Some(ErrorCode::OutOfMemory) => {
+            "the statement does too much at once; ask in several".into()
+        }
+        _ => format!("the database refuses: {error}"),
+    };
+    Error::invalid(what).with_source(error)
 }
 
 fn failed(error: rusqlite::Error) -> Error {

@@ -210,3 +210,31 @@ async fn r34_an_arbiter_that_refuses_has_no_better_answer() {
         "{note}"
     );
 }
+
+#[tokio::test]
+async fn what_a_query_keeps_goes_into_files_where_its_thread_may_write_them() {
+    let folder = folder();
+    let tools = format!("tools = {{ data = {folder:?} }}\n{}", key("k", KEY, ""));
+    let gateway = Gateway::serve(&config(NOBODY, &tools)).with_key(KEY);
+    let query = async |rows: u32, sql: &str| {
+        let row = |x: &str| format!("SELECT printf('%01000d', {x})");
+        let (first, next) = (row("1"), row("x + 1"));
+        let sql =
+            format!("WITH RECURSIVE n(x) AS ({first} UNION ALL {next} FROM n LIMIT {rows}) {sql}");
+        let found = tool(&gateway, "db_query", json!({ "sql": sql })).await;
+        found["structuredContent"]["rows"][0]["n"].as_u64()
+    };
+    let kept = [
+        "SELECT count(DISTINCT x) AS n FROM n",
+        "SELECT count(*) AS n FROM (SELECT x FROM n GROUP BY x)",
+    ];
+    for sql in kept {
+        assert_eq!(query(20_000, sql).await, Some(20_000), "{sql}");
+    }
+    std::fs::remove_dir(folder.join("temp")).expect("nothing is left in it");
+    for sql in kept {
+        assert_eq!(query(100, sql).await, Some(100), "{sql}");
+        assert_eq!(query(20_000, sql).await, None, "{sql}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}

@@ -30,6 +30,24 @@ async fn answers_end_somewhere() {
 }
 
 #[tokio::test]
+async fn a_statement_does_not_keep_many_things_at_once() {
+    let (_folder, local) = embedded();
+    let tables = Tables::Local(local);
+    let counts = |times| {
+        let count = "(SELECT count(*) FROM (SELECT DISTINCT body FROM notes ORDER BY id))";
+        let count = vec![count; 10].join(" + ");
+        format!("SELECT {}", vec![count.as_str(); times].join(", "))
+    };
+    one(&tables, &counts(1)).await.unwrap();
+    let error = one(&tables, &counts(50)).await.unwrap_err();
+    assert!(error.message().contains("too much at once"), "{error}");
+    // The ledger may have all the memory that there is.
+    let ledger = rusqlite::Connection::open_in_memory().unwrap();
+    let limit = ledger.query_row("PRAGMA hard_heap_limit", [], |row| row.get::<_, i64>(0));
+    assert_eq!(limit.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn one_step_and_one_row_of_a_query_are_small() {
     let (_folder, local) = embedded();
     let tables = Tables::Local(local);
@@ -74,6 +92,11 @@ async fn nothing_of_a_query_stays_and_no_row_is_longer_than_an_answer() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(one(&tables, held).await.unwrap(), none);
+    // The bound is not left by whoever closes the bracket around a statement.
+    let left = "SELECT 1) AS answer) AS x UNION ALL SELECT jsonb_build_object('a', repeat('x', 200000000)) FROM (SELECT 1 FROM (SELECT 1";
+    let error = one(&tables, left).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.message().contains("syntax error"), "{error}");
     let long = "SELECT repeat('x', 50000000) AS a";
     let long = tables.query(long.into(), Vec::new()).await.unwrap();
     assert!(long.rows.is_empty() && long.more);
