@@ -38,9 +38,16 @@ pub(crate) struct Workshop {
     tools: Tools,
     protected: ArcSwap<Protected>,
     /// By their paths: one entry where the configuration names them, otherwise one for each folder that a caller works in.
-    roots: Cache<Vec<PathBuf>, Roots>,
+    roots: Cache<Vec<PathBuf>, Opened>,
     shelf: OnceCell<Shelf>,
     tables: OnceCell<Tables>,
+}
+
+/// Folders that were opened when these were the gateway's own files.
+#[derive(Clone)]
+struct Opened {
+    protected: Arc<Protected>,
+    roots: Roots,
 }
 
 impl Workshop {
@@ -79,8 +86,6 @@ impl Workshop {
         let before = self.protected();
         let all = before.names().iter().chain(files).cloned();
         self.protected.store(Arc::new(Protected::new(all)));
-        // Those that are open do not know.
-        self.roots.invalidate_all();
     }
 
     /// The [folders] that `principal` may see, opened.
@@ -89,15 +94,22 @@ impl Workshop {
     /// [`ErrorKind::Forbidden`] if there is none for them.
     pub(crate) fn roots(&self, principal: &Principal) -> Result<Roots, Error> {
         let paths = folders(&self.tools, principal)?;
-        if let Some(roots) = self.roots.get(paths) {
-            return Ok(roots);
+        let protected = self.protected();
+        // Those that were opened before others became the gateway's own do not know of them.
+        let is_current = |opened: &Opened| Arc::ptr_eq(&opened.protected, &protected);
+        if let Some(opened) = self.roots.get(paths).filter(is_current) {
+            return Ok(opened.roots);
         }
         let reach = match self.tools.changes_files() {
             true => Reach::Change,
             false => Reach::Read,
         };
-        let roots = Roots::open(paths, (*self.protected()).clone(), reach)?;
-        self.roots.insert(paths.to_vec(), roots.clone());
+        let roots = Roots::open(paths, (*protected).clone(), reach)?;
+        let opened = Opened {
+            protected,
+            roots: roots.clone(),
+        };
+        self.roots.insert(paths.to_vec(), opened);
         Ok(roots)
     }
 
@@ -111,5 +123,39 @@ impl Workshop {
     pub(super) async fn tables(&self) -> Result<&Tables, Error> {
         let open = || Tables::open(&self.tools);
         self.tables.get_or_try_init(open).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rungs::ErrorKind;
+
+    use super::*;
+    use crate::{
+        config::Source,
+        sandbox::{Folder, Place},
+    };
+
+    #[tokio::test]
+    async fn folders_opened_before_a_file_became_the_gateways_own_are_opened_anew() {
+        let folder = Folder::new();
+        let file = folder.write("secrets.toml", "own");
+        let text = format!(
+            "[store]\nurl = \"memory:\"\n[tools]\nroots = [{:?}]\n",
+            folder.path()
+        );
+        let workshop = Workshop::new(&Config::alone(&Source::new("rungs.toml", text)).unwrap());
+        let principal = Principal::local();
+        let paths = vec![folder.path().to_owned()];
+        let place = || Place::parse("secrets.toml").unwrap();
+        let before = workshop.roots(&principal).unwrap();
+        assert!(before.read(None, place(), 1, None).await.is_ok());
+        let opened = workshop.roots.get(&paths).unwrap();
+        workshop.protect(&[file]);
+        // A call that began before comes to its end.
+        workshop.roots.insert(paths, opened);
+        let after = workshop.roots(&principal).unwrap();
+        let error = after.read(None, place(), 1, None).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Forbidden);
     }
 }
