@@ -104,8 +104,8 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn nobody_waits_for_the_removal_of_what_a_program_has_left() {
+    #[test]
+    fn nobody_waits_for_the_removal_of_what_a_program_has_left() {
         let folder = TempFolder::new("rungs-test").unwrap();
         for n in 0..20_000 {
             fs::File::create(folder.path().join(n.to_string())).unwrap();
