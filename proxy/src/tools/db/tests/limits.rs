@@ -35,7 +35,7 @@ async fn a_statement_does_not_keep_many_things_at_once() {
     let tables = Tables::Local(local);
     let counts = |times| {
         let count = "(SELECT count(*) FROM (SELECT DISTINCT body FROM notes ORDER BY id))";
-        let count = vec![count; 10].join(" + ");
+        let count = [count; 10].join(" + ");
         format!("SELECT {}", vec![count.as_str(); times].join(", "))
     };
     one(&tables, &counts(1)).await.unwrap();
