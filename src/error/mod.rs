@@ -38,6 +38,7 @@ struct Inner {
     upstream_status: Option<StatusCode>,
     may_be_billed: bool,
     elsewhere: bool,
+    conclusive: bool,
     retry_after: Option<Duration>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -54,6 +55,7 @@ impl Error {
             upstream_status: None,
             may_be_billed: false,
             elsewhere: false,
+            conclusive: false,
             retry_after: None,
             source: None,
         }))
@@ -102,6 +104,13 @@ impl Error {
     #[must_use]
     pub fn elsewhere(mut self) -> Self {
         self.0.elsewhere = true;
+        self
+    }
+
+    /// Says that another try would be paid for as well and end alike: the answer came, and was not one that can be taken.
+    #[must_use]
+    pub fn conclusive(mut self) -> Self {
+        self.0.conclusive = true;
         self
     }
 
@@ -222,6 +231,7 @@ impl Error {
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self.0.kind {
+            _ if self.0.conclusive => Retry::Never,
             ErrorKind::RateLimited
             | ErrorKind::Timeout
             | ErrorKind::Unavailable

@@ -32,7 +32,8 @@ impl ModelBody {
                         return Err(Error::new(
                             ErrorKind::Upstream,
                             format!("the answer is larger than {limit} bytes"),
-                        ));
+                        )
+                        .conclusive());
                     }
                     data.push(bytes);
                 }

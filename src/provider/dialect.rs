@@ -27,8 +27,8 @@ pub trait Dialect: Send + Sync + 'static {
     /// What the provider complains about, or [`ErrorKind::Upstream`](crate::ErrorKind::Upstream) if `body` is no answer.
     fn whole(&self, req: &ModelRequest, body: Bytes) -> Result<(Bytes, End), Error>;
 
-    /// A decoder for one streamed answer to `req`.
-    fn stream(&self, req: &ModelRequest) -> Box<dyn Decode>;
+    /// A decoder for one streamed answer to `req`, of which one event has at most `max_event` bytes.
+    fn stream(&self, req: &ModelRequest, max_event: usize) -> Box<dyn Decode>;
 
     /// Reads the response of a request that failed. Only the first 64 KiB of `body` are given.
     ///

@@ -54,7 +54,7 @@ impl<T> HttpProvider<T> {
         }
     }
 
-    /// Sets the largest answer that is read into memory, in bytes; 32 MiB by default. Streams are not limited by it.
+    /// Sets the largest answer that is read into memory, in bytes; 32 MiB by default. Of a stream it is the largest event.
     #[must_use]
     pub fn max_answer(mut self, bytes: usize) -> Self {
         self.max_answer = bytes;
@@ -119,7 +119,8 @@ where
     }
     let stream_wanted = req.wants_stream();
     if is_event_stream(&head.headers).unwrap_or(stream_wanted) {
-        let frames = Frames::new(body, target.dialect.stream(req), Arc::clone(target));
+        let decode = target.dialect.stream(req, max);
+        let frames = Frames::new(body, decode, Arc::clone(target));
         let body = ModelBody::stream(frames);
         if stream_wanted {
             return body.peek().await;

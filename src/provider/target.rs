@@ -1,4 +1,8 @@
-use std::{borrow::Cow, sync::Arc, time::SystemTime};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{StatusCode, response};
@@ -13,6 +17,9 @@ use crate::{
 
 /// How much of an error body is read, in bytes.
 const MAX_ERROR_BODY: usize = 64 * 1024;
+
+/// How long it is read: the status says most, and who waits for words can neither retry nor go elsewhere.
+const ERROR_BODY_TIME: Duration = Duration::from_secs(3);
 
 /// What a provider service asks, where, and in which dialect.
 pub(super) struct Target {
@@ -74,19 +81,22 @@ fn unexpected(status: StatusCode) -> Error {
     Error::new(ErrorKind::Upstream, message)
 }
 
-/// The first bytes of a body; a body that breaks says what it said until then.
+/// The first bytes of a body; a body that breaks, or stalls, says what it said until then.
 async fn beginning<B: Body<Data = Bytes>>(body: B) -> Vec<u8> {
     let mut body = std::pin::pin!(body);
     let mut bytes = Vec::new();
-    while let Some(Ok(frame)) = body.frame().await {
-        if let Ok(data) = frame.into_data() {
-            let room = MAX_ERROR_BODY - bytes.len();
-            bytes.extend_from_slice(&data[..data.len().min(room)]);
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let Ok(data) = frame.into_data() {
+                let room = MAX_ERROR_BODY - bytes.len();
+                bytes.extend_from_slice(&data[..data.len().min(room)]);
+            }
+            if bytes.len() == MAX_ERROR_BODY {
+                break;
+            }
         }
-        if bytes.len() == MAX_ERROR_BODY {
-            break;
-        }
-    }
+    };
+    let _late = tokio::time::timeout(ERROR_BODY_TIME, reading).await;
     bytes
 }
 
@@ -101,7 +111,8 @@ where
         Err(error) if error.is::<LengthLimitError>() => Err(Error::new(
             ErrorKind::Upstream,
             format!("the provider's answer is larger than {limit} bytes"),
-        )),
+        )
+        .conclusive()),
         Err(error) => Err(broken(error)),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame as BodyFrame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use tower::ServiceExt;
@@ -18,7 +18,7 @@ use tower::ServiceExt;
 use super::{openai::OpenAi, retry_after::retry_after, *};
 use crate::{
     catalog::Deployment,
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, Retry},
     json::RawObject,
     model::{BoxModelService, Call, CallContext, FinishReason, Frame, ModelRequest, ModelService},
 };
@@ -307,4 +307,65 @@ fn retry_after_is_read_in_all_its_forms() {
         assert_eq!(after, millis.map(Duration::from_millis), "{name}: {value}");
     }
     assert_eq!(retry_after(&HeaderMap::new(), SystemTime::now()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_whose_words_never_come_is_known_by_its_status() {
+    for (words, message) in [("", None), ("out of order", Some("out of order"))] {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let flag = dropped.clone();
+        let service = answering(move || {
+            let mut response = respond("text/plain", open(words, &flag));
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            let after = HeaderValue::from_static("7");
+            response.headers_mut().insert("retry-after", after);
+            Ok(response)
+        });
+        let asked = tokio::time::timeout(Duration::from_secs(5), service.oneshot(request(true)));
+        let error = asked.await.expect("in time").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(
+            error.get_upstream_status(),
+            Some(StatusCode::SERVICE_UNAVAILABLE)
+        );
+        assert_eq!(error.get_retry_after(), Some(Duration::from_secs(7)));
+        assert!(error.is_unbilled());
+        assert!(message.is_none_or(|message| error.message() == message));
+        assert!(dropped.load(Ordering::SeqCst), "it is closed");
+    }
+}
+
+/// Some models send a picture in one event. It is paid for when it comes.
+#[tokio::test]
+async fn a_large_event_passes_and_one_that_is_too_large_is_not_bought_again() {
+    let picture = "x".repeat(2 << 20);
+    let stream = format!(
+        "data: {{\"choices\":[{{\"delta\":{{\"images\":[\"{picture}\"]}}}}]}}\n\ndata: [DONE]\n\n"
+    );
+    let asked = |max: Option<usize>, streamed| {
+        let stream = stream.clone();
+        let transport = tower::service_fn(move |_: Request<Bytes>| {
+            let never = |never: Infallible| match never {};
+            let body = Full::new(Bytes::from(stream.clone())).map_err(never);
+            ready(Ok::<_, Error>(respond(
+                "text/event-stream",
+                body.boxed_unsync(),
+            )))
+        });
+        let provider = provider_of(transport);
+        let provider = match max {
+            Some(max) => provider.max_answer(max),
+            None => provider,
+        };
+        provider.oneshot(request(streamed))
+    };
+    let answer = asked(None, true).await.unwrap().body;
+    let answer = answer.collect(usize::MAX).await.unwrap();
+    assert!(answer.data[0].len() > picture.len());
+    for streamed in [true, false] {
+        let error = asked(Some(2 << 20), streamed).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Upstream);
+        assert_eq!(error.retry(), Retry::Never);
+        assert!(!error.is_unbilled());
+    }
 }

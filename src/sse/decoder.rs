@@ -64,7 +64,7 @@ impl Decoder {
         Self::default()
     }
 
-    /// Sets the largest event, in bytes.
+    /// Sets the largest event, in bytes: as much may be in each of its lines, and in its data.
     #[must_use]
     pub fn max_event(mut self, bytes: usize) -> Self {
         self.max_event = bytes;
@@ -85,7 +85,7 @@ impl Decoder {
     /// The next complete event; `None` until more chunks arrive.
     ///
     /// # Errors
-    /// [`ErrorKind::Upstream`] if an event grows past the limit. The decoder is of no use afterwards.
+    /// [`ErrorKind::Upstream`] if a line, or the data of an event, grows past the limit. The decoder is of no use afterwards.
     pub fn next_event(&mut self) -> Result<Option<Event>, Error> {
         self.skip_bom();
         while let Some(line) = self.next_line()? {
@@ -127,7 +127,8 @@ impl Decoder {
                     "the provider sent an event of more than {} bytes",
                     self.max_event
                 ),
-            ));
+            )
+            .conclusive());
         }
         Ok(())
     }
@@ -162,6 +163,8 @@ impl Decoder {
             self.chunk.clear();
             return Ok(None);
         };
+        // Also of a line that came at once, so that no cut makes a difference.
+        self.check(self.line.len() + end)?;
         let head = self.chunk.split_to(end);
         let ending = self.chunk.get_u8();
         if ending == b'\r' {
@@ -174,7 +177,6 @@ impl Decoder {
         if self.line.is_empty() {
             return Ok(Some(head));
         }
-        self.check(self.line.len() + head.len())?;
         self.line.extend_from_slice(&head);
         Ok(Some(self.line.split().freeze()))
     }

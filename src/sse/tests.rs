@@ -2,6 +2,7 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 
 use super::{Decoder, Event, encode_comment, encode_data, encode_event};
+use crate::error::Retry;
 
 fn decode<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Event> {
     let mut decoder = Decoder::new();
@@ -64,6 +65,46 @@ fn an_endless_line_is_an_error() {
     let mut decoder = Decoder::new().max_event(16);
     decoder.push(Bytes::from_static(b"data: 01234567\ndata: 01234567\n"));
     assert!(decoder.next_event().is_err());
+}
+
+/// R4 at the limit: whether an event is too large does not depend on how it was cut.
+#[test]
+fn r4_an_event_near_the_limit_is_one_thing_however_it_is_cut() {
+    const MAX: usize = 16;
+    let read = |chunks: &[&[u8]]| {
+        let mut decoder = Decoder::new().max_event(MAX);
+        let mut events = Vec::new();
+        for chunk in chunks {
+            decoder.push(Bytes::copy_from_slice(chunk));
+            while let Some(event) = decoder.next_event().map_err(|error| error.retry())? {
+                events.push(event);
+            }
+        }
+        events.extend(decoder.finish().map_err(|error| error.retry())?);
+        Ok::<_, Retry>(events)
+    };
+    for len in MAX - 8..MAX + 8 {
+        let long = "x".repeat(len);
+        for (text, largest) in [
+            (format!("data: {long}\n\n"), len + 6),
+            (format!("data:{long}\r\n\r\n"), len + 5),
+            (format!(": {long}\n\n"), len + 2),
+            (format!("data: {long}"), len + 6),
+            // Seven bytes of a line are its name and its end.
+            (
+                format!("data: {0}\ndata: {0}\n\n", &long[..len / 2]),
+                len / 2 * 2 + 1,
+            ),
+        ] {
+            let whole = read(&[text.as_bytes()]);
+            assert_eq!(whole.is_ok(), largest <= MAX, "{text:?}");
+            assert!(whole.is_ok() || whole == Err(Retry::Never), "{text:?}");
+            for cut in 0..text.len() {
+                let (a, b) = text.as_bytes().split_at(cut);
+                assert_eq!(read(&[a, b]), whole, "cut at {cut} in {text:?}");
+            }
+        }
+    }
 }
 
 #[test]

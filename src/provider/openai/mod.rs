@@ -35,7 +35,7 @@ pub enum Terminal {
     /// `data: [DONE]`.
     #[default]
     Done,
-    /// Also the end of the body, once every choice has its `finish_reason`: for servers that leave `[DONE]` out.
+    /// Also the end of the body, once every choice that was asked for has its `finish_reason`: for servers that leave `[DONE]` out.
     FinishReason,
 }
 
@@ -102,8 +102,10 @@ impl Dialect for OpenAi {
         response::read(req.op, body)
     }
 
-    fn stream(&self, _: &ModelRequest) -> Box<dyn Decode> {
-        Box::new(opening::Opening::new(stream::Chunks::new(self.terminal)))
+    fn stream(&self, req: &ModelRequest, max_event: usize) -> Box<dyn Decode> {
+        let asked = req.body.get_as::<u64>("n").ok().flatten();
+        let chunks = stream::Chunks::new(self.terminal, asked.unwrap_or(1), max_event);
+        Box::new(opening::Opening::new(chunks))
     }
 
     fn error(&self, status: StatusCode, _: &HeaderMap, body: &[u8]) -> Error {

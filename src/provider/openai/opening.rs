@@ -15,11 +15,16 @@ use crate::{error::Error, model::Frame, provider::Decode};
 pub(super) struct Opening {
     chunks: Chunks,
     held: VecDeque<Frame>,
+    /// Their size.
+    size: usize,
     over: bool,
 }
 
 /// So many chunks are held at most.
 const MOST: usize = 64;
+
+/// And so many bytes: what is so large is no announcement.
+const MOST_BYTES: usize = 256 * 1024;
 
 #[derive(Deserialize)]
 struct Chunk<'a> {
@@ -40,12 +45,16 @@ impl Opening {
         Self {
             chunks,
             held: VecDeque::new(),
+            size: 0,
             over: false,
         }
     }
 
     fn hold(&mut self, frame: Frame) {
-        self.over = self.held.len() >= MOST || says_something(&frame);
+        if let Frame::Data(data) = &frame {
+            self.size += data.len();
+        }
+        self.over = self.held.len() >= MOST || self.size > MOST_BYTES || says_something(&frame);
         self.held.push_back(frame);
     }
 }

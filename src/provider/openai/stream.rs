@@ -33,6 +33,8 @@ static NOTABLE: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| {
 pub(super) struct Chunks {
     decoder: Decoder,
     terminal: Terminal,
+    /// How many choices were asked for.
+    choices: u64,
     /// A chunk has come.
     begun: bool,
     told: Told,
@@ -67,10 +69,11 @@ struct Choice<'a> {
 }
 
 impl Chunks {
-    pub(super) fn new(terminal: Terminal) -> Self {
+    pub(super) fn new(terminal: Terminal, choices: u64, max_event: usize) -> Self {
         Self {
-            decoder: Decoder::new(),
+            decoder: Decoder::new().max_event(max_event),
             terminal,
+            choices: choices.max(1),
             begun: false,
             told: Told::default(),
             finish: None,
@@ -165,7 +168,8 @@ impl Chunks {
     }
 
     fn all_finished(&self) -> bool {
-        !self.finished.is_empty() && self.finished.iter().all(|(_, finished)| *finished)
+        self.finished.len() as u64 >= self.choices
+            && self.finished.iter().all(|(_, finished)| *finished)
     }
 
     fn end(&mut self) -> Frame {

@@ -80,7 +80,7 @@ fn stream_options_of_another_type_are_the_clients_fault() {
 
 /// The frames of a stream's body in one chunk, and the error that ended them.
 fn decode(terminal: Terminal, body: &'static str) -> (Vec<Frame>, Option<Error>) {
-    let mut chunks = stream::Chunks::new(terminal);
+    let mut chunks = stream::Chunks::new(terminal, 1, usize::MAX);
     chunks.push(Bytes::from_static(body.as_bytes()));
     let mut frames = Vec::new();
     let mut next = || match chunks.next_frame() {
@@ -209,7 +209,7 @@ fn r14_an_opening_without_content_waits_for_the_content() {
         r#"{"choices":"unheard of"}"#,
     ];
     for content in content {
-        let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done));
+        let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done, 1, usize::MAX));
         opening.push(format!("data: {FILTERS}\n\ndata: {ROLE}\n\n").into());
         assert!(opening.next_frame().unwrap().is_none(), "{content}");
         opening.push(format!("data: {content}\n\n").into());
@@ -226,17 +226,17 @@ fn r14_an_opening_without_content_waits_for_the_content() {
             "later ones are not held"
         );
     }
-    let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done));
+    let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done, 1, usize::MAX));
     opening.push(format!("data: {ROLE}\n\ndata: {{\"error\":{{\"message\":\"no\"}}}}\n\n").into());
     assert_eq!(
         opening.next_frame().unwrap_err().kind(),
         ErrorKind::Upstream
     );
-    let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done));
+    let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done, 1, usize::MAX));
     opening.push(format!("data: {ROLE}\n\n").into());
     assert!(opening.next_frame().unwrap().is_none());
     assert_eq!(opening.finish().unwrap_err().kind(), ErrorKind::Cut);
-    let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done));
+    let mut opening = opening::Opening::new(stream::Chunks::new(Terminal::Done, 1, usize::MAX));
     opening.push(format!("data: {ROLE}\n\n").repeat(100).into());
     assert!(opening.next_frame().unwrap().is_some(), "there is a limit");
 }
@@ -298,4 +298,24 @@ fn what_a_prompt_is_refused_for_says_nothing_about_the_key() {
     let kind = |body| error::read(StatusCode::FORBIDDEN, body).kind();
     assert_eq!(kind(&flagged[..]), ErrorKind::Refused);
     assert_eq!(kind(&forbidden[..]), ErrorKind::Upstream);
+}
+
+#[test]
+fn a_finish_reason_ends_a_stream_when_as_many_answers_have_one_as_were_asked_for() {
+    let answer = |index: u64| {
+        format!("data: {{\"choices\":[{{\"index\":{index},\"finish_reason\":\"stop\"}}]}}\n\n")
+    };
+    let ended = |body: &'static str, answers: u64| {
+        let body = RawObject::parse(body.into()).unwrap();
+        let req = ModelRequest::chat(body, CallContext::new(Call::new("t")));
+        let dialect = OpenAi::new().terminal(Terminal::FinishReason);
+        let mut decode = dialect.stream(&req, usize::MAX);
+        decode.push((0..answers).map(answer).collect::<String>().into());
+        while decode.next_frame().unwrap().is_some() {}
+        decode.finish().map_err(|error| error.kind())
+    };
+    let [two, one] = [r#"{"model":"m","n":2}"#, r#"{"model":"m","n":0}"#];
+    assert_eq!(ended(two, 1).unwrap_err(), ErrorKind::Cut);
+    assert!(matches!(ended(two, 2), Ok(Frame::End(_))));
+    assert!(matches!(ended(one, 1), Ok(Frame::End(_))));
 }
