@@ -3,12 +3,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::is_named;
 use crate::error::{Error, ErrorKind};
 
 /// Puts the chunks of a chat stream together to the whole answer that they spell.
 ///
 /// Deltas merge the way clients merge them: text is appended, lists with an `index` merge by it, other lists are appended,
-/// names and ids are set, and members nobody knows follow the same rules.
+/// names and ids are set, and members nobody knows follow the same rules, but a text that only comes again is not appended.
 ///
 /// # Errors
 /// [`ErrorKind::Upstream`] if a chunk is not a JSON object.
@@ -104,6 +105,8 @@ fn merge(into: &mut Map<String, Value>, delta: Map<String, Value>) {
                     *old = new;
                 }
             }
+            // And others do so with what nobody has heard of.
+            (Some(Value::String(old)), Value::String(new)) if *old == new && !is_text(&name) => {}
             (Some(Value::String(old)), Value::String(new)) => old.push_str(&new),
             (Some(Value::Object(old)), Value::Object(new)) => merge(old, new),
             (Some(Value::Array(old)), Value::Array(new)) => append(old, new),
@@ -119,17 +122,56 @@ fn merge(into: &mut Map<String, Value>, delta: Map<String, Value>) {
     }
 }
 
-/// Appends list items; those with an `index` merge with the item of the same index.
+/// Whether a member comes piece by piece, and two pieces may be alike.
+fn is_text(name: &str) -> bool {
+    matches!(
+        name,
+        "content"
+            | "refusal"
+            | "reasoning"
+            | "reasoning_content"
+            | "thinking"
+            | "text"
+            | "summary"
+            | "arguments"
+            | "input"
+            | "transcript"
+            | "data"
+    )
+}
+
+/// Appends list items; those with an `index` merge with the last item of the same index. Some servers give all calls one index: a
+/// call with another id is another call.
 pub(crate) fn append(all: &mut Vec<Value>, new: Vec<Value>) {
     for item in new {
-        let index = item.get("index").and_then(Value::as_u64);
-        let same = index.and_then(|index| {
-            all.iter_mut()
-                .find(|old| old.get("index").and_then(Value::as_u64) == Some(index))
-        });
-        match (same, item) {
+        let begun = begun(all, &item).and_then(|at| all.get_mut(at));
+        match (begun, item) {
             (Some(Value::Object(old)), Value::Object(item)) => merge(old, item),
             (_, item) => all.push(item),
         }
     }
+}
+
+/// Where the beginning of `item` is.
+fn begun(all: &[Value], item: &Value) -> Option<usize> {
+    let index = |item: &Value| item.get("index").and_then(Value::as_u64);
+    let wanted = index(item)?;
+    let of_index = |old: &Value| index(old) == Some(wanted);
+    let last = all.iter().rposition(of_index)?;
+    let Some(own) = id(item) else {
+        return Some(last);
+    };
+    let of_id = |old: &Value| of_index(old) && id(old) == Some(own);
+    if let Some(at) = all.iter().rposition(of_id) {
+        return Some(at);
+    }
+    // There are servers that make up an id for each piece; only the first one names a function.
+    let is_piece = item
+        .get("function")
+        .is_some_and(|function| !is_named(function));
+    (is_piece || id(&all[last]).is_none()).then_some(last)
+}
+
+fn id(item: &Value) -> Option<&str> {
+    item.get("id")?.as_str().filter(|id| !id.is_empty())
 }

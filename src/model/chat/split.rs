@@ -39,7 +39,8 @@ pub fn split(whole: &Bytes) -> Result<(Vec<Bytes>, Option<Bytes>), Error> {
         let mut delta = choice.remove("message").unwrap_or_else(|| json!({}));
         if let Some(Value::Array(calls)) = delta.get_mut("tool_calls") {
             for (at, call) in calls.iter_mut().enumerate() {
-                call["index"] = json!(at);
+                let call = call.as_object_mut().ok_or_else(no_chat)?;
+                call.insert("index".into(), json!(at));
             }
         }
         let finish = choice.insert("finish_reason".into(), Value::Null);

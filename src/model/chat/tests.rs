@@ -249,3 +249,65 @@ fn a_reply_is_what_every_provider_takes() {
         assert_eq!(error.kind(), crate::error::ErrorKind::Upstream);
     }
 }
+
+/// Of `chunks` of one choice, its message.
+fn message(deltas: impl IntoIterator<Item = Value>) -> Value {
+    let chunks: Vec<_> = deltas
+        .into_iter()
+        .map(|delta| chunk(delta, json!(null)))
+        .collect();
+    value(&assemble(&chunks, None).unwrap())["choices"][0]["message"].clone()
+}
+
+/// R6: some servers give all calls the index 0. Another id is another call.
+#[test]
+fn r6_calls_that_share_an_index_stay_apart() {
+    let call = |id: Value, name: Value, arguments: &str| {
+        json!({ "tool_calls": [{
+            "index": 0, "id": id, "type": "function",
+            "function": { "name": name, "arguments": arguments },
+        }]})
+    };
+    let message = message([
+        call(json!("a"), json!("f"), "{"),
+        call(json!(null), json!(null), "}"),
+        call(json!("b"), json!("g"), "["),
+        call(json!(""), json!(""), "1"),
+        call(json!("a"), json!("f"), " "),
+        // The id of a piece that begins nothing.
+        call(json!("c"), json!(null), "]"),
+    ]);
+    assert_eq!(
+        message["tool_calls"],
+        json!([
+            {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{} "}},
+            {"id": "b", "type": "function", "function": {"name": "g", "arguments": "[1]"}},
+        ])
+    );
+}
+
+#[test]
+fn what_only_comes_again_is_not_appended_and_text_is() {
+    let details = |text: &str| {
+        json!({ "reasoning": text, "reasoning_details": [
+            { "index": 0, "type": "reasoning.text", "format": "v1", "text": text, "unheard": text },
+        ]})
+    };
+    let message = message([details("ha"), details("ha"), details("!")]);
+    assert_eq!(message["reasoning"], "haha!");
+    let mut details = message["reasoning_details"][0].clone();
+    assert_eq!(details["unheard"].take(), "ha!");
+    assert_eq!(
+        details,
+        json!({ "index": 0, "type": "reasoning.text", "format": "v1", "text": "haha!", "unheard": null })
+    );
+}
+
+#[test]
+fn a_call_that_is_no_object_is_an_error_of_the_provider() {
+    for calls in ["[1]", "[\"f\"]", "[null]", "[[]]"] {
+        let whole = format!(r#"{{"choices":[{{"message":{{"tool_calls":{calls}}}}}]}}"#);
+        let error = split(&whole.into()).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Upstream, "{calls}");
+    }
+}
