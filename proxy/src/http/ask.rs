@@ -28,7 +28,7 @@ use super::{
 use crate::{auth::Principal, config::AUTO, gateway::Gateway};
 
 /// The largest answer that is read into memory, in bytes.
-const ANSWER_LIMIT: usize = 64 << 20;
+pub(super) const ANSWER_LIMIT: usize = 64 << 20;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

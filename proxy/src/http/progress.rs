@@ -14,13 +14,13 @@ use futures_util::{
 };
 use http::{HeaderName, HeaderValue};
 use rungs::{
-    Error,
+    Error, ErrorKind,
     http::error_value,
     model::{Frame, ModelBody, ModelResponse, ResponseMeta, Usage},
 };
 use serde_json::{Value, json};
 
-use super::ask::Asked;
+use super::ask::{ANSWER_LIMIT, Asked};
 
 /// How soon a step is told while nothing else happens.
 const TICK: Duration = Duration::from_millis(200);
@@ -108,6 +108,9 @@ impl Progress {
         match body.next().await {
             Some(Ok(Frame::Data(chunk))) => {
                 if let Some(text) = text_of(&chunk) {
+                    if self.text.len() + text.len() > ANSWER_LIMIT {
+                        return self.fail(&too_large());
+                    }
                     self.tell("delta", &json!({ "text": text }));
                     self.text.push_str(&text);
                 }
@@ -144,6 +147,11 @@ impl Progress {
     }
 }
 
+fn too_large() -> Error {
+    let message = format!("the answer is larger than {ANSWER_LIMIT} bytes");
+    Error::new(ErrorKind::Upstream, message)
+}
+
 /// The text in a chunk of an answer, or in a whole one.
 fn text_of(chunk: &[u8]) -> Option<String> {
     let chunk: Value = serde_json::from_slice(chunk).ok()?;
@@ -151,4 +159,41 @@ fn text_of(chunk: &[u8]) -> Option<String> {
     let message = choice.get("delta").or_else(|| choice.get("message"))?;
     let text = message.get("content")?.as_str()?;
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use axum::body::Bytes;
+    use rungs::model::{Call, CallContext};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_streamed_answer_is_no_larger_than_a_whole_one_may_be() {
+        let text = "x".repeat(1 << 20);
+        let chunk = json!({ "choices": [{ "delta": { "content": text } }] });
+        let chunk = Bytes::from(chunk.to_string());
+        let endless = stream::repeat_with(move || Ok(Frame::Data(chunk.clone())));
+        let answer = ModelResponse {
+            meta: ResponseMeta::default(),
+            body: ModelBody::stream(endless),
+        };
+        let asked = Asked {
+            ctx: CallContext::new(Call::new("t")),
+            conversation: "c".to_owned(),
+        };
+        let response = progress(asked, Box::pin(ready(Ok(answer))), Duration::ZERO);
+        let mut events = response.into_body().into_data_stream();
+        let mut told = 0;
+        let mut last = Bytes::new();
+        while let Some(event) = events.next().await {
+            last = event.unwrap();
+            told += last.len();
+            assert!(told < ANSWER_LIMIT + (1 << 20), "it goes on");
+        }
+        let last = String::from_utf8_lossy(&last);
+        assert!(last.starts_with("event: error") && last.contains("larger than"));
+    }
 }
