@@ -99,6 +99,17 @@ impl FromIterator<Capability> for Capabilities {
     }
 }
 
+/// Whether the limit of an answer bounds what is thought for it as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Thinking {
+    /// It does: thoughts are tokens of the answer.
+    #[default]
+    Within,
+    /// It does not: a model may think as much as it likes, or as its `thinking_budget` says, and the answer comes on top.
+    Beside,
+}
+
 /// One model at one provider with one price.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
@@ -126,6 +137,8 @@ pub struct Deployment {
     pub price_version: Option<Arc<str>>,
     /// Members of a request, beside those that every provider has, that cost nothing there.
     pub free_members: Arc<[Box<str>]>,
+    /// Whether the limit of an answer bounds its thoughts there.
+    pub thinking: Thinking,
     /// Order within a tier; lower goes first.
     pub priority: i32,
 }
@@ -147,6 +160,7 @@ impl Deployment {
             class_prices: ClassPrices::default(),
             price_version: None,
             free_members: Arc::default(),
+            thinking: Thinking::default(),
             priority: 0,
         }
     }

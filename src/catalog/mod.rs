@@ -8,7 +8,7 @@ mod targets;
 mod tier;
 
 pub use class::{ClassPrices, ServiceClass};
-pub use deployment::{Capabilities, Capability, Deployment, DeploymentId};
+pub use deployment::{Capabilities, Capability, Deployment, DeploymentId, Thinking};
 pub use money::Money;
 pub(crate) use price::amount;
 pub use price::{Price, Rates};

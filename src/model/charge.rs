@@ -8,9 +8,9 @@ use crate::{
 
 /// What an attempt is charged: the one rule for the ledger and for budgets, so that they cannot disagree.
 ///
-/// Nothing is charged below zero. Tokens that the request cannot have used are not believed: the attempt is charged its worst
-/// case, and says so. A cost that the provider reports is believed, also above the worst case, because that is what it will
-/// bill; then it says so too.
+/// Nothing is charged below zero. Tokens that the request cannot have used are not believed: of input or output, whichever it is, as
+/// many as it can have used are charged at their dearest, and it says so. A cost that the provider reports is believed, also above the
+/// worst case, because that is what it will bill; then it says so too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Charge {
     /// The cost.
@@ -107,9 +107,12 @@ impl Charge {
         let told = match ending {
             Ending::Unanswered(error) if error.is_unbilled() => return Self::nothing(None),
             Ending::Complete(end) => Told::new(deployment, bound, end),
-            Ending::Unanswered(_) | Ending::Partial => Told::default(),
+            Ending::Unanswered(_) | Ending::Partial => Told {
+                bound,
+                ..Told::default()
+            },
         };
-        let worst = bound.and_then(|bound| bound.cost(deployment));
+        let worst = told.bound.and_then(|bound| bound.cost(deployment));
         let mut violation = told.violation;
         let (cost, source) = match (told.reported, told.computed) {
             (Some(cost), _) => (cost, CostSource::Reported),
@@ -157,6 +160,8 @@ struct Told {
     usage: Option<Usage>,
     reported: Option<Money>,
     computed: Option<Money>,
+    /// The bound of the request, or of as much of it as is believed to be used.
+    bound: Option<TokenBound>,
     violation: Option<Violation>,
 }
 
@@ -166,6 +171,7 @@ impl Told {
         let mut told = Self {
             usage: end.usage,
             computed: end.usage.zip(price).map(|(usage, price)| usage.cost(price)),
+            bound,
             ..Self::default()
         };
         match end.reported_cost {
@@ -184,12 +190,15 @@ impl Told {
         if let (Some(usage), Some(bound)) = (end.usage, bound)
             && !bound.admits(&usage)
         {
+            let within = bound.clamp(usage);
+            let bound = bound.narrowed(&within);
             let worst = bound.cost(deployment);
             told = Self {
-                usage: Some(Usage::new(bound.input, bound.output)),
+                usage: Some(within),
                 // Who is wrong about the tokens is believed about the cost only where it is dearer.
                 reported: told.reported.filter(|cost| Some(*cost) > worst),
                 computed: None,
+                bound: Some(bound),
                 violation: Some(Violation::Tokens),
             };
         }

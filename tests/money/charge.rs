@@ -7,7 +7,7 @@ use http::StatusCode;
 use proptest::prelude::*;
 use rungs::{
     Error, ErrorKind, Retry,
-    catalog::{ClassPrices, Deployment, Money, Price, ServiceClass},
+    catalog::{ClassPrices, Deployment, Money, Price, ServiceClass, Thinking},
     layers::{budget::BudgetLayer, cost::CostLayer},
     model::{Call, CallContext, Charge, End, ModelRequest, TokenBound, Usage, Violation},
     store::{
@@ -114,15 +114,18 @@ async fn r2_tokens_that_cannot_be_are_clamped_and_flagged() {
             ..Usage::new(1, 1)
         },
         Usage {
-            cache_read: 1_000,
+            cache_read: 10_000,
             ..Usage::new(1, 1)
         },
     ] {
         let (row, worst) = told(usage, None).await;
         assert!(row.clamped, "{usage:?}");
-        assert_eq!((row.cost, row.source), (worst, CostSource::Unknown));
         let clamped = row.usage.unwrap();
-        assert!(clamped.total_input() < 200 && clamped.total_output() == 100);
+        let (input, output) = (clamped.total_input(), clamped.total_output());
+        assert!(input < 2_000 && output <= 100, "{clamped:?}");
+        let cost = priced().price.unwrap().worst_case(input, output);
+        assert_eq!((row.cost, row.source), (cost, CostSource::Unknown));
+        assert!(cost <= worst);
     }
     let (row, worst) = told(Usage::new(1, 100), None).await;
     assert!(!row.clamped && row.cost < worst);
@@ -151,10 +154,52 @@ async fn r2_a_reported_cost_is_believed_also_where_it_is_more() {
     }
     // Who is wrong about the tokens is not believed about a lower cost, but about a higher one.
     let absurd = Usage::new(1, 1_000_000);
-    let (row, worst) = told(absurd, Some("0.000001")).await;
-    assert_eq!((row.cost, row.clamped), (worst, true));
+    let (row, _) = told(absurd, Some("0.000001")).await;
+    assert_eq!((row.cost, row.clamped), (usd("0.001001"), true));
     let (row, _) = told(absurd, Some("0.5")).await;
     assert_eq!((row.cost, row.clamped), (usd("0.5"), true));
+}
+
+/// xAI's models are told some hundred tokens before each prompt, and its bill names them.
+#[tokio::test]
+async fn what_a_provider_tells_its_models_unasked_is_no_lie() {
+    let deployment = Deployment {
+        max_output: Some(1_000_000),
+        ..priced()
+    };
+    let hidden = Usage {
+        cache_read: 679,
+        ..Usage::new(7, 9)
+    };
+    let reply = Reply::text("Hi").usage(hidden).cost(usd("0.0005"));
+    let row = play(deployment, ask("Hello"), reply, None).await.row;
+    let row = row.unwrap();
+    assert!(!row.clamped);
+    assert_eq!((row.cost, row.usage), (usd("0.0005"), Some(hidden)));
+}
+
+#[tokio::test]
+async fn too_much_of_one_side_is_no_word_about_the_other() {
+    let told = |usage| async move {
+        let deployment = Deployment {
+            max_output: Some(1_000_000),
+            ..priced()
+        };
+        let reply = Reply::text("a").usage(usage);
+        let outcome = play(deployment, ask("q"), reply, None).await;
+        let row = outcome.row.unwrap();
+        assert!(row.clamped && row.cost == outcome.posted);
+        (row.usage.unwrap(), row.cost)
+    };
+    let output = Usage {
+        reasoning: 3,
+        ..Usage::new(50_000, 1)
+    };
+    let (used, cost) = told(output).await;
+    assert_eq!((used.output, used.reasoning), (1, 3));
+    assert!(used.input < 2_000 && cost < usd("0.01"), "{used:?} {cost}");
+    let (used, _) = told(Usage::new(5, 2_000_000)).await;
+    assert_eq!((used.input, used.output), (5, 1_000_000));
 }
 
 #[tokio::test]
@@ -297,7 +342,7 @@ proptest! {
         prop_assert!(row.cost >= Money::ZERO);
         prop_assert!(row.cost <= outcome.worst || row.source == CostSource::Reported);
         let usage = row.usage.unwrap_or_default();
-        prop_assert!(usage.total_input() < 1_000 && usage.total_output() <= 100);
+        prop_assert!(usage.total_input() < 2_000 && usage.total_output() <= 100);
     }
 }
 
@@ -329,5 +374,47 @@ fn the_bound_is_the_most_that_any_reading_of_the_limits_allows() {
         (r#""max_tokens":8,"n":3"#, 24),
     ] {
         assert_eq!(output(both), most, "{both}");
+    }
+}
+
+/// At Alibaba `max_tokens` is about the answer alone.
+#[test]
+fn what_is_thought_beside_an_answer_is_in_its_bound() {
+    let bound = |thinking, context_window, members: &str| {
+        let body = format!(r#"{{"model":"m","messages":[],{members}}}"#);
+        let request = chat(&serde_json::from_str(&body).unwrap());
+        let deployment = Deployment {
+            max_output: Some(1_000),
+            context_window,
+            thinking,
+            ..priced()
+        };
+        TokenBound::of(&request, &deployment).map(|bound| bound.output)
+    };
+    let window = Some(900_000);
+    let asked = r#""max_tokens":1,"enable_thinking":true,"thinking_budget":81920"#;
+    // Who takes a budget may think beside the limit, known or not.
+    for thinking in [Thinking::Within, Thinking::Beside] {
+        assert_eq!(bound(thinking, window, asked).unwrap(), 81_921);
+        assert_eq!(bound(thinking, None, asked).unwrap(), 81_921);
+        let twice = format!(r#"{asked},"n":2"#);
+        assert_eq!(bound(thinking, window, &twice).unwrap(), 163_842);
+        let answer = bound(thinking, window, r#""thinking_budget":5"#).unwrap();
+        assert_eq!(answer, 1_005);
+    }
+    // A model may think though nobody asked for it, or asked for no end of it.
+    for members in [
+        r#""max_tokens":1"#,
+        r#""max_tokens":1,"enable_thinking":false"#,
+        r#""max_tokens":1,"thinking_budget":null"#,
+        r#""max_tokens":1,"thinking_budget":0"#,
+        r#""max_tokens":1,"thinking_budget":-1"#,
+    ] {
+        assert_eq!(bound(Thinking::Within, window, members).unwrap(), 1);
+        let beside = bound(Thinking::Beside, window, members).unwrap();
+        assert_eq!(beside, 900_000, "{members}");
+        let error = bound(Thinking::Beside, None, members).unwrap_err();
+        assert_eq!(error.get_param(), Some("thinking_budget"));
+        assert_eq!(error.retry(), Retry::Other, "it is about one model");
     }
 }

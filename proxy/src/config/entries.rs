@@ -92,7 +92,7 @@ impl Entries {
                     format_args!("there are two providers `{}`", spec.name),
                 );
             } else if spec.is_active(world) {
-                active.insert(&*spec.name, spec.free_members());
+                active.insert(&*spec.name, spec.terms());
                 providers.extend(spec.resolve(path, world, faults));
             }
         }
@@ -112,9 +112,9 @@ impl Entries {
                     format_args!("`{}` has two models `{}`", spec.provider, spec.id),
                 );
             }
-            let free_members = active.get(&*spec.provider).cloned();
-            let is_active = free_members.is_some();
-            let model = spec.resolve(path, free_members.unwrap_or_default(), faults);
+            let terms = active.get(&*spec.provider).cloned();
+            let is_active = terms.is_some();
+            let model = spec.resolve(path, terms.unwrap_or_default(), faults);
             if is_active {
                 models.push(model);
             }

@@ -8,6 +8,7 @@ use super::{
     nearest::did_you_mean,
     price::{PriceSpec, Prices},
     price_lists::{self, Row},
+    provider::Terms,
 };
 
 /// The name that lets the router choose.
@@ -75,12 +76,7 @@ impl ModelSpec {
     }
 
     /// Checks what can be seen without the other models; `path` is where it is written.
-    pub(super) fn resolve(
-        &self,
-        path: &str,
-        free_members: Arc<[Box<str>]>,
-        faults: &mut Faults<'_>,
-    ) -> Model {
+    pub(super) fn resolve(&self, path: &str, terms: Terms, faults: &mut Faults<'_>) -> Model {
         let invisible = |c: char| c.is_whitespace() || c.is_control();
         if self.id.is_empty() || self.id.contains(invisible) {
             faults.at(&format!("{path}.id"), "is empty or has a space in it");
@@ -143,7 +139,8 @@ impl ModelSpec {
             price: prices.map(|prices| prices.usual),
             class_prices: prices.map(|prices| prices.classes).unwrap_or_default(),
             price_version: version,
-            free_members,
+            free_members: terms.free_members,
+            thinking: terms.thinking,
             priority: self.priority,
         };
         Model {

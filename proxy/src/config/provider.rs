@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use http::{HeaderMap, Uri};
+use rungs::catalog::Thinking;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -51,15 +52,17 @@ impl OutputLimit {
     /// For the server of that name. Those named here go by `max_completion_tokens`; others may pass over it.
     fn of_host(host: &str) -> Self {
         const NEW: [&str; 4] = ["openai.com", "azure.com", "openrouter.ai", "groq.com"];
-        let knows = |domain: &&str| {
-            let rest = host.strip_suffix(*domain);
-            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        };
-        match NEW.iter().any(knows) {
+        match NEW.iter().any(|domain| is_within(host, domain)) {
             true => Self::AsAsked,
             false => Self::MaxTokens,
         }
     }
+}
+
+/// Whether a host is of that domain.
+fn is_within(host: &str, domain: &str) -> bool {
+    let rest = host.strip_suffix(domain);
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// What happens to an attempt whose client leaves.
@@ -109,10 +112,20 @@ pub(crate) struct ProviderSpec {
     output_limit: Option<OutputLimit>,
     #[serde(default)]
     free_members: Vec<Box<str>>,
+    thinking: Option<Thinking>,
     #[serde(default)]
     proxy: Proxy,
     #[serde(default)]
     on_disconnect: OnDisconnect,
+}
+
+/// What a provider's deployments have from it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Terms {
+    /// The members of a request that cost nothing there.
+    pub(super) free_members: Arc<[Box<str>]>,
+    /// Whether the limit of an answer bounds its thoughts there.
+    pub(super) thinking: Thinking,
 }
 
 /// A provider that can be called. `Debug` shows no secret.
@@ -156,9 +169,22 @@ impl ProviderSpec {
             .is_none_or(|name| world.var(name).is_some())
     }
 
-    /// The members of a request that cost nothing there.
-    pub(super) fn free_members(&self) -> Arc<[Box<str>]> {
-        self.free_members.as_slice().into()
+    /// What its deployments have from it.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            free_members: self.free_members.as_slice().into(),
+            thinking: self.thinking.unwrap_or_else(|| self.usual_thinking()),
+        }
+    }
+
+    /// Of those that are known, only Alibaba lets models think beside the limit of an answer.
+    fn usual_thinking(&self) -> Thinking {
+        let url = self.base_url.parse::<Uri>().unwrap_or_default();
+        let host = url.host().unwrap_or_default().to_ascii_lowercase();
+        match is_within(&host, "aliyuncs.com") {
+            true => Thinking::Beside,
+            false => Thinking::Within,
+        }
     }
 
     /// Puts another address in place of the one written.

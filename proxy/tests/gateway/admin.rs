@@ -155,10 +155,10 @@ async fn a_key_is_made_changed_rotated_and_revoked_and_each_takes_effect_at_once
 async fn a_child_is_paid_by_its_parent_too_and_that_outlives_the_process() {
     let mut world = world("").await;
     let (parent, _) = world
-        .create(json!({ "name": "top", "budgets": ["0.14/day", "1/month@15 Europe/Berlin"] }))
+        .create(json!({ "name": "top", "budgets": ["1.1/day", "2/month@15 Europe/Berlin"] }))
         .await;
     let (child, key) = world
-        .create(json!({ "name": "child", "parent": parent, "budgets": "0.14/week" }))
+        .create(json!({ "name": "child", "parent": parent, "budgets": "1.1/week" }))
         .await;
     let (_, other) = world
         .create(json!({ "name": "other", "parent": parent }))
@@ -171,7 +171,7 @@ async fn a_child_is_paid_by_its_parent_too_and_that_outlives_the_process() {
         refused.error()["message"]
             .as_str()
             .unwrap()
-            .contains("0.14/day")
+            .contains("1.1/day")
     );
 
     let accounts = world.accounts().await;
@@ -190,7 +190,7 @@ async fn a_child_is_paid_by_its_parent_too_and_that_outlives_the_process() {
     );
     let shown = world.show(&parent).await;
     assert_eq!(shown["budgets"][0]["posted"], posted[0]);
-    assert_eq!(shown["budgets"][1]["budget"], "1/month@15 Europe/Berlin");
+    assert_eq!(shown["budgets"][1]["budget"], "2/month@15 Europe/Berlin");
 
     world.gateway = world.gateway.restart().await;
     assert_eq!(world.ask(&other, &chat("dear", "third")).await.status, 429);
@@ -211,7 +211,7 @@ async fn a_child_is_paid_by_its_parent_too_and_that_outlives_the_process() {
     }
     // A wider budget takes effect at once, with what was spent before.
     let path = format!("/admin/v1/keys/{parent}");
-    let wider = json!({ "budgets": ["0.2/day", "0.3/total"] });
+    let wider = json!({ "budgets": ["1.2/day", "1.3/total"] });
     assert_eq!(world.admin("PATCH", &path, &wider).await.status, 200);
     assert_eq!(world.ask(&other, &chat("dear", "fourth")).await.status, 200);
     let shown = world.show(&parent).await;
@@ -223,8 +223,8 @@ async fn a_child_is_paid_by_its_parent_too_and_that_outlives_the_process() {
 
 #[tokio::test]
 async fn users_and_projects_have_budgets_of_their_own() {
-    let more = "[budget]\nper_user = \"0.17/day\"\nglobal = [\"5/day\", \"50/month\"]\n\
-                [[project]]\nname = \"web\"\nbudget = \"0.165/day\"\ntz = \"Asia/Tokyo\"\n";
+    let more = "[budget]\nper_user = \"1.13/day\"\nglobal = [\"5/day\", \"50/month\"]\n\
+                [[project]]\nname = \"web\"\nbudget = \"1.125/day\"\ntz = \"Asia/Tokyo\"\n";
     let mut world = world(more).await;
     let (_, plain) = world
         .create(json!({ "name": "plain", "tenant": "t" }))

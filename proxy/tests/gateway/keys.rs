@@ -155,7 +155,7 @@ async fn a_request_limit_is_429_and_says_when() {
 async fn a_budget_outlives_the_process() {
     let (_, _upstream, gateway) = gateway().await;
     // Room for one worst case, not for another after it.
-    let (_, secret) = create(&gateway, &["capped", "--budget", "0.14/day"]);
+    let (_, secret) = create(&gateway, &["capped", "--budget", "1.1/day"]);
     let gateway = gateway.with_key(&secret);
     let first = gateway.ask(&chat("dear", "first")).await;
     assert_eq!(first.status, 200, "{first:?}");
@@ -191,7 +191,7 @@ async fn a_budget_outlives_the_process() {
 #[tokio::test]
 async fn r01_a_new_key_is_held_to_its_budget_from_the_first_burst_on() {
     let (_, _upstream, gateway) = gateway().await;
-    let (_, secret) = create(&gateway, &["burst", "--budget", "0.14/day"]);
+    let (_, secret) = create(&gateway, &["burst", "--budget", "1.1/day"]);
     let gateway = std::sync::Arc::new(gateway.with_key(&secret));
     let calls: Vec<_> = (0..40)
         .map(|number| {

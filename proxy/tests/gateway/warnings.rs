@@ -15,12 +15,12 @@ use crate::support::*;
 const HOOK: &str = "Hq7-w2Vd-c9Rt-41Xm";
 const SMALL: &str = "Sm4-w2Vd-c9Rt-41Xm";
 
-/// Each call costs 13,000 nano-dollars.
+/// Each call costs 130,000 nano-dollars.
 fn provider_wire() -> impl Future<Output = Wire> {
     Wire::answer(|_| {
         let body = json!({
             "choices": [{ "index": 0, "message": { "role": "assistant", "content": "yes" }, "finish_reason": "stop" }],
-            "usage": { "prompt_tokens": 9, "completion_tokens": 2 },
+            "usage": { "prompt_tokens": 126, "completion_tokens": 2 },
         })
         .to_string();
         let length = body.len();
@@ -68,15 +68,15 @@ async fn each_account_is_told_of_once_and_not_again_after_a_restart() {
         provider_wire().await,
         Wire::answer(|_| answer("204 No Content")).await,
     );
-    let more = "global = \"0.001/day\"\nper_user = \"0.001/day\"\nwarn_at = 3\n\
-                [[project]]\nname = \"web\"\nbudget = \"0.001/week\"\nwarn_at = 2\n";
+    let more = "global = \"0.01/day\"\nper_user = \"0.01/day\"\nwarn_at = 3\n\
+                [[project]]\nname = \"web\"\nbudget = \"0.01/week\"\nwarn_at = 2\n";
     let keys = key(
         "laptop",
         KEY,
-        "project = \"web\"\nbudget = [\"0.001/day\", \"1/total\"]\nwarn_at = 1",
+        "project = \"web\"\nbudget = [\"0.01/day\", \"1/total\"]\nwarn_at = 1",
     );
     // One call is more than three percent of it, and its mark is that of all.
-    let keys = keys + &key("small", SMALL, "budget = \"0.0004/day\"") + &scraper();
+    let keys = keys + &key("small", SMALL, "budget = \"0.004/day\"") + &scraper();
     let mut gateway = Gateway::serve(&format!("{}{keys}", config(&wire, &hook, more)));
     let made = gateway.rungs(&[
         "keys",
@@ -84,7 +84,7 @@ async fn each_account_is_told_of_once_and_not_again_after_a_restart() {
         "--name",
         "k",
         "--budget",
-        "0.001/month",
+        "0.01/month",
         "--warn-at",
         "1",
         "--json",
@@ -127,8 +127,8 @@ async fn each_account_is_told_of_once_and_not_again_after_a_restart() {
     assert_eq!(
         of("key:laptop"),
         &json!({
-            "event": "budget.warning", "account": "key:laptop", "budget": "0.001/day", "posted": "0.000013",
-            "limit": "0.001", "percent": 1, "warn_at": 1, "window_end": of("key:laptop")["window_end"],
+            "event": "budget.warning", "account": "key:laptop", "budget": "0.01/day", "posted": "0.00013",
+            "limit": "0.01", "percent": 1, "warn_at": 1, "window_end": of("key:laptop")["window_end"],
         })
     );
     assert!(
@@ -139,7 +139,7 @@ async fn each_account_is_told_of_once_and_not_again_after_a_restart() {
     );
     assert_eq!(
         (&of("global")["posted"], &of("global")["warn_at"]),
-        (&json!("0.000039"), &json!(3))
+        (&json!("0.00039"), &json!(3))
     );
     let head = &hook.heard()[0].head;
     assert!(
@@ -169,7 +169,7 @@ async fn a_hook_that_fails_is_asked_again_and_nobody_waits_for_it() {
         answer(if first { "503 Busy" } else { "200 OK" })
     })
     .await;
-    let more = "global = \"0.001/day\"\nwarn_at = 1\n";
+    let more = "global = \"0.01/day\"\nwarn_at = 1\n";
     let mut gateway = Gateway::serve(&config(&wire, &hook, more));
     let question = chat("m", "q");
     let answer = tokio::time::timeout(Duration::from_millis(900), gateway.ask(&question));

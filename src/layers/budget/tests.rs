@@ -116,7 +116,7 @@ async fn a_refusal_of_the_provider_costs_nothing() {
 async fn r1_concurrent_calls_never_overspend() {
     // Room for three worst cases of the same request.
     let request = ask("q");
-    let worst = (request.body.as_bytes().len() as i64 + 64) * 1000 + 100 * 10_000;
+    let worst = (request.body.as_bytes().len() as i64 + 1_024) * 1000 + 100 * 10_000;
     let budget = Money::from_nanos(worst * 3 + worst / 2).to_string();
     let bench = Bench::new(
         priced(),

@@ -131,7 +131,10 @@ async fn the_clients_own_limit_bounds_the_unknown() {
     );
     let bytes = request.body.as_bytes().len() as i64;
     let (_, charged, _) = row(Reply::text("a b c d"), request, Some(1)).await;
-    assert_eq!(charged, Money::from_nanos((bytes + 64) * 1000 + 3 * 10_000));
+    assert_eq!(
+        charged,
+        Money::from_nanos((bytes + 1_024) * 1000 + 3 * 10_000)
+    );
 }
 
 /// A ledger whose disk takes nothing.

@@ -6,7 +6,7 @@ mod members;
 use self::media::Media;
 use super::{ModelRequest, Operation, Usage};
 use crate::{
-    catalog::{Deployment, Money, ServiceClass},
+    catalog::{Deployment, Money, ServiceClass, Thinking},
     error::Error,
     json::RawObject,
 };
@@ -25,8 +25,9 @@ pub struct TokenBound {
 /// More than any provider counts for one picture.
 const PER_PICTURE: u64 = 50_000;
 
-/// Template tokens that a provider may add around a prompt, beyond one per byte of JSON.
-const OVERHEAD: u64 = 64;
+/// What a provider may add to a prompt, beyond a token per byte of JSON: its template, and what it tells its models unasked, which for
+/// some are several hundred tokens.
+const OVERHEAD: u64 = 1_024;
 
 /// What a provider may say to a model about tools as such, beside the tools of the request.
 const TOOLS: u64 = 1_024;
@@ -35,7 +36,8 @@ impl TokenBound {
     /// The bound of `request` at `deployment`.
     ///
     /// Tokens of text never outnumber its UTF-8 bytes, so the body's length bounds the input; with a file, a clip or a recording it
-    /// is the context window. The output is bounded by the request's own limit, else by the deployment's, times `n`.
+    /// is the context window. The output is bounded by the request's own limit, else by the deployment's, times `n`; what a model
+    /// thinks beside it ([`Thinking::Beside`]) by the `thinking_budget`, else by the context window.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a limit has the wrong type, or if nothing bounds the input or the output.
@@ -81,6 +83,32 @@ impl TokenBound {
     #[must_use]
     pub fn admits(&self, usage: &Usage) -> bool {
         usage.total_input() <= self.input && usage.total_output() <= self.output
+    }
+
+    /// As much of `usage` as is within the bound. Input and output are told apart: too much of one is no word about the other.
+    #[must_use]
+    pub fn clamp(&self, usage: Usage) -> Usage {
+        let mut within = usage;
+        if usage.total_input() > self.input {
+            within = Usage {
+                output: usage.output,
+                reasoning: usage.reasoning,
+                ..Usage::new(self.input, 0)
+            };
+        }
+        if usage.total_output() > self.output {
+            (within.output, within.reasoning) = (self.output, 0);
+        }
+        within
+    }
+
+    /// The bound of who has used just that much, in whatever buckets.
+    pub(super) fn narrowed(self, usage: &Usage) -> Self {
+        Self {
+            input: usage.total_input(),
+            output: usage.total_output(),
+            ..self
+        }
     }
 }
 
@@ -132,10 +160,35 @@ fn output(body: &RawObject, deployment: &Deployment) -> Result<u64, Error> {
             .elsewhere());
         }
     };
+    let each = with_thinking(each, body, deployment)?;
     // What was foretold and comes otherwise is paid for as well.
     let foretold = body.get("prediction").map_or(0, |text| text.len() as u64);
     let n = body.get_as::<u64>("n")?.unwrap_or(1).max(1);
     Ok(each.saturating_add(foretold).saturating_mul(n))
+}
+
+/// The bound of an answer with what is thought for it, where the limit of an answer may not count that.
+fn with_thinking(answer: u64, body: &RawObject, deployment: &Deployment) -> Result<u64, Error> {
+    let window = deployment.context_window;
+    // Zero, and what is below it, is no budget.
+    let budget = body.get_as::<i64>("thinking_budget")?;
+    match (budget.filter(|budget| *budget > 0), deployment.thinking) {
+        // Who takes such a budget may do so beside the limit, also where it is not known.
+        (Some(budget), _) => {
+            let both = answer.saturating_add(budget.unsigned_abs());
+            Ok(both.min(window.unwrap_or(u64::MAX)).max(answer))
+        }
+        (None, Thinking::Within) => Ok(answer),
+        // Models think unasked there, too.
+        (None, Thinking::Beside) => window.map(|window| window.max(answer)).ok_or_else(|| {
+            Error::invalid(format!(
+                "nothing bounds what `{}` thinks: set `thinking_budget`, or `context_window` in its configuration",
+                deployment.model
+            ))
+            .param("thinking_budget")
+            .elsewhere()
+        }),
+    }
 }
 
 /// The output limit that a request sets: the larger one if it sets it under both names, for a provider may go by either. Zero is

@@ -147,3 +147,22 @@ fn servers_that_may_not_know_the_new_name_of_the_output_limit_are_sent_the_old_o
     let told = limit("https://llm.example/v1", "output_limit = \"as_asked\"\n");
     assert_eq!(told, OutputLimit::AsAsked);
 }
+
+#[test]
+fn alibabas_models_think_beside_the_limit_of_an_answer() {
+    let thinking = |base_url: &str, more: &str| {
+        let provider = format!("[[provider]]\nname = \"p\"\nbase_url = \"{base_url}\"\n{more}");
+        let config = load(&format!("{provider}{}", model("m", "price = 0")));
+        config.models[0].deployment.thinking
+    };
+    let intl = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1";
+    assert_eq!(thinking(intl, ""), Thinking::Beside);
+    assert_eq!(
+        thinking(&intl.replace("aliyun", "Aliyun"), ""),
+        Thinking::Beside
+    );
+    assert_eq!(thinking(intl, "thinking = \"within\"\n"), Thinking::Within);
+    let other = "https://notaliyuncs.com/v1";
+    assert_eq!(thinking(other, ""), Thinking::Within);
+    assert_eq!(thinking(other, "thinking = \"beside\"\n"), Thinking::Beside);
+}

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use rungs::catalog::{Capability, Money, Price, Tier};
+use rungs::catalog::{Capability, Money, Price, Thinking, Tier};
 use secrecy::ExposeSecret;
 
 use super::*;
