@@ -35,7 +35,8 @@ fn stream(c: &mut Criterion) {
     let store = Arc::new(MemoryCache::new(64 << 20));
     let cache = ServiceBuilder::new().cache(store, CacheScope::Tenant);
     let escalate = ServiceBuilder::new().escalate(StandardJudge::new());
-    let timeouts = ServiceBuilder::new().timeouts(TimeoutConfig::default());
+    let timeouts =
+        ServiceBuilder::new().timeouts(rings.deployment.clone(), TimeoutConfig::default());
     let mut group = c.benchmark_group("stream");
     group.throughput(Throughput::Elements(CHUNKS as u64));
 

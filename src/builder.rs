@@ -55,8 +55,8 @@ use crate::{
 ///         .breaker(BreakerState::new(deployment.id.clone(), Default::default()))
 ///         .retries(Default::default())
 ///         .budget(deployment.clone(), budgets.clone())
-///         .cost(deployment, ledger.clone())
-///         .timeouts(Default::default())
+///         .cost(deployment.clone(), ledger.clone())
+///         .timeouts(deployment, Default::default())
 ///         .ring(provider)
 /// };
 ///
@@ -195,10 +195,15 @@ pub trait ServiceBuilderExt<L>: Into<ServiceBuilder<L>> {
         self.into().layer(CostLayer::new(deployment, ledger))
     }
 
-    /// Bounds the time to the first frame, between frames, of an answer in one piece, and in all; see [`timeout`](crate::layers::timeout).
+    /// Bounds the time to the first frame of `deployment`, between frames, of an answer in one piece, and in all; see
+    /// [`timeout`](crate::layers::timeout).
     #[must_use]
-    fn timeouts(self, config: TimeoutConfig) -> ServiceBuilder<Stack<TimeoutLayer, L>> {
-        self.into().layer(TimeoutLayer::new(config))
+    fn timeouts(
+        self,
+        deployment: Arc<Deployment>,
+        config: TimeoutConfig,
+    ) -> ServiceBuilder<Stack<TimeoutLayer, L>> {
+        self.into().layer(TimeoutLayer::new(deployment, config))
     }
 
     /// Puts the layers around `leaf` and boxes the whole, once, at its top.

@@ -70,7 +70,10 @@ impl World {
                 .layer(RetryLayer::new(RetryConfig::default()))
                 .layer(BudgetLayer::new(deployment.clone(), book.clone()))
                 .layer(CostLayer::new(deployment.clone(), ledger.clone()))
-                .layer(TimeoutLayer::new(TimeoutConfig::default()).deployment(deployment.clone()))
+                .layer(TimeoutLayer::new(
+                    deployment.clone(),
+                    TimeoutConfig::default(),
+                ))
                 .service(provider.clone());
             (deployment, BoxModelService::new(ring))
         });

@@ -62,7 +62,7 @@ layers! {
     in_flight => |_: &Probe| InFlightLayer::new(1),
     rate => |_: &Probe| RateLayer::new(Arc::new(MemoryRates::new()), "all").requests(Quota::per_minute(100)).tokens(Quota::per_minute(100_000)),
     retry => |_: &Probe| RetryLayer::new(RetryConfig::default()),
-    timeout => |probe: &Probe| TimeoutLayer::new(TimeoutConfig::default()).deployment(probe.deployment()),
+    timeout => |probe: &Probe| TimeoutLayer::new(probe.deployment(), TimeoutConfig::default()),
     trace => |_: &Probe| TraceLayer::new(),
 }
 
@@ -98,8 +98,8 @@ fn stacked(probe: Probe) -> BoxModelService {
         .breaker(closed(&probe))
         .retries(RetryConfig::default())
         .budget(deployment.clone(), Arc::new(MemoryBudgets::new()))
-        .cost(deployment, Arc::new(MemoryLedger::new(100)))
-        .timeouts(TimeoutConfig::default())
+        .cost(deployment.clone(), Arc::new(MemoryLedger::new(100)))
+        .timeouts(deployment, TimeoutConfig::default())
         .ring(probe)
 }
 

@@ -63,7 +63,7 @@ impl Gateway {
                 .retries(Default::default())
                 .budget(deployment.clone(), Arc::new(MemoryBudgets::new()))
                 .cost(deployment.clone(), Arc::new(MemoryLedger::new(10)))
-                .timeouts(Default::default())
+                .timeouts(deployment.clone(), Default::default())
                 .ring(leaf);
             (deployment.clone(), ring)
         });

@@ -51,6 +51,8 @@ pub(crate) struct Rings {
     pub(crate) attempts: BoxModelService,
     /// Its leaf alone.
     pub(crate) leaf: BoxModelService,
+    /// Whom that asks.
+    pub(crate) deployment: Arc<Deployment>,
     targets: Targets,
 }
 
@@ -73,6 +75,7 @@ impl Rings {
         Self {
             attempts: rings[0].1.clone(),
             leaf: leaf(&tiers[0]),
+            deployment: Arc::clone(&tiers[0]),
             calls: call_ring(Route::new(rings), &stores),
             targets: Targets::new(tiers),
         }
@@ -151,7 +154,10 @@ fn attempt_ring(deployment: &Arc<Deployment>, stores: &Stores) -> BoxModelServic
         .layer(InFlightLayer::new(1000))
         .budget(deployment.clone(), stores.budgets.clone())
         .cost(deployment.clone(), stores.ledger.clone())
-        .layer(TimeoutLayer::new(TimeoutConfig::default()).deployment(deployment.clone()))
+        .layer(TimeoutLayer::new(
+            deployment.clone(),
+            TimeoutConfig::default(),
+        ))
         .ring(leaf(deployment))
 }
 

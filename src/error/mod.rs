@@ -5,6 +5,7 @@ mod kind;
 use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use http::StatusCode;
+use tower::{load_shed::error::Overloaded, timeout::error::Elapsed};
 
 pub use kind::ErrorKind;
 
@@ -93,7 +94,8 @@ impl Error {
         self
     }
 
-    /// Says that the provider may have worked for it although a status came: somebody on the way gave up, or it had begun to answer.
+    /// Says that a provider may have worked for it, although a status came or nobody knows which provider it was: somebody on the way
+    /// gave up, or it had begun to answer.
     #[must_use]
     pub fn may_be_billed(mut self) -> Self {
         self.0.may_be_billed = true;
@@ -179,10 +181,11 @@ impl Error {
         self.0.retry_after
     }
 
-    /// Whether a provider was asked: such an error says something about a deployment's health, others do not.
+    /// Whether a provider was asked: such an error says something about a deployment's health, others do not. A cut answer, and what
+    /// may be billed, is a provider's whoever noticed.
     #[must_use]
     pub fn is_upstream(&self) -> bool {
-        self.0.provider.is_some()
+        self.0.provider.is_some() || self.0.may_be_billed || self.0.kind == ErrorKind::Cut
     }
 
     /// Whether an attempt that ended with this before its answer began has cost nothing: it was not sent, nobody was there, or the
@@ -282,12 +285,21 @@ impl StdError for Error {
 }
 
 impl From<BoxError> for Error {
-    /// Keeps an [`Error`] as it is; anything else was raised by somebody's layer and becomes [`ErrorKind::Internal`].
+    /// Keeps an [`Error`] as it is, and knows what tower's own layers say: that time is over, with an attempt under way that may be
+    /// billed, and that there is no room. Anything else was raised by somebody's layer and becomes [`ErrorKind::Internal`].
     fn from(error: BoxError) -> Self {
-        match error.downcast::<Error>() {
-            Ok(ours) => *ours,
-            Err(other) => Error::internal("a layer of the gateway failed").with_source(other),
-        }
+        let foreign = match error.downcast::<Error>() {
+            Ok(ours) => return *ours,
+            Err(foreign) => foreign,
+        };
+        let error = if foreign.is::<Elapsed>() {
+            Error::new(ErrorKind::Timeout, "no answer within the time of a layer").may_be_billed()
+        } else if foreign.is::<Overloaded>() {
+            Error::new(ErrorKind::Overloaded, "a layer of the gateway has no room")
+        } else {
+            Error::internal("a layer of the gateway failed")
+        };
+        error.with_source(foreign)
     }
 }
 
@@ -310,6 +322,28 @@ mod tests {
         let error = Error::from(foreign);
         assert_eq!(error.kind(), ErrorKind::Internal);
         assert!(StdError::source(&error).is_some());
+    }
+
+    #[test]
+    fn towers_own_errors_are_known() {
+        let late = Error::from(BoxError::from(Elapsed::new()));
+        assert_eq!(late.kind(), ErrorKind::Timeout);
+        assert!(!late.is_unbilled(), "a provider may have been at work");
+        assert_eq!(late.retry(), Retry::Same);
+        let shed = Error::from(BoxError::from(Overloaded::new()));
+        assert_eq!(shed.kind(), ErrorKind::Overloaded);
+        assert!(shed.is_unbilled(), "it was not sent");
+    }
+
+    #[test]
+    fn what_may_be_billed_was_asked_of_a_provider() {
+        for kind in ErrorKind::ALL {
+            let error = Error::new(kind, "x");
+            let cut = kind == ErrorKind::Cut;
+            assert_eq!((error.is_upstream(), error.is_unbilled()), (cut, !cut));
+            let error = error.may_be_billed();
+            assert!(error.is_upstream() && !error.is_unbilled(), "{kind:?}");
+        }
     }
 
     #[test]

@@ -26,10 +26,6 @@ impl Verdict {
         silence: Duration,
         patience: Duration,
     ) -> Self {
-        // A stream without its end is the provider's doing, whoever noticed.
-        if error.kind() == ErrorKind::Cut {
-            return Self::Failing;
-        }
         if !error.is_upstream() {
             return Self::Silent;
         }
@@ -50,7 +46,7 @@ impl Verdict {
             {
                 Self::Silent
             }
-            ErrorKind::Timeout | ErrorKind::Unavailable => Self::Failing,
+            ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::Cut => Self::Failing,
             ErrorKind::Upstream if status.is_none_or(|status| status >= 500) => Self::Failing,
             _ => Self::Silent,
         }

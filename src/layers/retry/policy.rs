@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{RetryBudget, RetryConfig};
 use crate::{
-    error::{self, Error, ErrorKind},
+    error::{self, Error},
     model::CallContext,
 };
 
@@ -37,9 +37,4 @@ impl RetryConfig {
         let jitter = Duration::from_nanos(fastrand::u64(0..=most));
         Some((asked + jitter).min(self.max_delay))
     }
-}
-
-/// Whether an attempt that ended with `error` has reached a provider, and so counts.
-pub(super) fn counts(error: &Error) -> bool {
-    error.is_upstream() || error.kind() == ErrorKind::Cut
 }

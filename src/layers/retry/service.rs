@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tower::ServiceExt;
 use tower_service::Service;
 
-use super::{RetryLayer, policy};
+use super::RetryLayer;
 use crate::{
     catalog::Deployment,
     error::{Error, ErrorKind},
@@ -62,7 +62,7 @@ impl<S: ModelService> Service<ModelRequest> for Retry<S> {
                     Ok(answer) => return Ok(answer),
                     Err(error) => error,
                 };
-                if !policy::counts(&error) {
+                if !error.is_upstream() {
                     ctx.return_attempt();
                 }
                 let Some(wait) = config.next(tried, &error, &ctx, budget) else {

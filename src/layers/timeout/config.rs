@@ -50,7 +50,7 @@ pub(super) struct Limits {
     pub(super) head: (Instant, Limit),
     /// Until when the stream must end, and why.
     pub(super) end: (Instant, Limit),
-    deployment: Option<Arc<Deployment>>,
+    deployment: Arc<Deployment>,
 }
 
 impl Limits {
@@ -59,7 +59,7 @@ impl Limits {
         config: &TimeoutConfig,
         streams: bool,
         ctx: &CallContext,
-        deployment: Option<Arc<Deployment>>,
+        deployment: Arc<Deployment>,
     ) -> Self {
         let now = Instant::now();
         let total = match streams {
@@ -97,11 +97,10 @@ impl Limits {
                 format!("the call's deadline of {} s has passed", Seconds(limit))
             }
         };
-        let error = Error::new(ErrorKind::Timeout, message);
-        match &self.deployment {
-            Some(d) => error.asked(Arc::clone(&d.provider), Arc::clone(&d.model)),
-            None => error,
-        }
+        let Deployment {
+            provider, model, ..
+        } = &*self.deployment;
+        Error::new(ErrorKind::Timeout, message).asked(Arc::clone(provider), Arc::clone(model))
     }
 }
 

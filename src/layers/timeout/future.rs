@@ -17,8 +17,9 @@ use crate::{
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
 pub struct TimeoutFuture<F> {
+    /// Until it has answered, or is given up.
     #[pin]
-    inner: F,
+    inner: Option<F>,
     #[pin]
     sleep: Sleep,
     limits: Limits,
@@ -27,7 +28,7 @@ pub struct TimeoutFuture<F> {
 impl<F> TimeoutFuture<F> {
     pub(super) fn new(inner: F, limits: Limits) -> Self {
         Self {
-            inner,
+            inner: Some(inner),
             sleep: sleep_until(limits.head.0),
             limits,
         }
@@ -41,8 +42,14 @@ where
     type Output = Result<ModelResponse, Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(answer) = this.inner.poll(cx) {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(Err(Error::internal(
+                "a future was polled after it was done",
+            )));
+        };
+        if let Poll::Ready(answer) = inner.poll(cx) {
+            this.inner.set(None);
             return Poll::Ready(answer.map(|answer| match answer.body.is_whole() {
                 true => answer,
                 false => ModelResponse {
@@ -52,6 +59,7 @@ where
             }));
         }
         ready!(this.sleep.poll(cx));
+        this.inner.set(None);
         Poll::Ready(Err(this.limits.error(this.limits.head.1)))
     }
 }

@@ -8,25 +8,15 @@ use crate::catalog::Deployment;
 /// Bounds the time of each attempt; see the [module](super).
 #[derive(Debug, Clone)]
 pub struct TimeoutLayer {
+    pub(super) deployment: Arc<Deployment>,
     pub(super) config: TimeoutConfig,
-    pub(super) deployment: Option<Arc<Deployment>>,
 }
 
 impl TimeoutLayer {
-    /// With these limits.
+    /// Attempts at `deployment` have these limits; one that reaches them is its failure, and is charged as such.
     #[must_use]
-    pub fn new(config: TimeoutConfig) -> Self {
-        Self {
-            config,
-            deployment: None,
-        }
-    }
-
-    /// Names the deployment below, so that a timeout counts as its failure.
-    #[must_use]
-    pub fn deployment(mut self, deployment: Arc<Deployment>) -> Self {
-        self.deployment = Some(deployment);
-        self
+    pub fn new(deployment: Arc<Deployment>, config: TimeoutConfig) -> Self {
+        Self { deployment, config }
     }
 }
 

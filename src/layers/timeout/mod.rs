@@ -8,9 +8,11 @@
 //! use tower::{ServiceBuilder, ServiceExt};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+//! let provider = Scripted::new(Reply::hang());
+//! let config = TimeoutConfig { total: Duration::from_secs(5), ..TimeoutConfig::default() };
 //! let service = ServiceBuilder::new()
-//!     .layer(TimeoutLayer::new(TimeoutConfig { total: Duration::from_secs(5), ..TimeoutConfig::default() }))
-//!     .service(Scripted::new(Reply::hang()));
+//!     .layer(TimeoutLayer::new(provider.deployment(), config))
+//!     .service(provider);
 //! let error = service.oneshot(ask("anybody there?")).await.unwrap_err();
 //! assert_eq!(error.kind(), ErrorKind::Timeout);
 //! assert_eq!(error.message(), "no answer within 5 s");
@@ -29,8 +31,8 @@
 //! nothing. An answer that has arrived in one piece is passed on as it is.
 //!
 //! # Errors
-//! [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), naming the limit that ran out and its length. The inner call, or the inner stream, is
-//! dropped first.
+//! [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) of the deployment, naming the limit that ran out and its length. The inner call, or the
+//! inner stream, is dropped first. The deployment may have worked for it: the attempt counts, and is charged at its worst case.
 //!
 //! # Cost of the layer
 //! One timer per call and one per stream. The stream's timer is not moved with each frame: it fires at the earliest moment a limit

@@ -1,4 +1,7 @@
-use std::task::{Context, Poll};
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use tower_service::Service;
 
@@ -34,12 +37,12 @@ where
     }
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
-        let TimeoutLayer { config, deployment } = &self.options;
+        let TimeoutLayer { deployment, config } = &self.options;
         let limits = Limits::new(
             config,
             request.wants_stream(),
             &request.ctx,
-            deployment.clone(),
+            Arc::clone(deployment),
         );
         TimeoutFuture::new(self.inner.call(request), limits)
     }
