@@ -14,7 +14,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame as BodyFrame;
 use http_body_util::StreamBody;
 use rungs::{
-    Error, ErrorKind,
+    Error, ErrorKind, Retry,
     catalog::Deployment,
     json::RawObject,
     model::{Call, CallContext, End, Frame, ModelRequest, Operation, chat},
@@ -345,8 +345,11 @@ async fn r19_usage_is_never_data_and_its_chunk_comes_once() {
 /// An answer of the provider, and what must become of it: kind, status for the client, seconds to wait.
 type Row = (u16, &'static str, &'static str, ErrorKind, u16, Option<u64>);
 
+/// OpenRouter's, while its account has credit for shorter answers.
+const UNAFFORDABLE: &str = r#"{"error":{"message":"This request requires more credits, or fewer max_tokens. You requested up to 65536 tokens, but can only afford 30104","code":402}}"#;
+
 #[rustfmt::skip]
-const REFUSALS: [Row; 24] = [
+const REFUSALS: [Row; 25] = [
     (400, "", r#"{"error":{"message":"bad","type":"invalid_request_error","param":"n","code":null}}"#, ErrorKind::Invalid, 400, None),
     (400, "", r#"{"error":{"message":"This model's maximum context length is 8192 tokens","type":"invalid_request_error","param":"messages","code":"context_length_exceeded"}}"#, ErrorKind::ContextTooLong, 400, None),
     (400, "", r#"{"object":"error","message":"This model's maximum context length is 4096 tokens.","type":"BadRequestError","param":null,"code":400}"#, ErrorKind::ContextTooLong, 400, None),
@@ -354,6 +357,7 @@ const REFUSALS: [Row; 24] = [
     (400, "", r#"{"error":{"message":"filtered","code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#, ErrorKind::Refused, 400, None),
     (401, "", r#"{"error":{"message":"Incorrect API key provided: sk-canary-4f1c9b7e2d","code":"invalid_api_key"}}"#, ErrorKind::Upstream, 502, None),
     (402, "", r#"{"error":{"message":"Insufficient credits","code":402}}"#, ErrorKind::Upstream, 502, None),
+    (402, "", UNAFFORDABLE, ErrorKind::Invalid, 400, None),
     (403, "", r#"{"error":{"message":"Country not supported","code":"unsupported_country"}}"#, ErrorKind::Upstream, 502, None),
     (404, "", r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#, ErrorKind::NotFound, 404, None),
     (404, "", "404 page not found", ErrorKind::NotFound, 404, None),
@@ -411,6 +415,19 @@ async fn r12_status_and_retry_after_reach_the_client() {
             assert!(!error.message().contains('<'), "{row}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_our_credit_does_not_reach_is_about_the_request() {
+    let mut response = Response::new(vec![Bytes::from(UNAFFORDABLE)]);
+    *response.status_mut() = StatusCode::PAYMENT_REQUIRED;
+    let request = r#"{"model":"auto","messages":[]}"#.into();
+    let seen = play(OpenAi::new(), Operation::Chat, request, response).await;
+    let error = seen.1.result.unwrap_err();
+    assert!(error.message().contains("can only afford 30104"), "{error}");
+    assert_eq!(error.get_param(), Some("max_tokens"));
+    assert_eq!(error.retry(), Retry::Other, "others may have the credit");
+    assert!(error.is_unbilled());
 }
 
 /// A status says that nothing was done, unless it says that somebody stopped waiting, or comes from a page on the way.

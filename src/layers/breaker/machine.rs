@@ -55,14 +55,28 @@ impl Machine {
         }
     }
 
+    /// Goes by `config` from now on. What is known, and a cool-down under way, stay.
+    pub(super) fn reconfigure(&mut self, config: BreakerConfig) {
+        self.cool_down = match self.phase {
+            Phase::Closed => config.cool_down,
+            Phase::Open { .. } | Phase::HalfOpen => self.cool_down.max(config.cool_down),
+        };
+        self.config = config;
+    }
+
+    /// The state as it is now.
+    pub(super) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch)
+    }
+
     /// Lets a call through, or says how long to wait.
     pub(super) fn admit(&mut self, now: Instant) -> Result<(Epoch, Option<Change>), Duration> {
         match self.phase {
-            Phase::Closed => Ok((Epoch(self.epoch), None)),
+            Phase::Closed => Ok((self.epoch(), None)),
             Phase::Open { until } if now < until => Err(until - now),
             Phase::Open { .. } => {
                 self.enter(Phase::HalfOpen);
-                Ok((Epoch(self.epoch), Some(Change::Probing)))
+                Ok((self.epoch(), Some(Change::Probing)))
             }
             Phase::HalfOpen => Err(self.config.cool_down),
         }

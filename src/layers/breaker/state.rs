@@ -1,9 +1,10 @@
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
@@ -51,7 +52,7 @@ impl BreakerState {
 
     /// Changes the configuration; what is known, and a cool-down under way, stay.
     pub fn reconfigure(&self, config: BreakerConfig) {
-        self.machine().config = config;
+        self.machine().reconfigure(config);
     }
 
     /// Lets a call through, or says how long to wait.
@@ -64,6 +65,7 @@ impl BreakerState {
             ctx: ctx.clone(),
             since,
             epoch: Some(epoch),
+            is_probe: change.is_some(),
         })
     }
 
@@ -117,6 +119,8 @@ pub(super) struct Trial {
     ctx: CallContext,
     since: Instant,
     epoch: Option<Epoch>,
+    /// Until its answer has begun.
+    is_probe: bool,
 }
 
 impl Trial {
@@ -132,6 +136,17 @@ impl Trial {
         self.settle(verdict, Some(error));
     }
 
+    /// The probe has found somebody: the others need not wait for the end of its answer, which counts as that of any other call.
+    fn found(&mut self) {
+        let Some(epoch) = self.epoch else { return };
+        let mut machine = self.state.machine();
+        let change = machine.settle(epoch, Verdict::Healthy, Instant::now());
+        let now = machine.epoch();
+        drop(machine);
+        self.epoch = Some(now);
+        self.state.log(change, None);
+    }
+
     fn settle(&mut self, verdict: Verdict, cause: Option<&Error>) {
         if let Some(epoch) = self.epoch.take() {
             let change = self.state.machine().settle(epoch, verdict, Instant::now());
@@ -141,6 +156,12 @@ impl Trial {
 }
 
 impl Tap for Trial {
+    fn on_data(&mut self, _: &Bytes) {
+        if mem::take(&mut self.is_probe) {
+            self.found();
+        }
+    }
+
     fn on_end(mut self: Box<Self>, outcome: Outcome<'_>) {
         match outcome {
             Outcome::Complete(_) => self.settle(Verdict::Healthy, None),

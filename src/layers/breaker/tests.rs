@@ -184,6 +184,35 @@ async fn one_probe_at_a_time_and_its_place_is_free_again_when_it_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_frame_of_a_probe_lets_the_others_pass() {
+    let slow = |frames| {
+        let reply = Reply::text("a b c").gap(60 * SECOND);
+        [down(), down(), down(), reply.stop_after(frames)]
+    };
+    let bench = Bench::new(slow(9).into_iter().chain([Reply::text("ok")]));
+    bench.reached(3).await;
+    advance(10 * SECOND).await;
+    let mut probe = bench
+        .service
+        .clone()
+        .oneshot(ask_stream("q"))
+        .await
+        .unwrap();
+    assert_eq!(bench.reached(3).await, 0, "nothing is known yet");
+    assert!(probe.body.next().await.unwrap().is_ok());
+    assert_eq!(bench.reached(3).await, 3);
+
+    let bench = Bench::new(slow(1).into_iter().chain([down()]));
+    bench.reached(3).await;
+    advance(10 * SECOND).await;
+    assert!(
+        bench.ask().await.is_err(),
+        "it is cut after its first frame"
+    );
+    assert_eq!(bench.reached(9).await, 2, "which was a failure of three");
+}
+
+#[tokio::test(start_paused = true)]
 async fn r05_a_stream_that_is_cut_counts_and_a_reader_who_leaves_does_not() {
     let bench = Bench::new([Reply::text("a b c").stop_after(2)]);
     assert_eq!(bench.reached(10).await, 3);
@@ -207,8 +236,11 @@ async fn errors_that_blame_the_request_or_the_gateway_do_not_count() {
         let bench = Bench::new([Reply::error(Error::new(kind, "no"))]);
         assert_eq!(bench.reached(10).await, 10, "{kind:?}");
     }
-    let bench = Bench::new([Reply::error(status(422))]);
-    assert_eq!(bench.reached(10).await, 10);
+    let unaffordable = Error::invalid("too long").upstream_status(StatusCode::PAYMENT_REQUIRED);
+    for about_the_request in [status(422), unaffordable] {
+        let bench = Bench::new([Reply::error(about_the_request)]);
+        assert_eq!(bench.reached(10).await, 10);
+    }
     for kind in [Budget, RateLimited, Overloaded, Timeout, Internal] {
         let ours = Error::new(kind, "ours");
         let state = BreakerState::new("p/m".into(), config());
@@ -338,4 +370,28 @@ async fn a_new_configuration_keeps_what_is_known() {
         ..config()
     });
     assert_eq!(bench.reached(5).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_cool_down_is_that_of_the_next_opening() {
+    let wait = |bench: &Bench| {
+        let refused = bench.state.admit(&ask("q").ctx).err();
+        refused.expect("it is open")
+    };
+    let slower = BreakerConfig {
+        cool_down: 25 * SECOND,
+        ..config()
+    };
+    let bench = Bench::new([down()]);
+    bench.state.reconfigure(slower);
+    bench.reached(3).await;
+    assert_eq!(wait(&bench), 25 * SECOND);
+
+    let bench = Bench::new([down()]);
+    bench.reached(3).await;
+    bench.state.reconfigure(slower);
+    assert_eq!(wait(&bench), 10 * SECOND, "the one under way stays");
+    advance(10 * SECOND).await;
+    bench.reached(1).await;
+    assert_eq!(wait(&bench), 25 * SECOND);
 }

@@ -129,6 +129,7 @@ impl Complaint {
     }
 
     fn into_error(self, status: Option<StatusCode>) -> Error {
+        let unaffordable = self.is_unaffordable(status);
         let kind = self
             .kind_by_code(status)
             .unwrap_or_else(|| status.map_or(ErrorKind::Upstream, kind_of));
@@ -136,7 +137,7 @@ impl Complaint {
         let mut error = match (status.map(|status| status.as_u16()), self.message) {
             // What the provider says here is about our account with it.
             (Some(401), _) => Error::new(kind, "the provider refused the gateway's API key"),
-            (Some(402), _) => {
+            (Some(402), _) if !unaffordable => {
                 Error::new(kind, "the gateway's account at the provider has no credit")
             }
             (_, Some(message)) if !message.trim().is_empty() => Error::new(kind, message),
@@ -145,6 +146,10 @@ impl Complaint {
             }
             (None, _) => Error::new(kind, "the provider reported an error without a message"),
         };
+        if unaffordable {
+            // It may not be too much for another account, or at another price.
+            error = error.param("max_tokens").elsewhere();
+        }
         if let Some(param) = self.param {
             error = error.param(param);
         }
@@ -177,6 +182,9 @@ impl Complaint {
         if any(&["insufficient_quota", "billing_hard_limit_reached"]) {
             return Some(ErrorKind::Upstream);
         }
+        if self.is_unaffordable(status) {
+            return Some(ErrorKind::Invalid);
+        }
         if any(&["model_not_found", "DeploymentNotFound"]) {
             return Some(ErrorKind::NotFound);
         }
@@ -197,18 +205,28 @@ impl Complaint {
         }
     }
 
+    /// Whether our credit reaches for requests, and not for one that may be answered at such length. OpenRouter holds the most that a
+    /// request can cost, as a budget does, and says so in words.
+    fn is_unaffordable(&self, status: Option<StatusCode>) -> bool {
+        status == Some(StatusCode::PAYMENT_REQUIRED)
+            && self.says(&["max_tokens", "can only afford"])
+    }
+
     /// Many servers have no code for it, only words.
     fn says_too_long(&self) -> bool {
-        const WORDS: [&str; 5] = [
+        self.says(&[
             "maximum context length",
             "context length exceeded",
             "context window",
             "prompt is too long",
             "exceeds the available context size",
-        ];
+        ])
+    }
+
+    fn says(&self, any: &[&str]) -> bool {
         let message = self.message.as_deref().unwrap_or_default();
         let message = message.to_ascii_lowercase();
-        WORDS.iter().any(|words| message.contains(words))
+        any.iter().any(|words| message.contains(words))
     }
 }
 
