@@ -70,13 +70,7 @@ impl Decision {
             skipped: Vec::new(),
         };
         for deployment in hint.targets.first() {
-            let in_tiers = (hint.min_tier..=hint.max_tier).contains(&deployment.tier);
-            let why = if in_tiers {
-                needs.unmet_by(deployment, request)
-            } else {
-                Some(Skipped::Tier)
-            };
-            decision.consider(deployment, why, false);
+            decision.consider(deployment, needs.unmet_by(deployment, request), false);
         }
         decision.candidates.sort_by_key(|c| {
             let d = &c.deployment;
@@ -90,12 +84,7 @@ impl Decision {
             (below, rungs, Reverse(suited), d.priority)
         });
         for deployment in hint.targets.fallback() {
-            let why = if deployment.tier <= hint.max_tier {
-                needs.unmet_by(deployment, request)
-            } else {
-                Some(Skipped::Tier)
-            };
-            decision.consider(deployment, why, true);
+            decision.consider(deployment, needs.unmet_by(deployment, request), true);
         }
         decision
     }
@@ -162,8 +151,11 @@ impl Needs {
     }
 
     fn unmet_by(&self, d: &Deployment, request: &ModelRequest) -> Option<Skipped> {
+        let hint = &request.route;
         let embeds = d.capabilities.contains(Capability::Embeddings.into());
-        if request.route.exclude.contains(&d.id) {
+        if !(hint.min_tier..=hint.max_tier).contains(&d.tier) {
+            Some(Skipped::Tier)
+        } else if hint.exclude.contains(&d.id) {
             Some(Skipped::Excluded)
         } else if embeds != (request.op == Operation::Embeddings) {
             Some(Skipped::Operation)

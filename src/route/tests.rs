@@ -270,6 +270,29 @@ async fn fallbacks_come_last_and_are_marked() {
 }
 
 #[tokio::test]
+async fn a_fallback_is_no_way_around_the_lowest_tier_of_a_call() {
+    let main = at("main", Tier::L2, down());
+    let small = at("small", Tier::L0, Reply::text("a"));
+    let large = at("large", Tier::L3, Reply::text("a"));
+    let route = World(vec![main.clone(), small.clone(), large.clone()]).route();
+    let asking = |fallbacks: [&Scripted; 2]| {
+        let targets = Targets::new([main.deployment()]);
+        let targets = targets.or_else(fallbacks.map(Scripted::deployment));
+        ask("hi").route(RouteHint {
+            min_tier: Tier::L2,
+            ..RouteHint::to(targets)
+        })
+    };
+    let request = asking([&small, &large]);
+    let skipped = route.decide(&request).skipped;
+    assert_eq!(skipped, [(small.deployment().id.clone(), Skipped::Tier)]);
+    let answer = route.clone().oneshot(request).await.unwrap();
+    assert_eq!(name(&answer), "large");
+    let error = route.oneshot(asking([&small, &small])).await.unwrap_err();
+    assert_eq!((error.message(), small.calls()), ("down", 0));
+}
+
+#[tokio::test]
 async fn r33_the_dry_run_decides_as_the_call_does() {
     let world = World(vec![
         at("b", Tier::L1, Reply::text("a")),
