@@ -42,7 +42,7 @@
 //! When a conversation has more than [`window`](ConversationConfig::window) messages that no summary stands for, or more
 //! [bytes](ConversationConfig::window_bytes) in them, and the layer has
 //! been given a [summarizer](ConversationLayer::summarizer), the older ones are summarized by the cheapest tier that the call
-//! might have asked, at the expense of the call's accounts, beside all calls. The last few stay whole, and a call of a tool stays
+//! might have asked, in 4,096 tokens at most, at the expense of the call's accounts, beside all calls. The last few stay whole, and a call of a tool stays
 //! with its result. What was summarized is not deleted. While a summary fails, everything stays as it is.
 //!
 //! # Streams

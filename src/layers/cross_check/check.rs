@@ -166,7 +166,10 @@ impl<S: ModelService> Check<S> {
             .collect();
 
         let needed = self.config.min_responses.unwrap_or(1).max(1);
-        let enough = self.config.min_responses.unwrap_or(panel.len());
+        let enough = match self.config.min_responses {
+            Some(_) => needed,
+            None => panel.len(),
+        };
         let mut failure = unavailable("no other deployment can be asked");
         let mut voices = Vec::new();
         while voices.len() < enough {

@@ -62,7 +62,7 @@ pub struct CrossCheckConfig {
     pub when: When,
     /// How many other deployments review an answer. Default 1.
     pub reviewers: usize,
-    /// How many usable reviews are enough: the others are then cancelled, and with fewer the answer counts as unchecked.
+    /// How many usable reviews are enough, at least one: the others are then cancelled, and with fewer the answer counts as unchecked.
     /// By default all are waited for and one is enough.
     pub min_responses: Option<usize>,
     /// The longest time that reviews and arbitration take together. Default 60 seconds.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     catalog::{Deployment, Targets, Tier},
-    model::{BoxModelService, RouteHint},
+    model::{BoxModelService, RouteHint, TokenBound},
 };
 
 /// A summarizer, and a layer that uses it.
@@ -102,6 +102,12 @@ async fn the_callers_accounts_pay_and_its_lowest_tier_is_asked() {
         (Tier::L1, Tier::L1)
     );
     assert_eq!(asked.body.get("model"), Some("\"auto\""));
+    let deployment = Deployment {
+        max_output: Some(128_000),
+        ..Deployment::new("p", "m")
+    };
+    let bound = TokenBound::of(asked, &deployment).unwrap();
+    assert_eq!(bound.output, 4096, "nobody pays for a longer summary");
 }
 
 #[tokio::test(start_paused = true)]
