@@ -3,7 +3,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, AtomicU32, Ordering},
+        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Builder;
 
-use super::{RateFacts, RateLimits};
+use super::{RateFacts, RateLimits, Usage};
 use crate::catalog::{DeploymentId, Money, Tier};
 
 /// How much an answer matters.
@@ -137,6 +137,9 @@ struct Shared {
     /// Counts on when attempts are given back, so that no two ever share a number.
     numbers: AtomicU32,
     spent: AtomicI64,
+    tokens: AtomicU64,
+    /// A bit an attempt, by its number.
+    sent: AtomicU64,
     rates: Mutex<RateFacts>,
     trail: Mutex<Vec<Step>>,
 }
@@ -162,6 +165,8 @@ impl CallContext {
             attempts: AtomicU32::new(0),
             numbers: AtomicU32::new(0),
             spent: AtomicI64::new(0),
+            tokens: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
             rates: Mutex::default(),
             trail: Mutex::default(),
         }))
@@ -220,6 +225,33 @@ impl CallContext {
     #[must_use]
     pub fn spent(&self) -> Money {
         Money::from_nanos(self.0.spent.load(Ordering::Relaxed))
+    }
+
+    /// Adds to the tokens that the call has used so far. Those that cannot be are not believed.
+    pub fn count(&self, usage: &Usage) {
+        if !usage.is_absurd() {
+            self.0.tokens.fetch_add(usage.total(), Ordering::Relaxed);
+        }
+    }
+
+    /// The tokens that the call has used so far, all attempts together, input and output. Final once the body has ended.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.0.tokens.load(Ordering::Relaxed)
+    }
+
+    /// Says that the request of `attempt` goes out: from here on it may cost something.
+    pub fn send(&self, attempt: u32) {
+        if let Some(bit) = 1u64.checked_shl(attempt) {
+            self.0.sent.fetch_or(bit, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the request of `attempt` went out. Of more attempts than calls have, nobody keeps count: they count as sent.
+    #[must_use]
+    pub fn is_sent(&self, attempt: u32) -> bool {
+        let bit = 1u64.checked_shl(attempt);
+        bit.is_none_or(|bit| self.0.sent.load(Ordering::Relaxed) & bit != 0)
     }
 
     /// How the caller's limits stand; nothing for one without limits.

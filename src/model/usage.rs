@@ -98,6 +98,12 @@ impl Usage {
         self.output.saturating_add(self.reasoning)
     }
 
+    /// All tokens, input and output together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total_input().saturating_add(self.total_output())
+    }
+
     /// What these tokens cost at `price`, rounded up once.
     #[must_use]
     pub fn cost(&self, price: &Price) -> Money {

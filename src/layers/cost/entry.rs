@@ -109,6 +109,9 @@ impl Open {
         self.row.status = status;
         self.row.total_ms = self.elapsed_ms();
         self.ctx.charge(charge.cost);
+        if let Some(usage) = &charge.usage {
+            self.ctx.count(usage);
+        }
         self.meters.count(status, &charge);
         if let (Some(violation), Ending::Complete(end)) = (charge.violation, ending) {
             tracing::warn!(

@@ -22,6 +22,9 @@
 //! In the attempt ring, below everything that refuses without asking the provider and below the retry, so that each row is a
 //! request that went out; directly above the timeout, whose errors it records.
 //!
+//! The context of the call learns from here what it has [cost](crate::model::CallContext::spent), how many
+//! [tokens](crate::model::CallContext::tokens) it has used, and which of its attempts [went out](crate::model::CallContext::is_sent).
+//!
 //! # Streams
 //! The row is written when the body ends, with the charge that budgets post too: see [`Charge`](crate::model::Charge). A body that is dropped before leaves a row with status `cancelled`.
 //!

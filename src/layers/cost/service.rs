@@ -64,10 +64,13 @@ where
             Arc::clone(&self.meters),
         );
         CostFuture(match opened {
-            Ok(entry) => State::Asking {
-                inner: self.inner.call(request),
-                entry: Some(entry),
-            },
+            Ok(entry) => {
+                request.ctx.send(request.attempt);
+                State::Asking {
+                    inner: self.inner.call(request),
+                    entry: Some(entry),
+                }
+            }
             Err(error) => State::Refused(Some(error)),
         })
     }

@@ -30,7 +30,8 @@
 //!
 //! # Streams
 //! What is dropped before its end is read on by a task of its own, up to a number of such tasks and a time. Beyond either the
-//! connection is closed. Layers above see that the reader left.
+//! connection is closed. An attempt that still waits for its turn, such as for money, ends with its reader: it goes on only once the cost
+//! layer has [sent](crate::model::CallContext::is_sent) it. Layers above see that the reader left.
 //!
 //! # Errors
 //! Passes the inner errors on; those of an answer that nobody reads end with it.

@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{Drains, drains::read};
 use crate::{
     error::Error,
-    model::{Frame, ModelBody, ModelRequest, ModelResponse},
+    model::{CallContext, Frame, ModelBody, ModelRequest, ModelResponse},
 };
 
 /// Reads on what its reader leaves. See the [module](super).
@@ -43,17 +43,28 @@ where
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
         DrainFuture {
+            ctx: request.ctx.clone(),
+            attempt: request.attempt,
             inner: Some(Box::pin(self.inner.call(request))),
             drains: self.drains.clone(),
         }
     }
 }
 
-/// The future of [`Drain`]. Dropped before it is done, it goes on among the drains.
+/// The future of [`Drain`]. Dropped before it is done, it goes on among the drains, if there is something to go on with.
 #[must_use = "futures do nothing unless polled"]
 pub struct DrainFuture {
     inner: Option<BoxFuture<'static, Result<ModelResponse, Error>>>,
     drains: Drains,
+    ctx: CallContext,
+    attempt: u32,
+}
+
+impl DrainFuture {
+    /// An attempt that has not gone out has cost nothing, and nobody waits for its answer. A whole call is somebody's, who may come again.
+    fn goes_on(&self) -> bool {
+        self.attempt == 0 || self.ctx.is_sent(self.attempt)
+    }
 }
 
 impl Future for DrainFuture {
@@ -82,7 +93,7 @@ impl Future for DrainFuture {
 
 impl Drop for DrainFuture {
     fn drop(&mut self) {
-        if let Some(inner) = self.inner.take() {
+        if let Some(inner) = self.inner.take().filter(|_| self.goes_on()) {
             self.drains.run(async move {
                 if let Ok(response) = inner.await {
                     read(response.body).await;

@@ -1,14 +1,22 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::StreamExt;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use super::{DrainLayer, Drains};
 use crate::{
-    catalog::{Deployment, Price},
-    layers::cost::CostLayer,
-    model::ModelRequest,
-    store::{CostSource, RowStatus, memory::MemoryLedger},
+    catalog::{Deployment, Money, Price},
+    error::{Error, ErrorKind},
+    layers::{
+        budget::BudgetLayer,
+        cost::CostLayer,
+        retry::{RetryConfig, RetryLayer},
+    },
+    model::{Call, CallContext, ModelRequest},
+    store::{Balance, Budgets, CostSource, Hold, RowStatus, StoreFuture, memory::MemoryLedger},
     testing::{Reply, Scripted, ask, ask_stream, layer_contract},
 };
 
@@ -99,6 +107,65 @@ async fn r10_a_provider_that_never_ends_is_left_in_time() {
     assert_eq!(bench.provider.open(), 1);
     bench.drains.finish().await;
     assert_eq!((bench.provider.open(), bench.provider.cut()), (0, 1));
+}
+
+/// Has money for nobody at once, and for everybody in five seconds.
+struct Soon;
+
+impl Budgets for Soon {
+    fn hold(&self, _: &[Arc<str>], _: Money) -> Result<Hold, Error> {
+        Err(Error::new(ErrorKind::Budget, "not yet"))
+    }
+
+    fn wait<'a>(&'a self, _: &'a [Arc<str>], amount: Money) -> Option<StoreFuture<'a, Hold>> {
+        Some(Box::pin(async move {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Ok(Hold {
+                amount,
+                at: SystemTime::UNIX_EPOCH,
+                serial: 0,
+            })
+        }))
+    }
+
+    fn settle(&self, _: &[Arc<str>], _: Hold, _: Money) {}
+
+    fn balance(&self, _: &str) -> Option<Balance> {
+        Some(Balance {
+            budget: "1/day".parse().expect("a budget"),
+            posted: Money::ZERO,
+            reserved: Money::ZERO,
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r10_nothing_is_begun_for_a_reader_who_has_left() {
+    let bench = Bench::new(4, slow());
+    let deployment = bench.provider.deployment();
+    let stack = ServiceBuilder::new()
+        .layer(RetryLayer::new(RetryConfig::default()))
+        .layer(DrainLayer::new(bench.drains.clone()))
+        .layer(BudgetLayer::new(deployment.clone(), Arc::new(Soon)))
+        .layer(CostLayer::new(deployment, bench.ledger.clone()))
+        .service(bench.provider.clone());
+    let asking = |seconds| {
+        let mut request = ask_stream("q");
+        request.ctx = CallContext::new(Call {
+            accounts: Arc::new(["key:k".into()]),
+            ..Call::new("t")
+        });
+        let asking = stack.clone().oneshot(request);
+        tokio::time::timeout(Duration::from_secs(seconds), asking)
+    };
+    assert!(asking(4).await.is_err());
+    assert_eq!(bench.drains.running(), 0, "it waited for money");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(bench.provider.calls(), 0);
+
+    drop(asking(6).await.expect("the money came"));
+    bench.drains.finish().await;
+    assert_eq!(bench.ledger.rows()[0].status, RowStatus::Ok);
 }
 
 /// Without a place to drain it is as any other layer.
