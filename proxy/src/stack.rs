@@ -39,7 +39,7 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
             .layer(commit(state))
             // Sheds what is too much before any work is done for it; the permit lives as long as the answer.
             .layer(InFlightLayer::shared(state.calls.clone()))
-            // The requests and tokens per minute of key and end user, before the cache: hits are requests too.
+            // The requests and tokens per minute of key and end user, before the cache: hits are requests too, of no tokens.
             .layer(
                 RateLayer::per_call(state.rates.clone())
                     .alone(config.limits.without_redis.keys.into())
@@ -148,7 +148,10 @@ pub(crate) fn attempt_ring(
             // One ledger row for whatever passes here, however it ends.
             .layer(CostLayer::new(deployment.clone(), state.ledger.clone()))
             // The first frame, the gap between frames, and the whole.
-            .layer(TimeoutLayer::new(config.timeouts.to_layer()).deployment(deployment.clone()))
+            .layer(TimeoutLayer::new(
+                deployment.clone(),
+                config.timeouts.to_layer(),
+            ))
             // A pure dialect over an HTTP client.
             .service(provider.leaf(deployment)),
     )

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::RateKey;
 use crate::{
     error::{Error, ErrorKind},
-    model::{Call, LimitFacts, ModelRequest, RateLimits, Usage, output_limit},
+    model::{Call, LimitFacts, ModelRequest, RateLimits, output_limit},
     store::{Alone, Quota, RateStore, Standing, Take},
 };
 
@@ -178,6 +178,11 @@ pub(super) struct Taken {
 }
 
 impl Taken {
+    /// Adds what was used beyond them.
+    pub(super) fn at_least(&self, used: u64) {
+        self.correct(used.max(self.units));
+    }
+
     /// Corrects them to what was really used.
     pub(super) fn correct(&self, used: u64) {
         let wide = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
@@ -197,9 +202,4 @@ fn estimate(request: &ModelRequest) -> u64 {
     let body = &request.body;
     let output = output_limit(body).ok().flatten();
     (body.as_bytes().len() as u64 / 4).saturating_add(output.unwrap_or(0))
-}
-
-/// The tokens that were used.
-pub(super) fn total(usage: &Usage) -> u64 {
-    usage.total_input().saturating_add(usage.total_output())
 }

@@ -52,16 +52,20 @@ impl<S: ModelService> Service<ModelRequest> for Rate<S> {
         let limits = Arc::clone(&self.limits);
         Box::pin(async move {
             let Admission { requests, tokens } = limits.admit(&request).await?;
+            let tap = RateTap::new(&request, tokens);
             match inner.call(request).await {
-                Ok(answer) => Ok(ModelResponse {
-                    meta: answer.meta,
-                    body: match tokens.is_empty() {
-                        true => answer.body,
-                        false => answer.body.tap(RateTap(tokens)),
-                    },
-                }),
+                Ok(ModelResponse { meta, body }) => {
+                    let body = match tap.answered(&meta) {
+                        Some(tap) => body.tap(tap),
+                        None => body,
+                    };
+                    Ok(ModelResponse { meta, body })
+                }
                 Err(error) => {
-                    give_back(&error, &requests, &tokens);
+                    tap.failed(&error);
+                    if !error.is_upstream() {
+                        requests.iter().for_each(|taken| taken.correct(0));
+                    }
                     Err(error)
                 }
             }
@@ -125,15 +129,4 @@ fn tell(ctx: &CallContext, needs: &[Need<'_>], standings: &[Standing]) {
 
 fn nameless() -> Error {
     Error::new(ErrorKind::RateLimited, "a rate limit is reached")
-}
-
-/// An error before the first frame has used no tokens, unless it only tells that we did not wait for them.
-fn give_back(error: &Error, requests: &[Taken], tokens: &[Taken]) {
-    if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Cut) {
-        return;
-    }
-    tokens.iter().for_each(|taken| taken.correct(0));
-    if !error.is_upstream() {
-        requests.iter().for_each(|taken| taken.correct(0));
-    }
 }

@@ -5,14 +5,26 @@ use std::{
 };
 
 use futures_util::future::ready;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use super::*;
 use crate::{
-    catalog::Deployment,
+    catalog::{Deployment, Price, Targets, Tier},
     error::{Error, ErrorKind},
-    model::{Call, CallContext, LimitFacts, ModelRequest, RateLimits, Usage},
-    store::{Quota, RateDecision, RateStore, Standing, StoreFuture, Take},
+    layers::{
+        cache::{CacheLayer, CacheScope},
+        cost::CostLayer,
+        escalate::{EscalateLayer, StandardJudge},
+    },
+    model::{
+        BoxModelService, CacheStatus, Call, CallContext, LimitFacts, ModelRequest, RateLimits,
+        RouteHint, Usage,
+    },
+    route::Route,
+    store::{
+        Quota, RateDecision, RateStore, Standing, StoreFuture, Take,
+        memory::{MemoryCache, MemoryLedger},
+    },
     testing::{Reply, Scripted, ask, ask_stream, chat, layer_contract},
 };
 
@@ -152,6 +164,57 @@ async fn tokens_are_estimated_and_then_corrected() {
 }
 
 #[tokio::test]
+async fn a_caller_uses_the_tokens_of_all_attempts_and_none_of_a_kept_answer() {
+    let deployment = |tier| {
+        let deployment = Deployment::new("p", &format!("m{tier}"));
+        deployment.tier(Tier::new(tier)).price(Price::FREE)
+    };
+    let draft = Reply::text("").usage(Usage::new(10, 1));
+    let better = Reply::text("42").usage(Usage::new(30, 2));
+    let tiers = [
+        Scripted::at(deployment(0), [draft]),
+        Scripted::at(deployment(1), [better]),
+    ];
+    let targets = Targets::new(tiers.each_ref().map(Scripted::deployment));
+    let ledger = Arc::new(MemoryLedger::new(100));
+    let route = Route::new(tiers.map(|tier| {
+        let cost = CostLayer::new(tier.deployment(), ledger.clone());
+        (tier.deployment(), BoxModelService::new(cost.layer(tier)))
+    }));
+    let store = Arc::new(Counted::default());
+    let service = ServiceBuilder::new()
+        .layer(RateLayer::per_call(store.clone()))
+        .layer(CacheLayer::new(
+            Arc::new(MemoryCache::new(1 << 20)),
+            CacheScope::Tenant,
+        ))
+        .layer(EscalateLayer::new(StandardJudge::new()))
+        .service(route);
+    let ask_it = async |question| {
+        let call = Call {
+            key: Some("a".into()),
+            limits: RateLimits {
+                requests: None,
+                tokens: Some(1000),
+            },
+            ..Call::new("t")
+        };
+        let request = ModelRequest {
+            ctx: CallContext::new(call),
+            ..question
+        };
+        let hint = RouteHint::to(targets.clone());
+        let answer = service.clone().oneshot(request.route(hint)).await.unwrap();
+        let cache = answer.meta.cache;
+        answer.body.collect(9999).await.unwrap();
+        (cache, store.used("tokens/caller/key/a"))
+    };
+    assert_eq!(ask_it(ask("q")).await, (CacheStatus::Miss, 43));
+    assert_eq!(ask_it(ask("q")).await, (CacheStatus::Hit, 43));
+    assert_eq!(ask_it(ask_stream("r")).await, (CacheStatus::Miss, 86));
+}
+
+#[tokio::test]
 async fn a_refusal_takes_nothing() {
     let store = Arc::new(Counted::default());
     let service = limits(&store, 10, 100).layer(provider(Reply::text("ok")));
@@ -197,6 +260,7 @@ async fn errors_give_back_what_they_have_not_used() {
         (ErrorKind::Cut, true, 1, true),
         (ErrorKind::Overloaded, false, 0, false),
         (ErrorKind::Budget, false, 0, false),
+        (ErrorKind::Timeout, false, 0, false),
     ];
     for (kind, asked, requests, stay) in table {
         let store = Arc::new(Counted::default());
