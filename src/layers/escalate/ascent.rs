@@ -1,5 +1,6 @@
 use std::{ops::ControlFlow, sync::Arc};
 
+use futures_util::FutureExt;
 use tower::ServiceExt;
 
 use super::{
@@ -10,7 +11,7 @@ use crate::{
     catalog::{Deployment, DeploymentId, Tier},
     error::{Error, ErrorKind},
     model::{
-        ModelRequest, ModelResponse, ModelService, Start, Step,
+        ModelBody, ModelRequest, ModelResponse, ModelService, Start, Step,
         chat::{Answer, instruct, take_summary},
     },
 };
@@ -283,6 +284,9 @@ impl<S: ModelService> Ascent<S> {
             return Err(self.first_error.unwrap_or(error));
         };
         let ctx = &self.assessor.request.ctx;
+        if ctx.time_left().is_some_and(|left| left.is_zero()) {
+            response.body = at_hand(response.body, self.assessor.config.answer_limit)?;
+        }
         tracing::info!(call = %ctx.id, reason = %error, "not climbing further");
         let deployment = response.meta.deployment.as_ref();
         let note = format!("a flawed answer was not escalated: {error}");
@@ -293,6 +297,20 @@ impl<S: ModelService> Ascent<S> {
         });
         response.meta.notes.push(note.into());
         Ok(response)
+    }
+}
+
+/// The answer, if all of it is here: of one that goes on, no more would come than its beginning and an error.
+fn at_hand(body: ModelBody, limit: usize) -> Result<ModelBody, Error> {
+    if body.is_whole() {
+        return Ok(body);
+    }
+    match body.collect(limit).now_or_never() {
+        Some(Ok(answer)) => Ok(answer.into_body()),
+        _ => Err(Error::new(
+            ErrorKind::Timeout,
+            "the call's deadline has passed before there was a whole answer",
+        )),
     }
 }
 

@@ -39,6 +39,9 @@ pub struct PreviousAttempt {
     pub issues: Vec<String>,
 }
 
+/// So many known issues are told, the newest: more would leave no room for what was written.
+const MOST_ISSUES: usize = 32;
+
 impl Handoff {
     /// The handoff of `request` after these attempts.
     #[must_use]
@@ -70,15 +73,25 @@ impl Handoff {
         let used = self.conversation.as_ref();
         let used = used.map_or(0, |summary| quote(summary, conversation).len());
         let room = room.saturating_sub(used);
-        let used = quote(&self.task, room / 4).len();
+        let task = room / 4;
+        let room = room.saturating_sub(quote(&self.task, task).len());
+        let issues = self.newest_issues();
+        let issue = room / 4 / issues.len().max(1);
+        let used: usize = issues.iter().map(|text| quote(text, issue).len()).sum();
         let each = room.saturating_sub(used) / self.previous_attempts.len().max(1);
         let mut text = self.write(Room {
             conversation,
-            task: room / 4,
+            task,
+            issue,
             each,
         });
         cut(&mut text, limit);
         text
+    }
+
+    fn newest_issues(&self) -> &[String] {
+        let older = self.known_issues.len().saturating_sub(MOST_ISSUES);
+        &self.known_issues[older..]
     }
 
     fn write(&self, room: Room) -> String {
@@ -93,8 +106,8 @@ impl Handoff {
         }
         let task = quote(&self.task, room.task);
         let _ = write!(text, "Task: {task}\nKnown issues:\n");
-        for issue in &self.known_issues {
-            let _ = writeln!(text, "- {issue}");
+        for issue in self.newest_issues() {
+            let _ = writeln!(text, "- {}", quote(issue, room.issue));
         }
         text.push_str("Previous attempts:\n");
         for attempt in &self.previous_attempts {
@@ -114,6 +127,8 @@ impl Handoff {
 struct Room {
     conversation: usize,
     task: usize,
+    /// Each issue's.
+    issue: usize,
     /// Each attempt's.
     each: usize,
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::{
     error::ErrorKind,
-    model::{Frame, Usage},
+    model::{Call, CallContext, Frame, Usage},
     testing::ask_stream,
 };
 
@@ -175,6 +175,31 @@ async fn r34_an_unfinished_draft_goes_on_when_the_climb_is_refused() {
     assert_eq!(answer.meta.notes.len(), 1);
     assert_eq!(text(answer).await, refusal);
     assert_eq!(ladder.tiers[0].cut(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r13_an_unfinished_draft_is_no_answer_once_the_time_is_out() {
+    let drafts = [
+        (EscalateConfig::default().on_stream, Err(ErrorKind::Timeout)),
+        // It was read to its end.
+        (OnStream::Buffer, Ok("I can't help with that, sorry")),
+    ];
+    for (mode, outcome) in drafts {
+        let refusal = Reply::text("I can't help with that, sorry").gap(SECOND / 10);
+        let ladder = Ladder::new([refusal, Reply::hang()]);
+        let mut request = ask_stream("q");
+        request.ctx = CallContext::new(Call {
+            deadline: Some(Instant::now() + 5 * SECOND),
+            ..Call::new("t")
+        });
+        let answer = ladder.ask(layer().on_stream(mode), request).await;
+        match (answer, outcome) {
+            (Ok(answer), Ok(whole)) => assert_eq!(text(answer).await, whole),
+            (Err(error), Err(kind)) => assert_eq!(error.kind(), kind, "{error}"),
+            (answer, _) => panic!("{mode:?}: {answer:?}"),
+        }
+        assert_eq!(ladder.calls(), [1, 1]);
+    }
 }
 
 #[tokio::test]
