@@ -23,8 +23,20 @@ pub(super) struct WorstCase {
     bound: Option<TokenBound>,
 }
 
+impl WorstCase {
+    /// Of a request that may ask for anything. A budget that comes while it is under way is to count what it has cost.
+    fn without_budget(request: &ModelRequest, deployment: &Deployment) -> Self {
+        let bound = TokenBound::of(request, deployment).ok();
+        let cost = bound.and_then(|bound| bound.cost(deployment));
+        Self {
+            cost: cost.unwrap_or_default(),
+            bound,
+        }
+    }
+}
+
 impl Hold {
-    /// The most that `request` can cost; `None` if nobody pays.
+    /// The most that `request` can cost; `None` if nobody pays, and nobody will.
     pub(super) fn worst_case(
         request: &ModelRequest,
         terms: &BudgetLayer,
@@ -35,11 +47,14 @@ impl Hold {
             unpriced,
         } = terms;
         let accounts = &request.ctx.accounts;
+        if accounts.is_empty() {
+            return Ok(None);
+        }
         if !accounts
             .iter()
             .any(|account| book.balance(account).is_some())
         {
-            return Ok(None);
+            return Ok(Some(WorstCase::without_budget(request, deployment)));
         }
         TokenBound::covers(request, deployment)?;
         let bound = match deployment.price {

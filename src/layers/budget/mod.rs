@@ -41,7 +41,8 @@
 //! [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) while a shared book cannot be asked.
 //!
 //! # Cost of the layer
-//! Two short locks of the book per attempt; nothing at all for calls without accounts. Where the book has no money at once but may
+//! Two short locks of the book per attempt, also where no account has a budget: one that comes while the call is under way is to know
+//! of it. Nothing at all for calls without accounts. Where the book has no money at once but may
 //! still get some, a call waits a bounded time for it, in a box.
 
 mod hold;

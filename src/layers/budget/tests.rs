@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use http::StatusCode;
+use serde_json::json;
 use tower::{Service, ServiceBuilder, ServiceExt};
 
 use super::BudgetLayer;
@@ -10,7 +11,7 @@ use crate::{
     error::{Error, ErrorKind},
     model::{Call, CallContext, ModelRequest, ModelResponse, Usage},
     store::{Budgets, Window, memory::MemoryBudgets},
-    testing::{Reply, Scripted, ask, ask_stream},
+    testing::{Reply, Scripted, ask, ask_stream, chat},
 };
 
 const ACCOUNT: &str = "key:k";
@@ -77,6 +78,38 @@ async fn the_worst_case_is_held_and_the_cost_is_posted() {
         (Money::ZERO, Money::from_nanos(20_000))
     );
     assert_eq!(bench.posted(), bench.provider.bill());
+}
+
+#[tokio::test]
+async fn a_first_budget_counts_what_calls_under_way_have_cost() {
+    let reply = || Reply::text("a b c").usage(Usage::new(10, 1));
+    let bench = Bench::new(priced(), "1", reply());
+    bench.book.set(ACCOUNT, Vec::new());
+    let (answer, cut) = (
+        bench.call(ask_stream("q")).await.unwrap(),
+        bench.call(ask_stream("q")).await.unwrap(),
+    );
+    let budget = "1/day".parse().unwrap();
+    bench.book.set(ACCOUNT, vec![budget]);
+    answer.body.collect(9999).await.unwrap();
+    let cost = Money::from_nanos(20_000);
+    assert_eq!((bench.reserved(), bench.posted()), (Money::ZERO, cost));
+    drop(cut);
+    let other = Bench::new(priced(), "1", reply());
+    drop(other.call(ask_stream("q")).await.unwrap());
+    assert_eq!(bench.posted(), cost + other.posted(), "its worst case");
+}
+
+#[tokio::test]
+async fn without_a_budget_a_call_may_ask_for_what_nothing_bounds() {
+    let bench = Bench::new(Deployment::new("p", "mystery"), "1", Reply::text("a"));
+    bench.book.set(ACCOUNT, Vec::new());
+    let searching = chat(&json!({
+        "model": "auto",
+        "messages": [{ "role": "user", "content": "q" }],
+        "web_search_options": {},
+    }));
+    assert!(bench.call(searching).await.is_ok());
 }
 
 #[tokio::test]
