@@ -76,6 +76,8 @@ impl BudgetRules {
 
     /// Checks what only makes sense together, and fetches the webhook's secret.
     pub(super) fn resolve(&self, world: &World<'_>, faults: &mut Faults<'_>) -> Option<Webhook> {
+        check_budgets(&self.global(), "budget.global", faults);
+        check_budgets(&self.per_user(), "budget.per_user", faults);
         if self.warn_at > 0 {
             check_percent(Some(self.warn_at), "budget.warn_at", faults);
         }

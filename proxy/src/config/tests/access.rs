@@ -118,6 +118,16 @@ fn budgets_are_in_the_zone_that_is_nearest() {
             "budgets are texts",
         ),
         (
+            "[budget]\nglobal = [\"1/day\", \"2/day\"]\n",
+            "budget.global",
+            "two budgets per day",
+        ),
+        (
+            "[budget]\nper_user = [\"1/week\", \"5/day\", \"2/week\"]\n",
+            "budget.per_user",
+            "two budgets per week",
+        ),
+        (
             "[[project]]\nname = \"a\"\nbudget = [\"1/day\", \"2/day\"]\n",
             "project[0].budget",
             "two budgets per day",
