@@ -14,7 +14,10 @@ use tower_service::Service;
 
 use crate::{
     error::Error,
-    model::{CallContext, End, Frame, ModelBody, ModelRequest, ModelResponse, ModelService},
+    model::{
+        CacheStatus, CallContext, End, Frame, ModelBody, ModelRequest, ModelResponse, ModelService,
+        ResponseMeta,
+    },
     store::{Durability, Ledger, Spool, StoreFuture},
 };
 
@@ -46,7 +49,7 @@ impl<S: ModelService> Service<ModelRequest> for Commit<S> {
     }
 
     fn call(&mut self, request: ModelRequest) -> Self::Future {
-        let record = Record {
+        let mut record = Record {
             ledger: Arc::clone(&self.ledger),
             // What leaves nothing there does not wait for others.
             spool: match leaves_more(&request.ctx) {
@@ -54,17 +57,21 @@ impl<S: ModelService> Service<ModelRequest> for Commit<S> {
                 false => None,
             },
             ctx: request.ctx.clone(),
+            paid_by_another: false,
         };
         let answering = self.inner.call(request);
         Box::pin(async move {
             let answer = match answering.await {
                 Ok(answer) => answer,
                 Err(error) => {
+                    // It may be what another call of the name has paid for.
+                    record.paid_by_another = record.ctx.idempotency.is_some();
                     record.wait().await?;
                     return Err(error);
                 }
             };
             let ModelResponse { meta, body } = answer;
+            record.paid_by_another = is_of_another(&meta);
             let body = match body.is_whole() {
                 true => whole(body, &record).await?,
                 false => ModelBody::stream(Committed {
@@ -83,16 +90,26 @@ fn leaves_more(ctx: &CallContext) -> bool {
     ctx.conversation.is_some() || ctx.idempotency.is_some()
 }
 
+/// Whether another call has paid for an answer, perhaps just now.
+fn is_of_another(meta: &ResponseMeta) -> bool {
+    meta.replayed || meta.cache == CacheStatus::Shared
+}
+
 /// What is to be on record.
 struct Record {
     ledger: Arc<dyn Ledger>,
     spool: Option<Arc<dyn Spool>>,
     ctx: CallContext,
+    /// Whoever is told its answer may repeat the call, and it must not be paid for again.
+    paid_by_another: bool,
 }
 
 impl Record {
     fn is_safe(&self) -> Option<StoreFuture<'static, ()>> {
-        let what = Durability::of(self.ctx.spent());
+        let what = match self.paid_by_another {
+            true => Durability::PowerLoss,
+            false => Durability::of(self.ctx.spent()),
+        };
         let rows = self.ledger.survives(what);
         let spool = self.spool.as_ref();
         let Some(rest) = spool.and_then(|spool| spool.survives(what)) else {

@@ -14,10 +14,11 @@ use super::CommitLayer;
 use crate::{
     catalog::{Deployment, Money, Price},
     error::{Error, ErrorKind},
-    layers::cost::CostLayer,
+    layers::{cost::CostLayer, idempotency::IdempotencyLayer},
     model::{Call, CallContext, Frame, ModelRequest, ModelResponse, ModelService},
     store::{
-        Durability, Intent, Ledger, LedgerRow, Spool, StoreFuture, Topic, memory::MemoryLedger,
+        Durability, Intent, Ledger, LedgerRow, Spool, StoreFuture, Topic,
+        memory::{MemoryIdempotency, MemoryLedger},
     },
     testing::{Reply, Scripted, ask, ask_stream},
 };
@@ -74,13 +75,17 @@ impl Ledger for Slow {
     }
 }
 
-fn stack(ledger: &Arc<Slow>, reply: Reply) -> impl ModelService {
+fn priced(reply: Reply) -> Scripted {
     let price = Price::per_million(Money::from_nanos(1), Money::from_nanos(2));
     let deployment = Deployment {
         max_output: Some(1000),
         ..Deployment::new("p", "m").price(price)
     };
-    let provider = Scripted::at(deployment, [reply]);
+    Scripted::at(deployment, [reply])
+}
+
+fn stack(ledger: &Arc<Slow>, reply: Reply) -> impl ModelService {
+    let provider = priced(reply);
     let cost = CostLayer::new(provider.deployment(), ledger.clone());
     CommitLayer::new(ledger.clone()).layer(cost.layer(provider))
 }
@@ -211,5 +216,43 @@ async fn who_leaves_something_in_the_spool_waits_for_it_and_nobody_else() {
             spool.answer(Err(Error::new(ErrorKind::Unavailable, "the disk is full")));
             answer.await.unwrap();
         }
+    }
+}
+
+#[tokio::test]
+async fn who_repeats_a_call_is_told_no_sooner_than_who_paid_for_it() {
+    let cut = Error::new(ErrorKind::Cut, "it broke off");
+    let failing = Reply::text("a b c").fail_after(2, cut);
+    for (reply, kept) in [(Reply::text("42"), None), (failing, Some(ErrorKind::Cut))] {
+        let (ledger, spool) = (Slow::new(), Slow::new());
+        ledger.answer(Ok(()));
+        let provider = priced(reply);
+        let cost = CostLayer::new(provider.deployment(), ledger.clone());
+        let names = IdempotencyLayer::new(Arc::new(MemoryIdempotency::new(1 << 20)));
+        let stack = CommitLayer::new(ledger)
+            .spool(Arc::new(Spooled(Arc::clone(&spool))))
+            .layer(names.layer(cost.layer(provider.clone())));
+        let call = || {
+            let call = Call {
+                idempotency: Some("n".into()),
+                ..Call::new("t")
+            };
+            let request = ModelRequest {
+                ctx: CallContext::new(call),
+                ..ask_stream("6 x 7?")
+            };
+            let answering = stack.clone().oneshot(request);
+            Box::pin(async { answering.await?.body.collect(9999).await })
+        };
+        let (mut first, mut repetition) = (call(), call());
+        for told in [&mut first, &mut repetition] {
+            assert!(told.now_or_never().is_none());
+        }
+        assert_eq!(spool.asked(), [Durability::PowerLoss; 2]);
+        spool.answer(Ok(()));
+        for told in [first.await, repetition.await] {
+            assert_eq!(told.err().map(|error| error.kind()), kept);
+        }
+        assert_eq!(provider.calls(), 1);
     }
 }
