@@ -107,9 +107,17 @@ impl MemoryRates {
     /// The units in use, rounded up.
     #[cfg(feature = "redis")]
     pub(in crate::store) fn used(&self, name: &str, quota: Quota) -> u64 {
-        let bucket = lock(&self.shards[self.shard(name)]).bucket(name, quota, Instant::now());
-        let units = bucket.used.div_ceil(quota.period.as_nanos().max(1));
-        u64::try_from(units).unwrap_or(u64::MAX)
+        let shard = lock(&self.shards[self.shard(name)]);
+        shard.bucket(name, quota, Instant::now()).units()
+    }
+
+    /// The same; afterwards none are in use.
+    #[cfg(feature = "redis")]
+    pub(in crate::store) fn drain(&self, name: &str, quota: Quota) -> u64 {
+        let mut shard = lock(&self.shards[self.shard(name)]);
+        let bucket = shard.bucket(name, quota, Instant::now());
+        shard.buckets.remove(name);
+        bucket.units()
     }
 
     fn shard(&self, name: &str) -> usize {
@@ -198,6 +206,13 @@ impl Bucket {
     /// What `units` are in the unit of [`Self::used`].
     fn worth(&self, units: u64) -> u128 {
         self.quota.period.as_nanos().saturating_mul(units.into())
+    }
+
+    /// The units in use, rounded up.
+    #[cfg(feature = "redis")]
+    fn units(&self) -> u64 {
+        let units = self.used.div_ceil(self.quota.period.as_nanos().max(1));
+        u64::try_from(units).unwrap_or(u64::MAX)
     }
 
     fn refill_time(&self, used: u128) -> Duration {

@@ -35,6 +35,7 @@ mod breaker;
 mod cache;
 mod check;
 mod connection;
+mod debt;
 mod hot;
 mod idempotency;
 mod queue;

@@ -12,14 +12,19 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{connection::Connection, script::ScriptCall, server::Shared};
+use super::{
+    connection::Connection,
+    debt::Debt,
+    script::ScriptCall,
+    server::{Away, Shared},
+};
 
 /// What waits at most: so many jobs, of so many bytes.
 const JOBS: usize = 4096;
 const BYTES: usize = 32 << 20;
 
 /// Jobs that share a round trip.
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
 /// The time limit of a batch. Nobody waits for it, but whatever comes behind does.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -35,6 +40,8 @@ const STEADY: Duration = Duration::from_secs(10);
 pub(super) enum Job {
     Command(Cmd, usize),
     Script(ScriptCall),
+    /// A script that counts what was used of a limit.
+    Count(ScriptCall, Debt),
     /// Tells when all before it is done.
     Mark(oneshot::Sender<()>),
 }
@@ -84,7 +91,7 @@ impl Job {
     fn weight(&self) -> usize {
         match self {
             Self::Command(_, bytes) => *bytes,
-            Self::Script(call) => call.weight(),
+            Self::Script(call) | Self::Count(call, _) => call.weight(),
             Self::Mark(_) => 0,
         }
     }
@@ -131,23 +138,29 @@ impl Task {
     async fn work(&self, batch: &mut Vec<Job>) {
         let weight: usize = batch.iter().map(Job::weight).sum();
         self.bytes.fetch_sub(weight, Ordering::Relaxed);
-        // What fails is lost: each job can be done without, and a second time might be once too often.
-        let _ = self
-            .server
-            .ask(PATIENCE, async |c| send(c, batch).await)
-            .await;
+        // What fails is lost, but for debts: each job can be done without, and a second time might be once too often.
+        let is_done = self.server.work(batch).await.is_ok();
         for job in batch.drain(..) {
-            if let Job::Mark(done) = job {
-                let _ = done.send(());
+            match job {
+                Job::Mark(done) => drop(done.send(())),
+                Job::Count(_, debt) if is_done => debt.paid(),
+                Job::Command(..) | Job::Script(_) | Job::Count(..) => {}
             }
         }
+    }
+}
+
+impl Shared {
+    /// Does a batch of jobs, in one round trip where the server allows that.
+    pub(super) async fn work(&self, batch: &[Job]) -> Result<(), Away> {
+        self.ask(PATIENCE, async |c| send(c, batch).await).await
     }
 }
 
 async fn send(connection: &mut Connection, batch: &[Job]) -> RedisResult<()> {
     let commands = batch.iter().filter_map(|job| match job {
         Job::Command(command, _) => Some(command.clone()),
-        Job::Script(call) => Some(call.with_code()),
+        Job::Script(call) | Job::Count(call, _) => Some(call.with_code()),
         Job::Mark(_) => None,
     });
     if connection.pipelines() {

@@ -4,7 +4,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Redis, queue::Job, script::Script};
+use smallvec::SmallVec;
+
+use super::{Redis, debt::Debt, queue::Job, script::Script};
 use crate::{
     error::{Error, ErrorKind},
     store::{
@@ -48,6 +50,8 @@ pub struct RedisRates {
     share: MemoryRates,
     /// What was taken of each limit here and never there, as far as time has not given it back.
     alone: MemoryRates,
+    /// What was used of each limit beyond what was taken, and could not be counted there yet, as far as time has not given it back.
+    owed: Arc<MemoryRates>,
 }
 
 impl RedisRates {
@@ -59,15 +63,22 @@ impl RedisRates {
             replicas: u64::from(replicas.max(1)),
             share: MemoryRates::new(),
             alone: MemoryRates::new(),
+            owed: Arc::default(),
         }
     }
 
     async fn ask(&self, takes: &[Take<'_>]) -> Result<RateDecision, Error> {
         let mut call = TAKE.call(takes.iter().map(|take| key(take.name)).collect());
-        for take in takes {
-            let (limit, period) = whole(take.quota)?;
+        let quotas = takes.iter().map(|take| whole(take.quota));
+        let quotas: SmallVec<[_; 4]> = quotas.collect::<Result<_, _>>()?;
+        let mut debts: SmallVec<[Debt; 4]> = SmallVec::new();
+        for (take, (limit, period)) in takes.iter().zip(quotas) {
+            let debt = Debt::collect(&self.owed, take.name, take.quota);
+            let owed = debt.as_ref().map_or(0, Debt::units);
+            debts.extend(debt);
             call = call.number(limit).number(period);
             call = call.number(take.units.min(limit.saturating_add(1)));
+            call = call.number(owed.min(EXACT / period));
         }
         let answer = self
             .redis
@@ -75,6 +86,7 @@ impl RedisRates {
             .await;
         match answer.ok().and_then(|numbers| decision(&numbers)) {
             Some(decision) => {
+                debts.into_iter().for_each(Debt::paid);
                 if matches!(decision, RateDecision::Taken(_)) {
                     self.remember(takes);
                 }
@@ -154,11 +166,16 @@ impl RateStore for RedisRates {
         let Ok((limit, period)) = whole(quota) else {
             return;
         };
+        let more = u64::try_from(delta).unwrap_or(0);
+        let debt = (more > 0).then(|| Debt::new(&self.owed, name, quota, more));
         if delta != 0 && self.redis.is_up() {
-            let most = i64::try_from(EXACT / period.max(1)).unwrap_or(i64::MAX);
+            let most = i64::try_from(EXACT / period).unwrap_or(i64::MAX);
             let call = ADJUST.call(vec![key(name)]).number(limit).number(period);
             let call = call.arg(delta.clamp(-most, most).to_string());
-            self.redis.later(Job::Script(call));
+            self.redis.later(match debt {
+                Some(debt) => Job::Count(call, debt),
+                None => Job::Script(call),
+            });
         }
     }
 }

@@ -109,6 +109,11 @@ impl Redis {
         self.queue.push(job);
     }
 
+    /// Does what nobody waits for at once, beside what was handed over.
+    pub(super) async fn now(&self, jobs: &[Job]) -> Result<(), Away> {
+        self.shared.work(jobs).await
+    }
+
     /// Returns once all that was handed over is done, or cannot be done.
     pub async fn flush(&self) {
         self.queue.flush(self.shared.config.connect).await;
