@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{Error, ErrorKind},
     model::{Collected, End, FinishReason, Usage},
-    store::{KeptCall, KeptOutcome, said::Said},
+    store::{KeptOutcome, Question, said::Said},
 };
 
 #[cfg(any(feature = "redis", test))]
@@ -16,10 +16,12 @@ use crate::store::{CacheEntry, Remarks};
 const VERSION: u8 = 2;
 
 /// A call that was carried out.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
-    question: Option<[u8; 32]>,
+    /// What was asked, where nobody else keeps it: it was so once.
+    #[serde(skip_serializing)]
+    question: Option<Question>,
     deployment: Option<String>,
     said: Said,
     answer: Option<Answer>,
@@ -62,11 +64,10 @@ pub(in crate::store) fn of_entry(entry: &CacheEntry) -> Option<Vec<u8>> {
         ..Remarks::default()
     };
     let head = Head {
-        question: None,
         deployment: Some(entry.deployment.as_str().to_owned()),
         said: Said::of(&remarks),
         answer: Some(Answer::of(&entry.answer)),
-        error: None,
+        ..Head::default()
     };
     write(&head, Some(&entry.answer))
 }
@@ -82,16 +83,10 @@ pub(in crate::store) fn entry(bytes: Bytes) -> Option<CacheEntry> {
     })
 }
 
-/// A call that may be repeated.
-pub(in crate::store) fn of_call(call: &KeptCall) -> Option<Vec<u8>> {
-    let mut head = Head {
-        question: Some(call.question),
-        deployment: None,
-        said: Said::default(),
-        answer: None,
-        error: None,
-    };
-    match &call.outcome {
+/// What came of a call.
+pub(in crate::store) fn of_outcome(outcome: &KeptOutcome) -> Option<Vec<u8>> {
+    let mut head = Head::default();
+    match outcome {
         KeptOutcome::Answer {
             deployment,
             remarks,
@@ -109,8 +104,8 @@ pub(in crate::store) fn of_call(call: &KeptCall) -> Option<Vec<u8>> {
     }
 }
 
-/// The call again; `None` if it cannot be read.
-pub(in crate::store) fn call(bytes: Bytes) -> Option<KeptCall> {
+/// What came of it again, with what was asked if that is there too; `None` if it cannot be read.
+pub(in crate::store) fn outcome(bytes: Bytes) -> Option<(KeptOutcome, Option<Question>)> {
     let (head, payloads) = read(bytes)?;
     let outcome = match (head.answer, head.error) {
         (Some(answer), None) => KeptOutcome::Answer {
@@ -121,10 +116,7 @@ pub(in crate::store) fn call(bytes: Bytes) -> Option<KeptCall> {
         (None, Some(failure)) => KeptOutcome::Failed(failure.error()?),
         _ => return None,
     };
-    Some(KeptCall {
-        question: head.question?,
-        outcome,
-    })
+    Some((outcome, head.question))
 }
 
 fn write(head: &Head, answer: Option<&Collected>) -> Option<Vec<u8>> {
@@ -310,7 +302,6 @@ mod tests {
         fn what_was_written_is_read_again(
             answer in answers(),
             remarks in remarks(),
-            question: [u8; 32],
         ) {
             let cached = CacheEntry {
                 deployment: "p/m".into(),
@@ -320,9 +311,8 @@ mod tests {
             let again = entry(of_entry(&cached).unwrap().into()).unwrap();
             prop_assert_eq!(format!("{again:?}"), format!("{cached:?}"));
             let outcome = KeptOutcome::Answer { deployment: Some("p/m".into()), remarks, answer };
-            let kept = KeptCall { question, outcome };
-            let again = call(of_call(&kept).unwrap().into()).unwrap();
-            prop_assert_eq!(format!("{again:?}"), format!("{kept:?}"));
+            let again = super::outcome(of_outcome(&outcome).unwrap().into()).unwrap().0;
+            prop_assert_eq!(format!("{again:?}"), format!("{outcome:?}"));
         }
 
         #[test]
@@ -334,12 +324,12 @@ mod tests {
             let mut changed = whole;
             changed[at] = with;
             let _ = entry(changed.clone().into());
-            let _ = call(changed.into());
+            let _ = outcome(changed.into());
         }
 
         #[test]
         fn foreign_bytes_are_no_answer(bytes: Vec<u8>) {
-            prop_assert!(entry(bytes.clone().into()).is_none() && call(bytes.into()).is_none());
+            prop_assert!(entry(bytes.clone().into()).is_none() && outcome(bytes.into()).is_none());
         }
     }
 
@@ -349,11 +339,8 @@ mod tests {
             .asked("p".into(), "m".into())
             .upstream_status(http::StatusCode::BAD_GATEWAY)
             .param("stream");
-        let kept = KeptCall {
-            question: [3; 32],
-            outcome: KeptOutcome::Failed(error),
-        };
-        let again = call(of_call(&kept).unwrap().into()).unwrap();
+        let kept = KeptOutcome::Failed(error);
+        let again = outcome(of_outcome(&kept).unwrap().into()).unwrap().0;
         assert_eq!(format!("{again:?}"), format!("{kept:?}"));
     }
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use rungs::{
+    ErrorKind,
     store::{
         Begun, Durability, IdempotencyStore, KeptOutcome, Spool, memory::MemoryIdempotency,
         spool::FileSpool,
@@ -10,7 +11,7 @@ use rungs::{
     testing::store_contract::{self as contract, kept},
 };
 
-use sqlx::Connection;
+use sqlx::{Connection, Row};
 
 use crate::{dir::Dir, postgres::Database};
 
@@ -109,6 +110,112 @@ async fn however_many_names_have_had_their_time_they_go_at_once() {
     answer(&names, 1, "42").await;
     names.flush().await.expect("jobs go on meanwhile");
     crate::postgres::until(async || dir.number("SELECT count(*) FROM call_names").await == 1).await;
+}
+
+/// What `answer(_, _, "42")` leaves under a name, as each version has written it; the last is this one.
+const VERSIONS: [&[u8]; 2] = [
+    include_bytes!("../fixtures/names/1.bin"),
+    include_bytes!("../fixtures/names/2.bin"),
+];
+
+#[tokio::test]
+async fn what_other_versions_have_kept_is_read_or_told_apart_and_never_carried_out_again() {
+    let dir = Dir::new("names_versions");
+    let store = dir.open().await;
+    let mut raw = dir.raw().await;
+    let newest = VERSIONS[VERSIONS.len() - 1];
+    let (mut later, mut alien) = (newest.to_vec(), newest.to_vec());
+    (later[33], alien[0]) = (99, b'Z');
+    let states = VERSIONS.into_iter().chain([&later[..], &alien[..]]);
+    for (name, state) in (1..).zip(states) {
+        let kept = "INSERT INTO call_names (name, state, until_ms) VALUES ($1, $2, $3)";
+        let kept = sqlx::query(kept).bind(vec![name; 32]).bind(state);
+        let kept = kept.bind(i64::MAX).execute(&mut raw).await;
+        kept.expect("it is kept");
+    }
+    let names = store.names(near(), None);
+    for name in [1, 2] {
+        assert_eq!(text(&begin(&names, name, 1, SOON).await), "42");
+    }
+    for name in [3, 4] {
+        let Begun::Failed(error) = begin(&names, name, 1, SOON).await else {
+            unreachable!("nobody can read it");
+        };
+        assert_eq!(error.kind(), ErrorKind::Conflict);
+        assert!(error.message().contains("use another key"), "{error}");
+        assert_eq!(error.get_retry_after(), None, "waiting is of no use");
+    }
+    for name in [1, 2, 3, 4] {
+        let other = begin(&names, name, 2, SOON).await;
+        assert!(matches!(other, Begun::Different), "{name}: {other:?}");
+    }
+    answer(&names, 9, "42").await;
+    names.flush().await.expect("it is written");
+    let written = sqlx::query("SELECT state FROM call_names WHERE name = $1").bind(vec![9; 32]);
+    let written = written.fetch_one(&mut raw).await.expect("a name");
+    raw.close().await.expect("it closes");
+    assert_eq!(
+        written.get::<&[u8], _>(0),
+        newest,
+        "a new form needs a fixture of its own"
+    );
+}
+
+/// More names than a byte has.
+fn numbered(n: u16) -> [u8; 32] {
+    let mut name = [0; 32];
+    name[..2].copy_from_slice(&n.to_be_bytes());
+    name
+}
+
+async fn claim_numbered(store: &impl IdempotencyStore, n: u16) -> u64 {
+    let begun = store.begin(&numbered(n), &[1; 32], SOON).await;
+    match begun.expect("the store answers") {
+        Begun::New(claim) => claim,
+        begun => unreachable!("not free: {begun:?}"),
+    }
+}
+
+#[tokio::test]
+async fn however_many_claims_there_are_they_are_renewed_in_one_go() {
+    const CLAIMS: u16 = 300;
+    let database = Database::new();
+    let (one, two) = (database.store(), database.store());
+    let (one, two) = (one.names(near(), None), two.names(near(), None));
+    for n in 0..CLAIMS {
+        claim_numbered(&one, n).await;
+    }
+    // Those of one transaction.
+    let renewed =
+        "SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM call_names GROUP BY xmin) AS _";
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    crate::postgres::until(async || database.number(renewed).await == i64::from(CLAIMS)).await;
+    for n in [0, CLAIMS / 2, CLAIMS - 1] {
+        let begun = two.begin(&numbered(n), &[1; 32], SOON).await;
+        assert!(matches!(begun, Ok(Begun::Busy)), "{begun:?}");
+    }
+    let least = "SELECT min(until_ms) - (extract(epoch FROM now()) * 1000)::BIGINT FROM call_names";
+    assert!(database.number(least).await > 10_000, "for a whole lease");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_names_as_come_while_the_database_is_away_arrive_there() {
+    const CALLS: u16 = 4_500;
+    let mut database = Database::new();
+    let names = database.store().names(near(), None);
+    claim_numbered(&names, CALLS).await;
+    database.server.stop().expect("it stops");
+    for n in 0..CALLS {
+        let claim = claim_numbered(&names, n).await;
+        names.finish(&numbered(n), claim, kept([1; 32], "42"), DAY);
+    }
+    database.server.restart().expect("it starts");
+    let start = std::time::Instant::now();
+    let arrived = "SELECT count(*) FROM call_names WHERE length(state) > 100";
+    while database.number(arrived).await < i64::from(CALLS) {
+        assert!(start.elapsed() < Duration::from_secs(60), "some never come");
+        names.flush().await.expect("it goes on");
+    }
 }
 
 #[tokio::test]

@@ -403,6 +403,39 @@ async fn what_was_taken_without_redis_is_not_given_back_to_it() {
 }
 
 #[tokio::test]
+async fn what_was_used_while_redis_was_away_is_counted_when_it_is_back() {
+    let mut server = RedisServer::start().unwrap();
+    let redis = open(&server, patient()).await;
+    let (rates, other) = (
+        RedisRates::new(redis.clone(), 1),
+        RedisRates::new(redis.clone(), 1),
+    );
+    assert!(granted(&rates, "k", Alone::Deny).await);
+    server.kill().unwrap();
+    // Not all notice at once that it has gone.
+    rates.adjust("k", FIVE, 1);
+    until("it is away", async || {
+        !granted(&rates, "other", Alone::Deny).await && !redis.is_up()
+    })
+    .await;
+    rates.adjust("k", FIVE, 2);
+    server.restart().unwrap();
+    until("it is back", async || redis.is_up()).await;
+    // The server began anew: of what it knew before nothing is left, of what it was not told all comes.
+    let ask = [take("k", FIVE, 3)];
+    let asked = rates.take(&ask).await.unwrap();
+    assert!(
+        matches!(asked, RateDecision::Refused { .. }),
+        "3 are used: {asked:?}"
+    );
+    let mut taken = 0;
+    for _ in 0..5 {
+        taken += u32::from(granted(&other, "k", Alone::Deny).await);
+    }
+    assert_eq!(taken, 2, "it is told once, and to all");
+}
+
+#[tokio::test]
 async fn a_flush_and_older_data_start_limits_anew_and_break_nothing() {
     let mut server = RedisServer::start().unwrap();
     let redis = open(&server, patient()).await;

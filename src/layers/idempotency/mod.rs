@@ -50,7 +50,7 @@
 //!
 //! # Errors
 //! [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) when the first call is still under way after [`wait`](IdempotencyLayer::wait),
-//! or when its answer was too long to be kept; [`ErrorKind::Reused`](crate::ErrorKind::Reused) when the name belongs to another
+//! when its answer was too long to be kept, or when another version has kept it in a form that this one cannot read; [`ErrorKind::Reused`](crate::ErrorKind::Reused) when the name belongs to another
 //! operation, quality, conversation or body. The store's own errors pass, as do the inner ones.
 //!
 //! # Cost of the layer

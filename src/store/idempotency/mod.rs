@@ -1,5 +1,7 @@
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 pub(super) mod shared;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod state;
 
 use std::{borrow::Cow, fmt, future::ready, sync::Arc, time::Duration};
 
@@ -91,7 +93,8 @@ pub enum Begun {
     New(u64),
     /// Another has been carried out.
     Done(Arc<KeptCall>),
-    /// Another was waited for, and has failed without cost: nothing is kept of it.
+    /// Another was waited for, and has failed without cost: nothing is kept of it. Or another version has carried it out, whose answer
+    /// cannot be read here.
     Failed(Error),
     /// Another is still being carried out.
     Busy,

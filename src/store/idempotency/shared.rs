@@ -10,14 +10,21 @@ use std::{
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
-use super::{Begun, IdempotencyKey, IdempotencyStore, KeptCall, Question};
+use super::{
+    Begun, IdempotencyKey, IdempotencyStore, KeptCall, Question,
+    state::{State, claimed, done, unreadable},
+};
 use crate::{
     error::Error,
-    store::{StoreFuture, memory::MemoryIdempotency, record},
+    store::{StoreFuture, memory::MemoryIdempotency},
 };
 
 /// How long a claim outlives the process that made it.
 const LEASE: Duration = Duration::from_secs(15);
+
+/// How often claims are renewed, and how soon again when they could not be.
+const RENEWAL: Duration = Duration::from_secs(5);
+const NEXT_TRY: Duration = Duration::from_secs(1);
 
 /// How often a claim is looked at while another process carries the call out; the pause doubles up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -25,6 +32,9 @@ const LAST_PAUSE: Duration = Duration::from_millis(250);
 
 /// How long what another process has done is remembered here as well.
 const NEAR: Duration = Duration::from_secs(60);
+
+/// A name, and the claim under it.
+pub(in crate::store) type Claimed = (IdempotencyKey, Vec<u8>);
 
 /// Where processes meet. Under a name stands a claim or what came of a call, as bytes that nobody there understands.
 pub(in crate::store) trait Register: fmt::Debug + Send + Sync + 'static {
@@ -39,10 +49,15 @@ pub(in crate::store) trait Register: fmt::Debug + Send + Sync + 'static {
         lease: Duration,
     ) -> StoreFuture<'a, Option<Bytes>>;
 
-    /// Leaves `claim` under its name for another `lease`, if it is there. None of these waits.
-    fn renew(&self, key: &IdempotencyKey, claim: &[u8], lease: Duration);
+    /// Leaves those of `claims` that are there for another `lease`. It is not in the way of what follows: however many there are, what
+    /// came of a call does not wait for them.
+    ///
+    /// # Errors
+    /// If some are not renewed.
+    fn renew<'a>(&'a self, claims: &'a [Claimed], lease: Duration) -> StoreFuture<'a, ()>;
 
-    /// Puts what came of a call in place of its claim, for `ttl`. A claim that is gone was nobody else's: it was forgotten.
+    /// Puts what came of a call in place of its claim, for `ttl`. A claim that is gone was nobody else's: it was forgotten. Neither
+    /// this nor [`abandon`](Self::abandon) waits.
     fn finish(&self, key: &IdempotencyKey, claim: Vec<u8>, call: Vec<u8>, ttl: Duration);
 
     /// Takes `claim` away, if it is there.
@@ -82,12 +97,16 @@ impl<R: Register> SharedNames<R> {
             reason = "the only task of the store; it has nothing to finish, and ends when the store is dropped"
         )]
         drop(tokio::spawn(async move {
+            let mut pause = RENEWAL;
             loop {
-                sleep(LEASE / 3).await;
-                match renewing.upgrade() {
-                    Some(shared) => shared.renew(),
-                    None => break,
-                }
+                sleep(pause).await;
+                let Some(shared) = renewing.upgrade() else {
+                    break;
+                };
+                pause = match shared.renew().await {
+                    Ok(()) => RENEWAL,
+                    Err(_) => NEXT_TRY,
+                };
             }
         }));
         Self(shared)
@@ -131,7 +150,7 @@ impl<R: Register> Shared<R> {
         claim: u64,
         deadline: Instant,
     ) -> Begun {
-        let mine = self.mark(claim, question);
+        let mine = claimed(question, self.process, claim);
         self.claims().insert((*key, claim), mine.clone());
         let mut pause = FIRST_PAUSE;
         loop {
@@ -141,13 +160,15 @@ impl<R: Register> Shared<R> {
             let Some(kept) = kept.filter(|kept| **kept != *mine) else {
                 return Begun::New(claim);
             };
-            match state(kept) {
-                State::Claimed(by) if by != *question => return Begun::Different,
+            match State::of(&kept) {
+                State::Claimed(by) | State::Foreign(Some(by)) if by != *question => {
+                    return Begun::Different;
+                }
                 State::Claimed(_) => {}
                 State::Done(call) if call.question != *question => return Begun::Different,
                 State::Done(call) => return Begun::Done(call),
                 // What cannot be read cannot be repeated, and must not be carried out again.
-                State::Unreadable => return Begun::Busy,
+                State::Foreign(_) => return Begun::Failed(unreadable()),
             }
             if Instant::now() + pause > deadline {
                 return Begun::Busy;
@@ -157,9 +178,12 @@ impl<R: Register> Shared<R> {
         }
     }
 
-    fn renew(&self) {
-        for ((key, _), mine) in &*self.claims() {
-            self.register.renew(key, mine, LEASE);
+    async fn renew(&self) -> Result<(), Error> {
+        let claimed = |((key, _), mine): (&(IdempotencyKey, u64), &Vec<u8>)| (*key, mine.clone());
+        let claims: Vec<Claimed> = self.claims().iter().map(claimed).collect();
+        match claims.is_empty() {
+            true => Ok(()),
+            false => self.register.renew(&claims, LEASE).await,
         }
     }
 
@@ -168,15 +192,6 @@ impl<R: Register> Shared<R> {
             self.register.abandon(key, mine);
         }
         self.near.abandon(key, claim, error);
-    }
-
-    /// A claim as it stands in the register.
-    fn mark(&self, claim: u64, question: &Question) -> Vec<u8> {
-        let mut mark = vec![CLAIMED];
-        mark.extend_from_slice(question);
-        mark.extend_from_slice(&self.process);
-        mark.extend_from_slice(&claim.to_be_bytes());
-        mark
     }
 
     fn claims(&self) -> MutexGuard<'_, HashMap<(IdempotencyKey, u64), Vec<u8>>> {
@@ -208,9 +223,8 @@ impl<R: Register> IdempotencyStore for SharedNames<R> {
     fn finish(&self, key: &IdempotencyKey, claim: u64, call: Arc<KeptCall>, ttl: Duration) {
         let shared = &self.0;
         let mine = shared.claims().remove(&(*key, claim));
-        let mine = mine.unwrap_or_else(|| shared.mark(claim, &call.question));
-        if let Some(mut bytes) = record::of_call(&call) {
-            bytes.insert(0, DONE);
+        let mine = mine.unwrap_or_else(|| claimed(&call.question, shared.process, claim));
+        if let Some(bytes) = done(&call) {
             shared.register.finish(key, mine, bytes, ttl);
         }
         shared.near.finish(key, claim, call, ttl);
@@ -222,30 +236,6 @@ impl<R: Register> IdempotencyStore for SharedNames<R> {
 
     fn flush(&self) -> StoreFuture<'_, ()> {
         self.0.register.flush()
-    }
-}
-
-const CLAIMED: u8 = b'C';
-const DONE: u8 = b'D';
-
-/// What stands under a name.
-enum State {
-    Claimed(Question),
-    Done(Arc<KeptCall>),
-    Unreadable,
-}
-
-fn state(kept: Bytes) -> State {
-    match kept.first() {
-        Some(&CLAIMED) => match kept[1..].first_chunk() {
-            Some(question) => State::Claimed(*question),
-            None => State::Unreadable,
-        },
-        Some(&DONE) => match record::call(kept.slice(1..)) {
-            Some(call) => State::Done(Arc::new(call)),
-            None => State::Unreadable,
-        },
-        _ => State::Unreadable,
     }
 }
 

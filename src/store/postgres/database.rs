@@ -15,7 +15,7 @@ use crate::{
         StoreFuture,
         sql::{
             database::{Database, Done},
-            names::{Texts, claim, texts},
+            names::{Texts, claims, texts},
         },
     },
 };
@@ -50,7 +50,7 @@ impl Done for PgQueryResult {
 /// By the database's clock: those of processes may differ.
 pub(super) const NAMES: Texts = texts!(
     "(extract(epoch FROM clock_timestamp()) * 1000)::BIGINT",
-    Some(claim!(
+    Some(claims!(
         "(extract(epoch FROM clock_timestamp()) * 1000)::BIGINT"
     ))
 );

@@ -6,12 +6,17 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Redis, queue::Job, script::Script};
+use super::{
+    Redis,
+    queue::{BATCH, Job},
+    script::Script,
+    server::Away,
+};
 use crate::{
     error::{Error, ErrorKind},
     store::{
         Begun, IdempotencyKey, IdempotencyStore, KeptCall, Question, StoreFuture,
-        idempotency::shared::{Register, SharedNames},
+        idempotency::shared::{Claimed, Register, SharedNames},
         memory::MemoryIdempotency,
         plain::lasting,
     },
@@ -77,17 +82,22 @@ impl Register for InRedis {
                 .arg(claim)
                 .number(lasting(lease));
             let kept = self.0.ask(async |c| call.run::<Option<Bytes>>(c).await);
-            kept.await
-                .map_err(|_| Error::new(ErrorKind::Unavailable, "redis does not answer"))
+            kept.await.map_err(away)
         })
     }
 
-    fn renew(&self, key: &IdempotencyKey, claim: &[u8], lease: Duration) {
-        // What waits for its return would be in the way of what came of calls.
-        if self.0.is_up() {
-            let call = RENEW.call(vec![name(key)]).arg(claim);
-            self.0.later(Job::Script(call.number(lasting(lease))));
-        }
+    fn renew<'a>(&'a self, claims: &'a [Claimed], lease: Duration) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            for lot in claims.chunks(BATCH) {
+                let renew = |(key, claim): &Claimed| {
+                    let call = RENEW.call(vec![name(key)]).arg(&**claim);
+                    Job::Script(call.number(lasting(lease)))
+                };
+                let lot: Vec<Job> = lot.iter().map(renew).collect();
+                self.0.now(&lot).await.map_err(away)?;
+            }
+            Ok(())
+        })
     }
 
     fn finish(&self, key: &IdempotencyKey, claim: Vec<u8>, call: Vec<u8>, ttl: Duration) {
@@ -129,6 +139,10 @@ impl IdempotencyStore for RedisIdempotency {
     fn flush(&self) -> StoreFuture<'_, ()> {
         self.0.flush()
     }
+}
+
+fn away(_: Away) -> Error {
+    Error::new(ErrorKind::Unavailable, "redis does not answer")
 }
 
 fn name(key: &IdempotencyKey) -> String {

@@ -4,7 +4,7 @@ mod task;
 mod texts;
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -25,12 +25,14 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     store::{
-        IdempotencyKey, Spool, StoreFuture, Topic, idempotency::shared::Register, plain::lasting,
+        IdempotencyKey, Spool, StoreFuture, Topic,
+        idempotency::shared::{Claimed, Register},
+        plain::lasting,
     },
 };
 use task::{Finished, Job, Left, Task};
 #[cfg(feature = "postgres")]
-pub(in crate::store) use texts::claim;
+pub(in crate::store) use texts::{Claims, claims};
 pub(in crate::store) use texts::{Texts, texts};
 
 const FAILING: &str = "names of calls cannot be kept";
@@ -39,9 +41,11 @@ const FAILING: &str = "names of calls cannot be kept";
 const PATIENCE: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_secs(1);
 
-/// What waits for the database: so many jobs, and so many bytes. Beyond that a name is forgotten.
-const JOBS: usize = 4_096;
+/// What waits for the database: so many bytes. Beyond that a name is forgotten.
 const BYTES: usize = 64 << 20;
+
+/// How many claims one statement renews.
+const LOT: usize = 1_000;
 
 /// How long the end of a process waits for the last names; the spool has them.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -72,7 +76,7 @@ impl<D: Database> SqlNames<D> {
         let in_order: Vec<_> = left.map(Arc::new).collect();
         let left = in_order.iter().map(|f| (f.key, Arc::clone(f)));
         let left = Arc::new(Mutex::new(left.collect()));
-        let (jobs, waiting) = mpsc::channel(JOBS);
+        let (jobs, waiting) = mpsc::channel(BYTES / Job::LEAST);
         let weight = Arc::<AtomicUsize>::default();
         let task = Task {
             database: database.clone(),
@@ -124,8 +128,10 @@ impl<D: Database> SqlNames<D> {
     ) -> Result<Option<Bytes>, Error> {
         // What was there may go between the two questions.
         for _ in 0..3 {
-            if let Some(text) = self.texts.claim {
-                let claimed = named(text, key).bind(claim).bind(clamp(lasting(lease)));
+            if let Some(texts) = &self.texts.claims {
+                let claimed = named(texts.claim, key)
+                    .bind(claim)
+                    .bind(clamp(lasting(lease)));
                 if !self.database.rows(claimed, FAILING).await?.is_empty() {
                     return Ok(None);
                 }
@@ -136,11 +142,22 @@ impl<D: Database> SqlNames<D> {
                 .first()
                 .map(|row| row.bytes("state").map(Bytes::copy_from_slice));
             match state.transpose().map_err(D::failed(FAILING))? {
-                None if self.texts.claim.is_some() => {}
+                None if self.texts.claims.is_some() => {}
                 state => return Ok(state),
             }
         }
-        Err(Error::new(ErrorKind::Unavailable, FAILING))
+        Err(away())
+    }
+
+    /// Whether nobody asks now.
+    fn is_resting(&self) -> bool {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn rest(&self) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        *resting = Some(Instant::now() + REST);
     }
 }
 
@@ -151,29 +168,42 @@ impl<D: Database> Register for SqlNames<D> {
         claim: &'a [u8],
         lease: Duration,
     ) -> StoreFuture<'a, Option<Bytes>> {
-        let resting = || self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         Box::pin(async move {
-            let away = || Err(Error::new(ErrorKind::Unavailable, FAILING));
             if let Some(call) = self.told(key) {
                 return Ok(Some(call));
             }
-            if resting().is_some_and(|until| Instant::now() < until) {
-                return away();
+            if self.is_resting() {
+                return Err(away());
             }
             let asked = timeout(PATIENCE, self.ask(key, claim, lease)).await;
-            let asked = asked.unwrap_or_else(|_| away());
+            let asked = asked.unwrap_or_else(|_| Err(away()));
             if let Err(error) = &asked {
                 tracing::warn!(%error, "names of calls hold within this process while the database is away");
-                *resting() = Some(Instant::now() + REST);
+                self.rest();
             }
             asked
         })
     }
 
-    fn renew(&self, key: &IdempotencyKey, claim: &[u8], lease: Duration) {
-        if self.texts.claim.is_some() {
-            self.later(Job::Renew(*key, claim.to_vec(), lease));
-        }
+    fn renew<'a>(&'a self, claims: &'a [Claimed], lease: Duration) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let Some(texts) = &self.texts.claims else {
+                return Ok(());
+            };
+            for lot in claims.chunks(LOT) {
+                if self.is_resting() {
+                    return Err(away());
+                }
+                let names = array(lot.iter().map(|(key, _)| &key[..]));
+                let states = array(lot.iter().map(|(_, claim)| &claim[..]));
+                let renew = statement(texts.renew)
+                    .bind(&*names)
+                    .bind(&*states)
+                    .bind(clamp(lasting(lease)));
+                self.database.change(renew, FAILING).await?;
+            }
+            Ok(())
+        })
     }
 
     fn finish(&self, key: &IdempotencyKey, claim: Vec<u8>, call: Vec<u8>, ttl: Duration) {
@@ -197,7 +227,7 @@ impl<D: Database> Register for SqlNames<D> {
     }
 
     fn abandon(&self, key: &IdempotencyKey, claim: Vec<u8>) {
-        if self.texts.claim.is_some() {
+        if self.texts.claims.is_some() {
             self.later(Job::Abandon(*key, claim));
         }
     }
@@ -211,6 +241,24 @@ impl<D: Database> Register for SqlNames<D> {
             Ok(())
         })
     }
+}
+
+fn away() -> Error {
+    Error::new(ErrorKind::Unavailable, FAILING)
+}
+
+/// PostgreSQL's text for an array of bytes.
+fn array<'a>(items: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut text = String::from("{");
+    for (n, item) in items.enumerate() {
+        text.push_str(if n > 0 { r",\\x" } else { r"\\x" });
+        for byte in item {
+            // Writing to a string does not fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+    }
+    text.push('}');
+    text
 }
 
 /// A statement about a name.

@@ -37,7 +37,6 @@ const NEXT_LOT: Duration = Duration::from_millis(50);
 
 /// What nobody waits for.
 pub(super) enum Job {
-    Renew(IdempotencyKey, Vec<u8>, Duration),
     Finish(Finished),
     Abandon(IdempotencyKey, Vec<u8>),
     Mark(oneshot::Sender<()>),
@@ -82,10 +81,15 @@ impl Finished {
 }
 
 impl Job {
+    /// What the least of them takes in memory, in bytes.
+    pub(super) const LEAST: usize = 256;
+
+    /// Roughly what it takes in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         match self {
-            Self::Finish(finished) => finished.call.len(),
-            _ => 0,
+            Self::Finish(finished) => Self::LEAST + finished.call.len(),
+            Self::Abandon(..) => Self::LEAST,
+            Self::Mark(_) => 0,
         }
     }
 }
@@ -136,16 +140,12 @@ impl<D: Database> Task<D> {
     async fn work(&self, job: Job) {
         let weight = job.weight();
         match job {
-            // A claim that is not renewed, or not taken back, ends by itself.
-            Job::Renew(key, claim, lease) => {
-                let renew = named(self.texts.renew, &key)
-                    .bind(&*claim)
-                    .bind(clamp(lasting(lease)));
-                let _ = self.database.change(renew, FAILING).await;
-            }
             Job::Abandon(key, claim) => {
-                let abandon = named(self.texts.abandon, &key).bind(&*claim);
-                let _ = self.database.change(abandon, FAILING).await;
+                if let Some(texts) = &self.texts.claims {
+                    let abandon = named(texts.abandon, &key).bind(&*claim);
+                    // A claim that is not taken back ends by itself.
+                    let _ = self.database.change(abandon, FAILING).await;
+                }
             }
             Job::Finish(finished) => self.finish(&finished).await,
             Job::Mark(done) => drop(done.send(())),
