@@ -614,6 +614,26 @@ async fn a_call_is_carried_out_in_one_process() {
 }
 
 #[tokio::test]
+async fn however_many_claims_there_are_they_last_as_long_as_their_process() {
+    let server = RedisServer::start().unwrap();
+    let names = names(&open(&server, patient()).await);
+    let key = |n: u8| [n; 32];
+    for n in 0..200 {
+        let begun = names.begin(&key(n), &[1; 32], Duration::ZERO).await;
+        assert!(matches!(begun, Ok(Begun::New(_))), "{begun:?}");
+    }
+    sleep(Duration::from_secs(4)).await;
+    for n in [0, 100, 199_u8] {
+        let key = format!("llm:call:{}", format!("{n:02x}").repeat(32));
+        until("it is renewed", async || {
+            let left = server.command(&["PTTL", &key]).unwrap();
+            left.parse::<u64>().unwrap() > 12_000
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_redis_that_will_not_do_is_named_at_the_start() {
     for (configuration, says) in [
         ("rename-command EVAL \"\"", "does not run scripts"),

@@ -102,14 +102,20 @@ async fn a_first_budget_counts_what_calls_under_way_have_cost() {
 
 #[tokio::test]
 async fn without_a_budget_a_call_may_ask_for_what_nothing_bounds() {
-    let bench = Bench::new(Deployment::new("p", "mystery"), "1", Reply::text("a"));
-    bench.book.set(ACCOUNT, Vec::new());
-    let searching = chat(&json!({
-        "model": "auto",
-        "messages": [{ "role": "user", "content": "q" }],
-        "web_search_options": {},
-    }));
-    assert!(bench.call(searching).await.is_ok());
+    let unbounded = Deployment {
+        max_output: None,
+        ..priced()
+    };
+    for deployment in [priced(), unbounded, Deployment::new("p", "mystery")] {
+        let bench = Bench::new(deployment, "1", Reply::text("a"));
+        bench.book.set(ACCOUNT, Vec::new());
+        let searching = chat(&json!({
+            "model": "auto",
+            "messages": [{ "role": "user", "content": "q" }],
+            "web_search_options": {},
+        }));
+        assert!(bench.call(searching).await.is_ok());
+    }
 }
 
 #[tokio::test]

@@ -34,8 +34,8 @@
 //! cost nothing passes, and so does a turn or a name that cannot be written down: it is in memory still. Inner errors wait as answers do: what was charged for them is on record when a client hears of them.
 //!
 //! # Cost of the layer
-//! What has cost money waits for a sync of the disk, which many calls share, and so does what another call has paid for: its repetition,
-//! and who shares it through the cache. What has not waits for a write. Nothing at all with
+//! What has cost money waits for a sync of the disk, which many calls share, and so does what another call may have paid for: what its
+//! repetitions are told, and who shares its answer through the cache. What has not waits for a write. Nothing at all with
 //! a ledger in memory. The spool is asked for calls that leave something there, and syncs at the same time.
 
 mod layer;

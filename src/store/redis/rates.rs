@@ -166,6 +166,7 @@ impl RateStore for RedisRates {
         let Ok((limit, period)) = whole(quota) else {
             return;
         };
+        // Whatever becomes of it from here on, more than was taken stays owed until it is counted.
         let more = u64::try_from(delta).unwrap_or(0);
         let debt = (more > 0).then(|| Debt::new(&self.owed, name, quota, more));
         if delta != 0 && self.redis.is_up() {

@@ -10,10 +10,6 @@ pub(in crate::store) struct Texts {
 }
 
 /// The statements about claims.
-#[cfg_attr(
-    not(feature = "postgres"),
-    expect(dead_code, reason = "only databases that processes share have them")
-)]
 pub(in crate::store) struct Claims {
     pub(in crate::store) claim: &'static str,
     /// All at once: each would be a commit of its own, every few seconds.
