@@ -38,9 +38,12 @@ pub(crate) struct Server {
     pub(crate) cors_origins: Vec<HeaderValue>,
     /// The largest request body, in bytes.
     pub(crate) body_limit: usize,
-    /// How long a client may take to send the head of a request.
+    /// How long a client may take to send the head of a connection's first request.
     #[serde(rename = "header_seconds", deserialize_with = "seconds::some")]
     pub(crate) header_timeout: Duration,
+    /// How long a connection that has asked may have nothing under way, and take to send the head of the next request.
+    #[serde(rename = "idle_seconds", deserialize_with = "seconds::some")]
+    pub(crate) idle_timeout: Duration,
     /// How long a client may take to send the body.
     #[serde(rename = "read_seconds", deserialize_with = "seconds::some")]
     pub(crate) read_timeout: Duration,
@@ -62,6 +65,7 @@ impl Default for Server {
             cors_origins: Vec::new(),
             body_limit: 16 << 20,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
             read_timeout: Duration::from_secs(60),
             drain: Duration::from_secs(30),
             ping: Duration::from_secs(15),

@@ -76,8 +76,7 @@ pub(super) async fn look_up(
     }
     match gateway.principal(credential).await {
         Err(error)
-            if error.kind() == ErrorKind::Unauthorized
-                && needs_none(&gateway.live(), grant) =>
+            if error.kind() == ErrorKind::Unauthorized && needs_none(&gateway.live(), grant) =>
         {
             Ok(Principal::local())
         }

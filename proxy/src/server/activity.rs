@@ -18,6 +18,15 @@ use pin_project::pin_project;
 
 use super::unread::watched;
 
+/// How long a connection may have nothing under way.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// Before its first request.
+    pub(super) first: Duration,
+    /// Between requests.
+    pub(super) between: Duration,
+}
+
 /// What a connection does. Clones are of the same one.
 #[derive(Clone, Default)]
 pub(super) struct Activity(Arc<Counts>);
@@ -52,11 +61,15 @@ impl Activity {
         self.0.http1.load(Ordering::Relaxed) || self.counts().0 > 0
     }
 
-    /// Ends when nothing was under way for so long; in HTTP/1 only before the first request. What tells the version of HTTP by the
+    /// Ends when nothing was under way for too long; in HTTP/1 only before the first request. What tells the version of HTTP by the
     /// first bytes waits for them for ever.
-    pub(super) async fn idle(&self, patience: Duration) {
+    pub(super) async fn idle(&self, patience: Patience) {
         loop {
             let before = self.counts();
+            let patience = match before {
+                (0, _) => patience.first,
+                _ => patience.between,
+            };
             tokio::time::sleep(patience).await;
             if self.0.http1.load(Ordering::Relaxed) {
                 pending().await

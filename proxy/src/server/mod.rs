@@ -21,7 +21,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::BoxError;
 
-use self::{activity::Activity, unread::UNREAD};
+use self::{
+    activity::{Activity, Patience},
+    unread::UNREAD,
+};
 use crate::{
     config::Server,
     http::Surface,
@@ -40,7 +43,11 @@ pub(crate) async fn serve(
     let room = Arc::new(Semaphore::new(config.max_connections));
     let mut connections = JoinSet::new();
     let ending = CancellationToken::new();
-    let protocol = protocol(config.header_timeout, cores.clone());
+    let patience = Patience {
+        first: config.header_timeout,
+        between: config.idle_timeout,
+    };
+    let protocol = protocol(patience, cores.clone());
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = async {
@@ -59,7 +66,7 @@ pub(crate) async fn serve(
                         (permit, seat),
                         surface.clone(),
                         protocol.clone(),
-                        config.header_timeout,
+                        patience,
                         ending.clone(),
                     );
                     connections.spawn_on(connection, &core);
@@ -92,13 +99,14 @@ pub(crate) async fn serve(
     connections.shutdown().await;
 }
 
-fn protocol(header_timeout: Duration, cores: Cores) -> auto::Builder<Cores> {
+fn protocol(patience: Patience, cores: Cores) -> auto::Builder<Cores> {
     let mut builder = auto::Builder::new(cores);
     builder
         .http1()
         // Without a timer hyper does not enforce its limits.
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+        // From one answer on; the first request is waited for in `attend`.
+        .header_read_timeout(patience.between)
         .max_buf_size(64 * 1024);
     builder
         .http2()
@@ -115,7 +123,7 @@ async fn connection(
     places: (OwnedSemaphorePermit, Seat),
     surface: Surface,
     protocol: auto::Builder<Cores>,
-    patience: Duration,
+    patience: Patience,
     ending: CancellationToken,
 ) {
     let socket = socket.into_std().and_then(TcpStream::from_std);
@@ -140,7 +148,7 @@ async fn attend<S>(
     socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     service: S,
     protocol: &auto::Builder<Cores>,
-    patience: Duration,
+    mut patience: Patience,
     ending: &CancellationToken,
 ) where
     S: Service<Request<Incoming>, Response = Response, Future: Send + 'static> + 'static,
@@ -151,10 +159,6 @@ async fn attend<S>(
     let mut connection = std::pin::pin!(connection.into_owned());
     let mut is_leaving = false;
     loop {
-        let patience = match is_leaving {
-            true => UNREAD,
-            false => patience,
-        };
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
@@ -170,6 +174,7 @@ async fn attend<S>(
             },
         }
         is_leaving = true;
+        patience.between = UNREAD;
         connection.as_mut().graceful_shutdown();
     }
 }
