@@ -76,7 +76,7 @@ impl Handoff {
         let task = room / 4;
         let room = room.saturating_sub(quote(&self.task, task).len());
         let issues = self.newest_issues();
-        let issue = room / 4 / issues.len().max(1);
+        let issue = room / 2 / issues.len().max(1);
         let used: usize = issues.iter().map(|text| quote(text, issue).len()).sum();
         let each = room.saturating_sub(used) / self.previous_attempts.len().max(1);
         let mut text = self.write(Room {

@@ -173,7 +173,7 @@ async fn a_reviewer_who_disagrees_is_evidence() {
     assert!(
         change
             .1
-            .contains("L0: the reviewer disagrees: \"no comment says why\""),
+            .contains(r#"L0: the reviewer disagrees: \"no comment says why\""#),
         "{}",
         change.1
     );
