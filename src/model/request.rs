@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, time::SystemTime};
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
@@ -92,6 +92,9 @@ pub struct ModelRequest {
     pub route: RouteHint,
     /// Which attempt of the call this is, counted from 1; 0 above the attempt ring.
     pub attempt: u32,
+    /// When its cost was held, by the clock of the book: the attempt counts towards the windows of that time. `None` where no budget
+    /// pays.
+    pub held_at: Option<SystemTime>,
     /// What it wants of kept answers.
     pub cache: CacheUse,
     /// Whether others may review its answer.
@@ -116,6 +119,7 @@ impl ModelRequest {
             ctx,
             route: RouteHint::default(),
             attempt: 0,
+            held_at: None,
             cache: CacheUse::Use,
             check: CheckUse::Usual,
             extensions: http::Extensions::new(),

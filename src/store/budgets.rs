@@ -212,6 +212,12 @@ impl Reservation {
         self.hold.amount
     }
 
+    /// When, by the clock of the book.
+    #[must_use]
+    pub fn held_at(&self) -> SystemTime {
+        self.hold.at
+    }
+
     /// Posts what was really spent and frees the rest.
     pub fn settle(mut self, spent: Money) {
         self.settled = true;

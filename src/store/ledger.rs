@@ -74,7 +74,8 @@ impl LedgerRow {
         }
     }
 
-    /// The row of an attempt at `deployment` that begins now, should it not come to an end; it is not charged yet.
+    /// The row of an attempt at `deployment` that begins now, should it not come to an end; it is not charged yet. It is in the windows
+    /// that its cost was held in.
     pub(crate) fn interrupted(request: &ModelRequest, deployment: &Deployment) -> Self {
         let ctx = &request.ctx;
         Self {
@@ -94,7 +95,7 @@ impl LedgerRow {
             source: CostSource::Nothing,
             price_version: deployment.price_version.clone(),
             clamped: false,
-            started: SystemTime::now(),
+            started: request.held_at.unwrap_or_else(SystemTime::now),
             first_frame_ms: None,
             total_ms: 0,
         }

@@ -1,6 +1,9 @@
 //! The one rule of what an attempt is charged, as ledger and budget see it.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::StreamExt;
 use http::StatusCode;
@@ -11,7 +14,7 @@ use rungs::{
     layers::{budget::BudgetLayer, cost::CostLayer},
     model::{Call, CallContext, Charge, End, ModelRequest, TokenBound, Usage, Violation},
     store::{
-        Budgets, CostSource, LedgerRow,
+        Budgets, CostSource, LedgerRow, Window,
         memory::{MemoryBudgets, MemoryLedger},
     },
     testing::{Reply, Scripted, ask, ask_stream, chat},
@@ -88,6 +91,36 @@ async fn play(
         worst: bound.cost(&deployment).unwrap_or_default(),
         error,
     }
+}
+
+#[tokio::test]
+async fn a_row_is_in_the_windows_that_its_cost_was_held_in() {
+    let provider = Scripted::at(priced(), [Reply::text("a").usage(Usage::new(10, 1))]);
+    let deployment = provider.deployment();
+    let ledger = Arc::new(MemoryLedger::default());
+    let midnight = Window::DAY.start(SystemTime::now());
+    let late = midnight - Duration::from_millis(1);
+    let book = Arc::new(MemoryBudgets::with_clock(move || late));
+    book.set(ACCOUNT, vec!["1/day".parse().unwrap()]);
+    let stack = ServiceBuilder::new()
+        .layer(BudgetLayer::new(deployment.clone(), book))
+        .layer(CostLayer::new(deployment, ledger.clone()))
+        .service(provider);
+    for accounts in [vec![ACCOUNT.into()], vec!["key:other".into()]] {
+        let call = Call {
+            accounts: accounts.into(),
+            ..Call::new("t")
+        };
+        let request = ModelRequest {
+            ctx: CallContext::new(call),
+            ..ask("q")
+        };
+        let answer = stack.clone().oneshot(request).await.unwrap();
+        drop(answer.body.collect(usize::MAX).await);
+    }
+    let started: Vec<_> = ledger.rows().iter().map(|row| row.started).collect();
+    assert_eq!(started[0], late, "however long it has taken since");
+    assert!(started[1] >= midnight, "nobody has held anything");
 }
 
 async fn told(usage: Usage, cost: Option<&str>) -> (LedgerRow, Money) {

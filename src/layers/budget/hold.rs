@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use super::{BudgetLayer, Unpriced};
 use crate::{
@@ -99,6 +99,11 @@ impl Hold {
             deployment: Arc::clone(&terms.deployment),
             bound: worst_case.bound,
         }
+    }
+
+    /// When it was held.
+    pub(super) fn at(&self) -> SystemTime {
+        self.reservation.held_at()
     }
 
     /// The attempt failed before its answer began.

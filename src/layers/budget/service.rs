@@ -44,11 +44,11 @@ where
     fn call(&mut self, request: ModelRequest) -> Self::Future {
         let worst_case = match Hold::worst_case(&request, &self.terms) {
             Ok(Some(worst_case)) => worst_case,
-            Ok(None) => return BudgetFuture(asking(self.inner.call(request), None)),
+            Ok(None) => return BudgetFuture(asking(&mut self.inner, request, None)),
             Err(refused) => return BudgetFuture(State::Refused(Some(refused))),
         };
         BudgetFuture(match Hold::take(&request, &self.terms, worst_case) {
-            Ok(hold) => asking(self.inner.call(request), Some(hold)),
+            Ok(hold) => asking(&mut self.inner, request, Some(hold)),
             Err(refused) => {
                 let accounts = Arc::clone(&request.ctx.accounts);
                 let clone = self.inner.clone();
@@ -62,7 +62,13 @@ where
     }
 }
 
-fn asking<S, F>(inner: F, hold: Option<Hold>) -> State<S, F> {
+fn asking<S: Service<ModelRequest>>(
+    inner: &mut S,
+    request: ModelRequest,
+    hold: Option<Hold>,
+) -> State<S, S::Future> {
+    let held_at = hold.as_ref().map(Hold::at);
+    let inner = inner.call(ModelRequest { held_at, ..request });
     State::Asking { inner, hold }
 }
 
@@ -112,7 +118,7 @@ where
                     let held = ready!(hold.as_mut().poll(cx));
                     let next = match (held, call.take()) {
                         (Some(Ok(hold)), Some((mut inner, request, _))) => {
-                            asking(inner.call(request), Some(hold))
+                            asking(&mut inner, request, Some(hold))
                         }
                         (Some(Err(refused)), _) | (None, Some((.., refused))) => {
                             State::Refused(Some(refused))
