@@ -26,6 +26,11 @@ impl Run<'_> {
             }
         };
         must(billed <= limit, format!("overspent: {billed} of {limit}"));
+        let ledger = self.ledger();
+        must(
+            ledger <= limit,
+            format!("overspent: {ledger} of {limit} are written down"),
+        );
         must(
             bills.iter().all(|bill| *bill <= upstream::worst_case()),
             "a bill beyond its bound".to_owned(),
@@ -62,6 +67,14 @@ impl Run<'_> {
             true => Ok(used),
             false => Err(wrong),
         }
+    }
+
+    /// What the rows of the key sum up to, whoever has budgets.
+    fn ledger(&self) -> i64 {
+        let sql = "SELECT COALESCE(sum(cost_nanos), 0) FROM llm_calls WHERE key_id = 'k'";
+        let server = self.world.server.borrow();
+        let sum = server.query(&self.database, sql).expect("it answers");
+        sum.trim().parse().expect("a number")
     }
 
     fn stands(&self) -> Vec<Stands> {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use rungs::testing::{Reply, Scripted, Upstream, servers::PostgresServer};
 use rungs::{
     catalog::{Deployment, Price},
@@ -140,11 +141,13 @@ async fn r17_a_gateway_starts_and_serves_without_its_database_and_finds_it_again
     assert_eq!(refused.status, 503, "{}", refused.text);
     assert!(!refused.header("retry-after").is_empty());
     assert!(start.elapsed() < Duration::from_secs(5));
-    let unknown = gateway.request("POST", "/v1/chat/completions");
-    let unknown = unknown.bearer_auth(format!("sk-rungs-abc-{}", "0".repeat(64)));
-    let unknown = unknown
-        .header("content-type", "application/json")
-        .body(chat("m", "q").to_string())
+    let free = gateway.ask(&chat("m", "q")).await;
+    assert_eq!(free.status, 200, "what is free goes on: {}", free.text);
+    let unknown = format!("Bearer sk-rungs-abc-{}", "0".repeat(64));
+    let unknown = HeaderMap::from_iter([(AUTHORIZATION, unknown.parse().unwrap())]);
+    let unknown = gateway
+        .post("/v1/chat/completions", chat("m", "q").to_string())
+        .headers(unknown)
         .send()
         .await
         .unwrap();

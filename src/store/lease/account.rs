@@ -2,7 +2,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
 
-use super::{BudgetId, Lease};
+use super::{Answer, BudgetId, Lease};
 use crate::{
     catalog::Money,
     error::Error,
@@ -15,14 +15,16 @@ pub(super) struct Account {
     pub(super) budgets: Vec<Budget>,
     /// What becomes of its calls while the database is away; `None` leaves that to the others that pay.
     pub(super) on_down: Option<OnStoreDown>,
-    /// Of the windows of now, and of those before that are not done.
+    /// Of the windows in which it was used, unless all is done there.
     pub(super) leases: Vec<Lease>,
+    /// The budgets whose limits the database has heard of since they were set.
+    pub(super) told: Vec<Budget>,
 }
 
 /// Remembers how much of each lease is used, so that it is known when the process dies.
 pub(crate) trait Marks {
     /// Writes down that `used` of a lease is used; `at` is where it was written last. Returns where it is written now; `None` if it
-    /// could not be written.
+    /// could not be written: then what was written last still is.
     fn mark(&mut self, at: Option<usize>, id: &BudgetId, used: i64) -> Option<usize>;
 
     /// The mark is not needed any more.
@@ -40,6 +42,8 @@ pub(crate) trait Marks {
 pub(crate) enum Short {
     /// No lease could pay for it.
     Never,
+    /// The database's clock says that it is another window's time.
+    Elsewhen,
     /// A lease has no room; the database may have.
     Now,
     /// What is held could not be written down.
@@ -49,15 +53,45 @@ pub(crate) enum Short {
 }
 
 impl Account {
-    /// Makes the leases of `at`'s windows, with nothing in them, where they are missing.
-    pub(super) fn roll(&mut self, at: SystemTime, now: Instant) {
+    /// How it stands over its windows of now, and whether anybody here knows.
+    pub(super) fn balances(&self, at: SystemTime) -> impl Iterator<Item = (Balance, bool)> {
+        self.budgets.iter().map(move |budget| {
+            let current = |l: &&Lease| l.budget.window == budget.window && l.contains(at);
+            let nothing = || Balance {
+                budget: budget.clone(),
+                posted: Money::ZERO,
+                reserved: Money::ZERO,
+            };
+            match self.leases.iter().find(current) {
+                Some(lease) => (lease.balance(), lease.is_known()),
+                None => (nothing(), false),
+            }
+        })
+    }
+
+    /// Takes the database's answer on one of its leases.
+    pub(super) fn apply(&mut self, id: &BudgetId, answer: Option<Answer>, at: SystemTime) {
+        let Some(lease) = self.leases.iter_mut().find(|lease| lease.is(id)) else {
+            return;
+        };
+        lease.apply(answer);
+        let wanted = answer.map(|answer| answer.standing.wanted_limit());
+        // Later windows begin with the limit of the last one.
+        if lease.contains(at) && wanted == Some(lease.limit()) && !lease.is_told(&self.told) {
+            self.told.push(lease.budget.clone());
+        }
+    }
+
+    /// Makes the leases of `at`'s windows, with nothing in them, where they are missing; whether any was.
+    pub(super) fn roll(&mut self, at: SystemTime, now: Instant) -> bool {
+        let before = self.leases.len();
         for budget in &self.budgets {
             let current = |l: &Lease| l.budget.window == budget.window && l.contains(at);
             if !self.leases.iter().any(current) {
-                let span = budget.window.span(at);
-                self.leases.push(Lease::new(budget.clone(), span, now));
+                self.leases.push(Lease::new(budget.clone(), at, now));
             }
         }
+        self.leases.len() > before
     }
 
     /// The leases of the windows of `at` that a budget counts over.
@@ -92,42 +126,51 @@ impl Account {
     }
 
     /// The error of the budget that has the least room for `amount`, if one has too little.
-    pub(super) fn refusal(&mut self, name: &str, amount: Money, at: SystemTime) -> Option<Error> {
-        let balances = self.current(at).map(|lease| lease.balance());
+    pub(super) fn refusal(&self, name: &str, amount: Money, at: SystemTime) -> Option<Error> {
+        let balances = self.balances(at).map(|(balance, _)| balance);
         let tight = balances.min_by_key(Balance::room)?;
         tight
             .lacks_room(amount)
             .then(|| tight.refusal(name, amount, at))
     }
 
+    /// Holds, and says whether that is written down.
     pub(super) fn hold(
         &mut self,
         name: &Arc<str>,
         hold: Hold,
         now: Instant,
         marks: &mut dyn Marks,
-    ) {
+    ) -> bool {
+        let mut written = true;
         for lease in self.current(hold.at) {
             lease.hold(hold.serial, hold.amount.nanos(), now);
             mark(name, lease, marks);
+            written &= !lease.is_unmarked();
         }
+        written
     }
 
-    pub(super) fn is_unmarked(&self) -> bool {
-        self.leases
-            .iter()
-            .any(|lease| lease.tied() > 0 && lease.mark.is_none())
+    /// Whether anybody need know of it.
+    pub(super) fn is_of_use(&self) -> bool {
+        // One without a budget may still have a word in what becomes of calls.
+        let speaks = self.on_down.is_some() || !self.budgets.is_empty();
+        speaks || !self.leases.is_empty()
     }
 }
 
 fn is_current(lease: &Lease, budgets: &[Budget], at: SystemTime) -> bool {
-    lease.contains(at) && budgets.iter().any(|b| b.window == lease.budget.window)
+    lease.contains(at) && !is_unused(lease, budgets)
+}
+
+/// Whether no budget counts over its window any more.
+pub(super) fn is_unused(lease: &Lease, budgets: &[Budget]) -> bool {
+    !budgets.iter().any(|b| b.window == lease.budget.window)
 }
 
 pub(super) fn mark(name: &Arc<str>, lease: &mut Lease, marks: &mut dyn Marks) {
     let id = id(name, lease);
-    let used = lease.next_mark();
-    lease.mark = marks.mark(lease.mark, &id, used);
+    lease.write(&id, marks);
 }
 
 pub(super) fn id(name: &Arc<str>, lease: &Lease) -> BudgetId {

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::{
     Ask, Book, BudgetId, Need, Questions,
-    account::{Account, id},
+    account::{Account, id, is_unused},
 };
 
-/// The budgets of one transaction.
+/// The budgets of one transaction: so many for calls that wait, and so many others.
 const BATCH: usize = 100;
 
 /// Which leases to look at.
@@ -24,74 +24,69 @@ pub(crate) enum Which {
         /// How long money may lie here.
         idle: Duration,
     },
+    /// All, and all that is free goes back: the process ends.
+    Leaving,
 }
 
 /// What there is to ask, and to give back.
 impl Book {
-    /// Begins a round of questions, about the budgets of all accounts or of those alone that are in a hurry. Says which round it is.
-    /// Rows of the ledger are `written` up to there.
+    /// Begins a round: looks at some leases, and asks about the budgets that calls wait for, and as many of the others as fit into one
+    /// transaction. The rest is due in the rounds to come. Rows of the ledger are `written` up to there. Says which round it is.
     pub(crate) fn ask(
         &mut self,
         which: Which,
         clock: SystemTime,
         now: Instant,
         written: u64,
-    ) -> (u64, Vec<Questions>) {
+    ) -> (u64, Questions) {
         self.rounds += 1;
         let at = self.time(clock);
         let hot = std::mem::take(&mut self.hot);
         let waiting = self.queue.iter().flat_map(|call| call.accounts.iter());
         let wanted: HashSet<Arc<str>> = waiting.cloned().collect();
-        let (names, idle): (Vec<_>, _) = match which {
-            Which::Hot => (hot.union(&wanted).cloned().collect(), Duration::MAX),
-            Which::All { idle } => (self.accounts.keys().cloned().collect(), idle),
+        for name in &wanted {
+            // The window may have turned since they came.
+            self.roll(name, at, now);
+        }
+        let names: Vec<_> = match which {
+            Which::Hot => hot.union(&wanted).cloned().collect(),
+            Which::All { .. } | Which::Leaving => self.leased.iter().cloned().collect(),
         };
-        let mut due = BTreeSet::new();
+        let idle = match which {
+            Which::Hot => Duration::MAX,
+            Which::All { idle } => idle,
+            Which::Leaving => Duration::ZERO,
+        };
         for name in &names {
             let Some(account) = self.accounts.get_mut(name) else {
                 continue;
             };
-            account.roll(at, now);
             let Account {
-                budgets, leases, ..
+                budgets,
+                leases,
+                told,
+                ..
             } = account;
             for lease in leases {
                 lease.prove(written);
-                let unused = !budgets.iter().any(|b| b.window == lease.budget.window);
+                let unused = is_unused(lease, budgets);
                 let wanted = !unused && lease.contains(at) && wanted.contains(name);
-                if lease.is_due((unused, wanted), idle, at, now) {
-                    due.insert(id(name, lease));
+                let news = !unused && lease.contains(at) && !lease.is_told(told);
+                if lease.is_due((unused, wanted), idle, at, now) || news {
+                    self.due.insert(id(name, lease));
                 }
             }
         }
-        (self.rounds, self.questions(due, at, now))
+        (self.rounds, self.questions(at, now))
     }
 
-    /// Gives back all that is free, because the process ends.
-    pub(crate) fn give_all_back(&mut self, now: Instant, written: u64) -> (u64, Vec<Questions>) {
-        self.rounds += 1;
-        let mut due = BTreeSet::new();
-        for (name, account) in &mut self.accounts {
-            for lease in &mut account.leases {
-                lease.prove(written);
-                if lease.give_back() < lease.size() {
-                    due.insert(id(name, lease));
-                }
-            }
-        }
-        let questions = due.into_iter().filter_map(|id| self.question(&id, now));
-        let asks = questions.collect();
-        let needs = Vec::new();
-        (self.rounds, vec![Questions { asks, needs }])
+    /// Whether there is more to ask than went into the last round.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.due.is_empty()
     }
 
-    /// All budgets of a call are in one transaction, the first. Those of calls that it has no place for wait for the next round.
-    fn questions(
-        &mut self,
-        mut due: BTreeSet<BudgetId>,
-        at: SystemTime,
-        now: Instant,
-    ) -> Vec<Questions> {
+    /// All budgets of a call are in one transaction. Those of calls that it has no place for wait for the next round.
+    fn questions(&mut self, at: SystemTime, now: Instant) -> Questions {
         let mut first = BTreeSet::new();
         let mut calls = Vec::new();
         for call in self.queue.iter() {
@@ -102,31 +97,25 @@ impl Book {
             first.extend(ids.iter().cloned());
             calls.push((ids, call.amount.nanos()));
         }
-        due.retain(|id| !first.contains(id));
+        self.due.retain(|id| !first.contains(id));
+        first.extend((0..BATCH).map_while(|_| self.due.pop_first()));
         let first: Vec<_> = first.into_iter().collect();
+        let asks: Vec<_> = first
+            .iter()
+            .filter_map(|id| self.question(id, at, now))
+            .collect();
         let need = |(ids, nanos): (Vec<BudgetId>, i64)| {
             let mut need = Need::new();
-            for at in ids.iter().filter_map(|id| first.binary_search(id).ok()) {
+            for at in ids
+                .iter()
+                .filter_map(|id| asks.binary_search_by(|ask| ask.id.cmp(id)).ok())
+            {
                 *need.entry(at).or_insert(0) += nanos;
             }
             need
         };
         let needs = calls.into_iter().map(need).collect();
-        let mut asks = |ids: &[BudgetId]| -> Vec<Ask> {
-            let asks = ids.iter().filter_map(|id| self.question(id, now));
-            asks.collect()
-        };
-        let mut all = vec![Questions {
-            asks: asks(&first),
-            needs,
-        }];
-        let due: Vec<_> = due.into_iter().collect();
-        all.extend(due.chunks(BATCH).map(|ids| Questions {
-            asks: asks(ids),
-            needs: Vec::new(),
-        }));
-        all.retain(|questions| !questions.asks.is_empty());
-        all
+        Questions { asks, needs }
     }
 
     /// The budgets of an account that a call at `at` is held from.
@@ -135,16 +124,21 @@ impl Book {
         account.flat_map(move |account| account.ids(name, at))
     }
 
-    fn question(&mut self, id: &BudgetId, now: Instant) -> Option<Ask> {
-        let lease = self.lease(id)?;
+    fn question(&mut self, id: &BudgetId, at: SystemTime, now: Instant) -> Option<Ask> {
+        let account = self.accounts.get_mut(&id.account)?;
+        let lease = account.leases.iter_mut().find(|lease| lease.is(id))?;
+        lease.ask();
         Some(Ask {
             id: id.clone(),
             end: lease.end(),
+            began: lease.began,
             keep: lease.keep(),
-            used: lease.tied(),
+            used: lease.used(),
             slice: lease.slice(now),
             limit: lease.limit(),
-            announce: lease.announces(),
+            announce: lease.contains(at)
+                && !is_unused(lease, &account.budgets)
+                && !lease.is_told(&account.told),
         })
     }
 }

@@ -1,29 +1,33 @@
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use tokio::time::Instant;
 
 use super::{
     Answer, BudgetId, Lease, Marks, Short,
-    account::{Account, mark},
+    account::{Account, is_unused, mark},
     queue::Queue,
 };
 use crate::{
     catalog::Money,
     error::Error,
-    store::{Balance, Budget, Hold, OnStoreDown},
+    store::{Balance, Budget, Hold, OnStoreDown, plain},
 };
 
 /// All leases of one holder.
 #[derive(Default)]
 pub(crate) struct Book {
     pub(super) accounts: HashMap<Arc<str>, Account>,
+    /// Those with leases.
+    pub(super) leased: HashSet<Arc<str>>,
     pub(super) queue: Queue,
     /// Accounts that there is something to say of before the next tick.
     pub(super) hot: HashSet<Arc<str>>,
+    /// What there is something to ask about, or to give back of.
+    pub(super) due: BTreeSet<BudgetId>,
     holds: u64,
     /// Rounds of questions that have begun.
     pub(super) rounds: u64,
@@ -33,31 +37,50 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    /// Time never runs backwards here: a clock that is set back gives no budget anew.
+    /// Time never runs backwards here: a clock that is set back gives no budget anew. It does where the database says that it has run
+    /// ahead. In whole milliseconds, as the ledger keeps it.
     pub(crate) fn time(&mut self, clock: SystemTime) -> SystemTime {
+        let clock = plain::time(plain::millis(clock));
         let now = self.latest.map_or(clock, |latest| latest.max(clock));
+        if self.latest.is_none() {
+            // What is held from now on is held from these.
+            for lease in self.accounts.values_mut().flat_map(|a| &mut a.leases) {
+                lease.began = lease.began.min(now);
+            }
+        }
         self.latest = Some(now);
         now
     }
 
-    /// Gives an account its budgets in place of those it had.
+    /// The time by which the last of all was decided.
+    fn last_time(&self) -> SystemTime {
+        self.latest.unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Gives an account its budgets in place of those it had. The database hears of their limits with the next question about them,
+    /// changed or not: somebody has just read them, and others may have told older ones.
     pub(crate) fn set(
         &mut self,
         name: Arc<str>,
         budgets: Vec<Budget>,
         on_down: Option<OnStoreDown>,
     ) {
-        self.hot.insert(name.clone());
-        let account = self.accounts.entry(name).or_default();
+        let account = self.accounts.entry(name.clone()).or_default();
         for lease in &mut account.leases {
             // Of a window that no budget counts over any more nothing is held, and what is free goes back.
             if let Some(budget) = budgets.iter().find(|b| b.window == lease.budget.window) {
-                lease.announce |= budget.limit != lease.budget.limit;
                 lease.budget = budget.clone();
             }
         }
+        if account.budgets != budgets {
+            self.hot.insert(name.clone());
+        }
+        account.told.clear();
         account.budgets = budgets;
         account.on_down = on_down;
+        if !account.is_of_use() {
+            self.accounts.remove(&name);
+        }
     }
 
     /// Holds `amount` of all `accounts` that have budgets, or of none.
@@ -76,13 +99,14 @@ impl Book {
             let Some(account) = self.accounts.get_mut(name) else {
                 continue;
             };
-            account.roll(hold.at, now);
+            if account.roll(hold.at, now) {
+                self.leased.insert(name.clone());
+            }
             if let Some(short) = account.short(hold, valid, written) {
                 self.take_back(&accounts[..i], hold, marks);
                 return Err(short);
             }
-            account.hold(name, hold, now, marks);
-            if account.is_unmarked() {
+            if !account.hold(name, hold, now, marks) {
                 self.take_back(&accounts[..=i], hold, marks);
                 return Err(Short::Unmarked);
             }
@@ -91,16 +115,16 @@ impl Book {
     }
 
     /// Which budget has too little for `amount`, in words.
-    pub(crate) fn refusal(&mut self, accounts: &[Arc<str>], amount: Money) -> Option<Error> {
-        let at = self.latest.unwrap_or(SystemTime::UNIX_EPOCH);
+    pub(crate) fn refusal(&self, accounts: &[Arc<str>], amount: Money) -> Option<Error> {
+        let at = self.last_time();
         accounts.iter().find_map(|name| {
-            let account = self.accounts.get_mut(name)?;
+            let account = self.accounts.get(name)?;
             account.refusal(name, amount, at)
         })
     }
 
-    /// Holds without a lease, if the accounts say that calls go on while the database is away: one at least, and none says that they
-    /// do not. What is spent so is counted later.
+    /// Holds without a lease while the database is away, if the call costs nothing, or the accounts say that calls go on: one at least,
+    /// and none says that they do not. What is spent so is counted later.
     pub(crate) fn hold_open(
         &mut self,
         accounts: &[Arc<str>],
@@ -112,17 +136,26 @@ impl Book {
         let words = accounts
             .iter()
             .filter_map(|name| self.accounts.get(name)?.on_down);
-        if words.min()? == OnStoreDown::Closed {
+        if words.min() != Some(OnStoreDown::Open) && amount > Money::ZERO {
             return None;
         }
         let hold = self.hold_of(amount, clock);
         for name in accounts {
+            self.roll(name, hold.at, now);
             if let Some(account) = self.accounts.get_mut(name) {
-                account.roll(hold.at, now);
                 account.hold(name, hold, now, marks);
             }
         }
         Some(hold)
+    }
+
+    /// Makes the leases of the windows of `at` of an account.
+    pub(super) fn roll(&mut self, name: &Arc<str>, at: SystemTime, now: Instant) {
+        if let Some(account) = self.accounts.get_mut(name)
+            && account.roll(at, now)
+        {
+            self.leased.insert(name.clone());
+        }
     }
 
     fn hold_of(&mut self, amount: Money, clock: SystemTime) -> Hold {
@@ -139,7 +172,7 @@ impl Book {
             if let Some(account) = self.accounts.get_mut(name) {
                 // Also those of a budget that has gone since.
                 let leases = account.leases.iter_mut();
-                for lease in leases.filter(|lease| lease.contains(hold.at)) {
+                for lease in leases.filter(|lease| lease.pays(hold.at)) {
                     lease.take_back(hold.serial, hold.amount.nanos());
                     mark(name, lease, marks);
                 }
@@ -161,7 +194,7 @@ impl Book {
         let spent = spent.max(Money::ZERO).nanos();
         for name in accounts {
             if let Some(account) = self.accounts.get_mut(name) {
-                for lease in account.leases.iter_mut().filter(|l| l.contains(hold.at)) {
+                for lease in account.leases.iter_mut().filter(|l| l.pays(hold.at)) {
                     lease.settle(hold.serial, spent, now, marks);
                     mark(name, lease, marks);
                     if lease.is_recalled(now) {
@@ -174,14 +207,11 @@ impl Book {
         wanted
     }
 
-    /// How an account stands, one balance per budget.
-    pub(crate) fn balances(&mut self, name: &str, clock: SystemTime, now: Instant) -> Vec<Balance> {
+    /// How an account stands, one balance per budget, and whether the database has said so.
+    pub(crate) fn balances(&mut self, name: &str, clock: SystemTime) -> Vec<(Balance, bool)> {
         let at = self.time(clock);
-        let Some(account) = self.accounts.get_mut(name) else {
-            return Vec::new();
-        };
-        account.roll(at, now);
-        account.current(at).map(|lease| lease.balance()).collect()
+        let account = self.accounts.get(name);
+        account.map_or_else(Vec::new, |account| account.balances(at).collect())
     }
 
     pub(crate) fn names(&self) -> Vec<Arc<str>> {
@@ -193,7 +223,7 @@ impl Book {
 
     /// Whether a lease of these accounts, of the windows of now, is so.
     pub(super) fn any(&mut self, accounts: &[Arc<str>], is: impl Fn(&Lease) -> bool) -> bool {
-        let at = self.latest.unwrap_or(SystemTime::UNIX_EPOCH);
+        let at = self.last_time();
         accounts.iter().any(|name| {
             let account = self.accounts.get_mut(name);
             account.is_some_and(|account| account.current(at).any(|lease| is(lease)))
@@ -224,17 +254,19 @@ impl Book {
 
     pub(crate) fn lease(&mut self, id: &BudgetId) -> Option<&mut Lease> {
         let account = self.accounts.get_mut(&id.account)?;
-        account
-            .leases
-            .iter_mut()
-            .find(|l| l.start == id.start && l.span == id.span)
+        account.leases.iter_mut().find(|lease| lease.is(id))
     }
 
-    /// Takes the database's answers.
-    pub(crate) fn apply(&mut self, answers: impl IntoIterator<Item = (BudgetId, Answer)>) {
+    /// Takes the database's answers; see [`Answer`] and [`Lease::apply`].
+    pub(crate) fn apply(&mut self, answers: impl IntoIterator<Item = (BudgetId, Option<Answer>)>) {
+        let at = self.last_time();
         for (id, answer) in answers {
-            if let Some(lease) = self.lease(&id) {
-                lease.apply(answer);
+            if let Some(account) = self.accounts.get_mut(&id.account) {
+                account.apply(&id, answer, at);
+            }
+            if answer.is_none() && id.start <= at {
+                // A clock that was wrong once must not be so for good.
+                self.latest = None;
             }
         }
     }
@@ -247,10 +279,14 @@ impl Book {
     /// The database knows this holder no more, or under a newer name: nothing is leased.
     pub(crate) fn begin_again(&mut self, marks: &mut dyn Marks) {
         self.valid_until = None;
-        for lease in self.accounts.values_mut().flat_map(|a| &mut a.leases) {
-            lease.begin_again();
-            if let Some(at) = lease.mark.take() {
-                marks.forget(at);
+        let at = self.last_time();
+        for account in self.accounts.values_mut() {
+            account.told.clear();
+            for lease in &mut account.leases {
+                lease.begin_again(at);
+                if let Some(at) = lease.unmark() {
+                    marks.forget(at);
+                }
             }
         }
     }
@@ -259,7 +295,7 @@ impl Book {
     pub(crate) fn mark_all(&mut self, marks: &mut dyn Marks) {
         for (name, account) in &mut self.accounts {
             for lease in &mut account.leases {
-                lease.mark = None;
+                lease.unmark();
                 if lease.tied() > 0 {
                     mark(name, lease, marks);
                 }
@@ -267,34 +303,47 @@ impl Book {
         }
     }
 
-    /// Writes down again what was written too high.
+    /// Writes down again what was written too high, or could not be written.
     pub(crate) fn correct_marks(&mut self, marks: &mut dyn Marks) {
-        for (name, account) in &mut self.accounts {
-            for lease in &mut account.leases {
+        for name in &self.leased {
+            let account = self.accounts.get_mut(name);
+            for lease in account.into_iter().flat_map(|account| &mut account.leases) {
                 lease.prove(marks.written());
-                if lease.is_marked_high() {
+                if lease.is_marked_wrong() {
                     mark(name, lease, marks);
                 }
             }
         }
     }
 
-    /// Forgets leases of windows that are over once nothing is left to do for them.
-    pub(crate) fn forget_past(&mut self, clock: SystemTime, marks: &mut dyn Marks) {
+    /// Forgets leases that have been idle for `wait`, or whose window is over, once nothing is left to do for them.
+    pub(crate) fn forget_done(
+        &mut self,
+        wait: Duration,
+        clock: SystemTime,
+        now: Instant,
+        marks: &mut dyn Marks,
+    ) {
         let at = self.time(clock);
-        for account in self.accounts.values_mut() {
-            account.leases.retain(|lease| {
-                let stays = lease.contains(at) || !lease.is_done() || !lease.has_arrived();
-                if let (false, Some(at)) = (stays, lease.mark) {
+        self.leased.retain(|name| {
+            let Some(account) = self.accounts.get_mut(name) else {
+                return false;
+            };
+            let Account {
+                budgets, leases, ..
+            } = account;
+            leases.retain_mut(|lease| {
+                let over = lease.is_over(is_unused(lease, budgets), wait, at, now);
+                if let (true, Some(at)) = (over, lease.unmark()) {
                     marks.forget(at);
                 }
-                stays
+                !over
             });
-        }
-        self.accounts.retain(|_, account| {
-            // One without a budget may still have a word in what becomes of calls.
-            let speaks = account.on_down.is_some() || !account.budgets.is_empty();
-            speaks || !account.leases.is_empty()
+            let leased = !leases.is_empty();
+            if !account.is_of_use() {
+                self.accounts.remove(name);
+            }
+            leased
         });
     }
 }

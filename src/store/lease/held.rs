@@ -6,7 +6,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Answer, Marks, Standing, lately::Lately};
+use super::{Answer, BudgetId, Marks, Standing, lately::Lately};
 use crate::{
     catalog::Money,
     store::{Balance, Budget},
@@ -25,11 +25,13 @@ pub(crate) struct Lease {
     pub(super) span: Arc<str>,
     pub(super) start: SystemTime,
     pub(super) end: Option<SystemTime>,
+    /// Since when it counts: what began earlier is no matter of this lease, here and in the database.
+    pub(super) began: SystemTime,
     /// What was granted and committed, all in all, less what was given back.
     size: i64,
     /// The part of it that is on its way back. It may be counted as gone already or not: it is not used.
     returning: i64,
-    /// What is held and what was spent since this process holds the lease.
+    /// What is held and what was spent since the lease began.
     used: i64,
     /// The part of `used` that is held.
     held: i64,
@@ -41,29 +43,27 @@ pub(crate) struct Lease {
     unproven: VecDeque<(u64, i64)>,
     /// All of that. Should the process die now, the next one charges it: it is not free.
     doubtful: i64,
-    /// What the marks say.
-    marked: i64,
     touched: Instant,
     recalled: Option<Instant>,
     /// Whether the recall has been taken notice of.
     answering: bool,
-    /// Whether the budget's limit is to be told to the database.
-    pub(super) announce: bool,
-    /// Where the marks keep it.
-    pub(super) mark: Option<usize>,
+    /// A question about it has no answer yet.
+    asked: bool,
+    /// By the database's clock, its window is not that of now.
+    shut: bool,
+    /// Where the marks keep it, and what they say.
+    mark: Option<(usize, i64)>,
 }
 
 impl Lease {
-    pub(super) fn new(
-        budget: Budget,
-        span: (SystemTime, Option<SystemTime>),
-        now: Instant,
-    ) -> Self {
+    pub(super) fn new(budget: Budget, at: SystemTime, now: Instant) -> Self {
+        let (start, end) = budget.window.span(at);
         Self {
             span: budget.window.to_string().into(),
             budget,
-            start: span.0,
-            end: span.1,
+            start,
+            end,
+            began: at,
             size: 0,
             returning: 0,
             used: 0,
@@ -73,11 +73,11 @@ impl Lease {
             recent: Lately::new(STRETCH, now),
             unproven: VecDeque::new(),
             doubtful: 0,
-            marked: 0,
             touched: now,
             recalled: None,
             answering: false,
-            announce: true,
+            asked: false,
+            shut: false,
             mark: None,
         }
     }
@@ -86,8 +86,32 @@ impl Lease {
         self.start <= at && self.end.is_none_or(|end| at < end)
     }
 
+    pub(super) fn is(&self, id: &BudgetId) -> bool {
+        self.start == id.start && self.span == id.span
+    }
+
+    /// Whether what began at `at` is paid from this lease. The database asks the same of its row.
+    pub(super) fn pays(&self, at: SystemTime) -> bool {
+        self.contains(at) && self.began <= at
+    }
+
+    /// What is there for calls.
     pub(crate) fn free(&self) -> i64 {
+        self.unused().min(self.under_limit())
+    }
+
+    fn unused(&self) -> i64 {
         self.size - self.returning - self.tied()
+    }
+
+    /// What the limit leaves, as far as anybody knows here: a lease may be larger than a limit that has become lower.
+    fn under_limit(&self) -> i64 {
+        self.limit() - self.others().0 - self.used - self.doubtful
+    }
+
+    /// Whether its limit is among those that the database has heard of.
+    pub(super) fn is_told(&self, told: &[Budget]) -> bool {
+        told.contains(&self.budget)
     }
 
     pub(crate) fn end(&self) -> Option<SystemTime> {
@@ -98,18 +122,14 @@ impl Lease {
         self.budget.limit.nanos()
     }
 
-    /// Whether the limit replaces one that the database may have.
-    pub(crate) fn announces(&self) -> bool {
-        self.announce
-    }
-
-    pub(crate) fn size(&self) -> i64 {
-        self.size
-    }
-
-    /// What is used, and what would be charged as used if the process died now.
-    pub(super) fn tied(&self) -> i64 {
+    /// What is used since the lease began, and what would be charged as used if the process died now.
+    pub(super) fn used(&self) -> i64 {
         self.used + self.doubtful
+    }
+
+    /// The part of the lease that is used so: what it could not pay for, the budget has taken by itself.
+    pub(super) fn tied(&self) -> i64 {
+        self.used() - self.seen.map_or(0, |seen| seen.beyond)
     }
 
     pub(super) fn is_known(&self) -> bool {
@@ -131,14 +151,26 @@ impl Lease {
         }
     }
 
-    /// What is to be written down as used.
-    pub(super) fn next_mark(&mut self) -> i64 {
-        self.marked = self.tied();
-        self.marked
+    /// Writes down how much is used.
+    pub(super) fn write(&mut self, id: &BudgetId, marks: &mut dyn Marks) {
+        let (at, used) = (self.mark.map(|(at, _)| at), self.tied());
+        if let Some(at) = marks.mark(at, id, used) {
+            self.mark = Some((at, used));
+        }
     }
 
-    pub(super) fn is_marked_high(&self) -> bool {
-        self.marked > self.tied()
+    /// Nothing is written down of it any more.
+    pub(super) fn unmark(&mut self) -> Option<usize> {
+        self.mark.take().map(|(at, _)| at)
+    }
+
+    /// Whether more is used than is written down.
+    pub(super) fn is_unmarked(&self) -> bool {
+        self.tied() > self.mark.map_or(0, |(_, used)| used)
+    }
+
+    pub(super) fn is_marked_wrong(&self) -> bool {
+        self.mark.map_or(0, |(_, used)| used) != self.tied()
     }
 
     /// Undoes a hold.
@@ -169,7 +201,18 @@ impl Lease {
     }
 
     pub(super) fn balance(&self) -> Balance {
-        let others = self.seen.map_or((0, 0), |seen| {
+        let (posted, granted) = self.others();
+        Balance {
+            budget: self.budget.clone(),
+            posted: Money::from_nanos(posted + self.used - self.held),
+            reserved: Money::from_nanos(granted + self.held),
+        }
+    }
+
+    /// What others had spent, or this holder before the lease began, and what others had in their leases, when the database last
+    /// answered.
+    fn others(&self) -> (i64, i64) {
+        self.seen.map_or((0, 0), |seen| {
             let Standing {
                 posted,
                 granted,
@@ -177,15 +220,10 @@ impl Lease {
                 ..
             } = seen.standing;
             (
-                posted + excess - seen.shipped,
-                granted - (seen.size - seen.shipped),
+                (posted + excess - seen.shipped - seen.beyond).max(0),
+                (granted - (seen.size - seen.shipped)).max(0),
             )
-        });
-        Balance {
-            budget: self.budget.clone(),
-            posted: Money::from_nanos(others.0.max(0) + self.used - self.held),
-            reserved: Money::from_nanos(others.1.max(0) + self.held),
-        }
+        })
     }
 
     /// Whether no lease could ever pay `nanos`: that needs no question.
@@ -195,16 +233,16 @@ impl Lease {
 
     /// Whether the database has said, in a round after `since`, that there is no room for `nanos`, with what is free here.
     pub(super) fn lacks_room(&self, nanos: i64, since: u64) -> bool {
-        self.seen
-            .is_some_and(|seen| seen.round > since && nanos > self.free() + seen.standing.room())
+        self.seen.is_some_and(|seen| {
+            let more = seen.standing.room_under(self.limit());
+            let all = (self.unused() + more).min(self.under_limit());
+            seen.round > since && nanos > all
+        })
     }
 
     /// The same, and nothing is held anywhere that may become free.
     pub(super) fn is_hopeless(&self, nanos: i64, since: u64) -> bool {
-        self.seen.is_some_and(|seen| {
-            let out = seen.standing.granted - (seen.size - seen.shipped);
-            out <= 0 && self.held + self.doubtful == 0 && self.lacks_room(nanos, since)
-        })
+        self.others().1 == 0 && self.held + self.doubtful == 0 && self.lacks_room(nanos, since)
     }
 
     /// Whether to ask for more before anybody waits: less than a quarter is left of what is spent in a while.
@@ -212,7 +250,9 @@ impl Lease {
         let recent = self.recent.rate(now);
         recent > 0
             && self.free() < recent / 4
-            && self.seen.is_none_or(|seen| seen.standing.room() > 0)
+            && self
+                .seen
+                .is_none_or(|seen| seen.standing.room_under(self.limit()) > 0)
     }
 
     /// What should be free here for calls to come.
@@ -240,32 +280,47 @@ impl Lease {
     pub(super) fn is_due(
         &mut self,
         (unused, wanted): (bool, bool),
-        idle: Duration,
+        wait: Duration,
         at: SystemTime,
         now: Instant,
     ) -> bool {
         let recalled = self.is_recalled(now);
-        let idle = unused || recalled || (!wanted && self.is_idle(idle, at, now));
+        let idle = unused || recalled || (!wanted && self.is_idle(wait, at, now));
         // What calls here cannot use may be all that a call elsewhere lacks: when asked for, it goes back although they wait, and they
         // ask anew for all they need.
-        if idle && self.free() > 0 {
+        if idle {
             self.give_back();
+        } else {
+            // What a limit that has become lower does not allow.
+            self.returning += (self.unused() - self.free().max(0)).max(0);
         }
         let low = !idle && self.contains(at) && self.runs_low(now);
         let told = recalled && !std::mem::replace(&mut self.answering, true);
-        let announces = self.announce && !unused && self.contains(at);
-        wanted || low || told || announces || self.returning > 0
+        // Whether all has arrived is worth a question from time to time: then the lease may go.
+        let ends = self.is_still(wait, now) && self.is_done() && !self.has_arrived();
+        if ends {
+            self.touched = now;
+        }
+        wanted || low || told || ends || self.asked || self.returning > 0
     }
 
-    /// Whether nothing has moved for `idle`, or the window is over.
-    pub(super) fn is_idle(&self, idle: Duration, at: SystemTime, now: Instant) -> bool {
-        !self.contains(at) || now.saturating_duration_since(self.touched) >= idle
+    /// Notes that there is a question about it.
+    pub(super) fn ask(&mut self) {
+        self.asked = true;
     }
 
-    /// Puts all that is free on its way back; what the lease shall be then.
-    pub(crate) fn give_back(&mut self) -> i64 {
-        self.returning += self.free().max(0);
-        self.size - self.returning
+    /// Whether nothing has moved for `wait`, or the window is over.
+    fn is_idle(&self, wait: Duration, at: SystemTime, now: Instant) -> bool {
+        !self.contains(at) || self.is_still(wait, now)
+    }
+
+    fn is_still(&self, wait: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.touched) >= wait
+    }
+
+    /// Puts all that is not used on its way back.
+    fn give_back(&mut self) {
+        self.returning += self.unused().max(0);
     }
 
     /// What the lease may be at most while something is on its way back.
@@ -273,20 +328,27 @@ impl Lease {
         self.size - self.returning
     }
 
-    /// The database has answered: what it says is so, whatever came of the questions before.
-    pub(super) fn apply(&mut self, answer: Answer) {
+    /// The database has answered: what it says is so, whatever came of the questions before. `None`: it has no such budget, because
+    /// its window is not that of now.
+    pub(super) fn apply(&mut self, answer: Option<Answer>) {
+        self.asked = false;
+        self.shut = answer.is_none_or(|answer| !answer.open);
+        let Some(answer) = answer else { return };
         self.size = answer.size;
         self.returning = 0;
-        self.announce = false;
         self.seen = Some(answer);
-        // More was spent than was held, and all that had been granted has arrived: the database counts the rest by itself.
-        if self.open.is_empty() && answer.arrived {
-            self.used = self.used.min(answer.shipped);
-        }
+        // What has arrived was spent, whoever remembers it.
+        self.used = self.used.max(self.held + answer.shipped + answer.beyond);
+    }
+
+    /// Whether the database says that it is another window's time.
+    pub(super) fn is_shut(&self) -> bool {
+        self.shut
     }
 
     /// A new epoch: nothing is granted to it yet. What is held or was spent before belongs to the past lease.
-    pub(super) fn begin_again(&mut self) {
+    pub(super) fn begin_again(&mut self, at: SystemTime) {
+        self.began = at;
         self.size = 0;
         self.returning = 0;
         self.used = 0;
@@ -295,16 +357,30 @@ impl Lease {
         self.unproven.clear();
         self.doubtful = 0;
         self.seen = None;
-        self.announce = true;
+        self.asked = false;
     }
 
     /// Nothing is held, wanted, or to be given back.
-    pub(super) fn is_done(&self) -> bool {
-        self.open.is_empty() && self.doubtful + self.returning == 0 && self.free() <= 0
+    fn is_done(&self) -> bool {
+        self.open.is_empty() && self.doubtful + self.returning == 0 && self.unused() <= 0
     }
 
     /// Whether all that was spent has arrived as spending.
-    pub(super) fn has_arrived(&self) -> bool {
-        self.used == 0 || self.seen.is_some_and(|seen| seen.shipped >= self.used)
+    fn has_arrived(&self) -> bool {
+        let arrived = self.seen.map_or(0, |seen| seen.shipped + seen.beyond);
+        arrived >= self.used
+    }
+
+    /// Whether nobody need remember it: nothing has moved for a while, and what it was used for, the database knows. Should it come
+    /// again, it counts anew from a later time.
+    pub(super) fn is_over(
+        &self,
+        unused: bool,
+        wait: Duration,
+        at: SystemTime,
+        now: Instant,
+    ) -> bool {
+        let idle = unused || self.is_idle(wait, at, now);
+        idle && self.began < at && !self.asked && self.is_done() && self.has_arrived()
     }
 }

@@ -4,8 +4,10 @@
 //! [`Lease`] per budget: money that was granted to it and committed, from which it may hold without asking. In nano-dollars:
 //!
 //! - shared: `posted + granted <= limit`, always, and `granted` is the sum over all leases of `size - shipped`;
-//! - here: `used <= size`, where `used` is what is held and what was spent, and only holds beyond the lease (which an operator may
-//!   allow while the database is away) and provider bills beyond the worst case break it.
+//! - here: `used - beyond <= size`, where `used` is what is held and what was spent since the lease began, and `beyond` what has
+//!   arrived that the lease could not pay for. Only holds beyond the lease (which an operator may allow while the database is away)
+//!   and provider bills beyond the worst case break it, until their rows have arrived. The difference is at any time what has arrived
+//!   of the lease, what is on its way, and what is held: both sides ask of a call whether it began before the lease did.
 //!
 //! So what was and will be spent of a budget is at most `posted + granted`, and that at most the limit.
 //!

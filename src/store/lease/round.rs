@@ -9,16 +9,25 @@ use super::{BudgetId, Standing};
 pub(crate) struct Ask {
     pub(crate) id: BudgetId,
     pub(crate) end: Option<SystemTime>,
+    /// Since when the holder counts what it uses. What began earlier was not held from this lease.
+    pub(crate) began: SystemTime,
     /// What the lease is to be at most before anything is granted: the rest goes back.
     pub(crate) keep: i64,
-    /// The part of it that is held or spent, or may be found to be.
+    /// What is held and what was spent since then, or may be found to be.
     pub(crate) used: i64,
     /// What it should have free for calls to come.
     pub(crate) slice: i64,
-    /// The limit of a budget that is not known yet.
+    /// The limit as the holder knows it: of a budget that is not known yet, and what this holder keeps to.
     pub(crate) limit: i64,
-    /// Whether the limit replaces another.
+    /// Whether the limit is news, and replaces another.
     pub(crate) announce: bool,
+}
+
+impl Ask {
+    /// Whether the holder has begun to count after it `had` a lease, if it had one: it has done with that.
+    pub(crate) fn is_anew(&self, had: Option<&Granted>) -> bool {
+        had.is_none_or(|had| had.began < self.began)
+    }
 }
 
 /// A call that waits: which of the asked budgets must have how much free for it. No budget is named twice.
@@ -33,12 +42,36 @@ pub(crate) struct Questions {
 }
 
 /// A holder's lease as the database has it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Granted {
+    /// What began earlier was not held from it.
+    pub(crate) began: SystemTime,
     /// All that was granted, less what was given back.
     pub(crate) size: i64,
     /// The part of it that has arrived as spending.
     pub(crate) spent: i64,
+    /// What has arrived of calls that were held from it and that it could not pay for.
+    pub(crate) beyond: i64,
+}
+
+impl Granted {
+    /// A lease with nothing in it, of which `arrived` is spent already.
+    fn nothing(began: SystemTime, arrived: i64) -> Self {
+        Self {
+            began,
+            size: 0,
+            spent: 0,
+            beyond: arrived,
+        }
+    }
+
+    /// Takes what a call has cost; how much of it had been granted.
+    pub(crate) fn take(&mut self, nanos: i64) -> i64 {
+        let leased = nanos.min(self.size - self.spent);
+        self.spent += leased;
+        self.beyond += nanos - leased;
+        leased
+    }
 }
 
 /// A budget and a lease on it while a round is decided.
@@ -50,19 +83,38 @@ pub(crate) struct Line {
     pub(crate) open: bool,
     /// Whether a call waits for what others have of it.
     pub(crate) starving: bool,
-    /// Whether all that had been granted before has arrived as spending.
-    arrived: bool,
+    /// What the holder keeps to.
+    limit: i64,
     free: i64,
 }
 
 impl Line {
-    pub(crate) fn new(standing: Standing, lease: Granted, open: bool) -> Self {
+    /// A budget and the lease that the holder `had` on it, as `ask` finds them. If the holder counts anew, `arrived` is what has
+    /// arrived already of what it counts.
+    pub(crate) fn new(
+        mut standing: Standing,
+        had: Option<Granted>,
+        open: bool,
+        ask: &Ask,
+        arrived: i64,
+    ) -> Self {
+        let mut lease = Granted::nothing(ask.began, arrived);
+        match had {
+            Some(had) if ask.is_anew(Some(&had)) => standing.give_back(had.size - had.spent),
+            Some(had) => {
+                lease = Granted {
+                    began: ask.began,
+                    ..had
+                }
+            }
+            None => {}
+        }
         Self {
             standing,
             lease,
             open,
             starving: false,
-            arrived: lease.spent == lease.size,
+            limit: ask.limit,
             free: 0,
         }
     }
@@ -73,7 +125,8 @@ impl Line {
             standing: self.standing,
             size: self.lease.size,
             shipped: self.lease.spent,
-            arrived: self.arrived,
+            beyond: self.lease.beyond,
+            open: self.open,
             round,
         }
     }
@@ -90,7 +143,12 @@ impl Line {
         let size = ask.keep.max(self.lease.spent).min(self.lease.size);
         self.standing.give_back(self.lease.size - size);
         self.lease.size = size;
-        self.free = size - ask.used;
+        // What has arrived is used, whatever the holder says.
+        self.free = size - (ask.used - self.lease.beyond).max(self.lease.spent);
+    }
+
+    fn room(&self) -> i64 {
+        self.standing.room_under(self.limit).max(0)
     }
 
     fn lacks(&self, nanos: i64) -> i64 {
@@ -116,8 +174,10 @@ pub(crate) struct Answer {
     pub(crate) size: i64,
     /// How much of it has arrived as spending.
     pub(crate) shipped: i64,
-    /// Whether that was all that had been granted before this answer.
-    pub(crate) arrived: bool,
+    /// What has arrived beyond it.
+    pub(crate) beyond: i64,
+    /// Whether the budget's window is that of now.
+    pub(crate) open: bool,
     /// Counts the rounds of questions.
     pub(crate) round: u64,
 }
@@ -138,7 +198,7 @@ impl Questions {
             if !need.keys().all(|at| line(at).is_some_and(|line| line.open)) {
                 continue;
             }
-            let fits = |line: &Line, nanos| line.lacks(nanos) <= line.standing.room().max(0);
+            let fits = |line: &Line, nanos| line.lacks(nanos) <= line.room();
             let mut budgets = need.iter();
             let granted = budgets.all(|(at, nanos)| line(at).is_some_and(|l| fits(l, *nanos)));
             for (at, &nanos) in need {
@@ -157,7 +217,7 @@ impl Questions {
                 && line.open
                 && !line.starving
             {
-                let fair = line.standing.room().max(0) / (4 * replicas.max(1));
+                let fair = line.room() / (4 * replicas.max(1));
                 let lacking = ask.slice - line.free.max(0);
                 line.grant(lacking.clamp(0, fair));
             }

@@ -27,7 +27,12 @@ impl Standing {
 
     /// What may still be granted; negative when more was spent than the limit.
     pub(crate) fn room(&self) -> i64 {
-        self.limit - self.posted - self.granted - self.excess
+        self.room_under(self.limit)
+    }
+
+    /// The same for a holder that knows of another limit: the lower one of both counts.
+    pub(crate) fn room_under(&self, limit: i64) -> i64 {
+        self.limit.min(limit) - self.posted - self.granted - self.excess
     }
 
     /// Takes back `nanos` that were granted and not used.

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
 
-use super::{Book, Marks, Short, Ticket, queue::Waiting};
+use super::{Book, Lease, Marks, Short, Ticket, queue::Waiting};
 use crate::catalog::Money;
 
 /// Calls that wait for money.
@@ -53,5 +53,10 @@ impl Book {
         };
         let (nanos, since) = (call.amount.nanos(), call.since);
         self.any(&ticket.accounts, |lease| lease.lacks_room(nanos, since))
+    }
+
+    /// Whether the database's clock says that it is another window's time than the call comes in.
+    pub(crate) fn is_elsewhen(&mut self, ticket: &Ticket) -> bool {
+        self.any(&ticket.accounts, Lease::is_shut)
     }
 }

@@ -1,75 +1,63 @@
-use std::time::SystemTime;
-
 use sqlx::PgConnection;
 
-use super::{
-    posting,
-    rows::{millis, text},
-    standing::{self, Ids},
-};
+use super::{posting, rows::millis, standing::Ids};
 use crate::store::{lease::Ask, ledger::quarter};
 
-/// Makes the budgets that are not there yet, with what the ledger knows of them.
+/// Makes the budgets of windows of `now` that are not there yet, with what the ledger knows of them. The limit is that of the window
+/// before: whoever changes it says so, and of those who have not heard of a change, the first to come would undo it.
 pub(super) async fn bear(
     connection: &mut PgConnection,
     asks: &[Ask],
     ids: &Ids,
     now: i64,
 ) -> Result<(), sqlx::Error> {
-    let known: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM budgets \
-         JOIN unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS wanted (account, span, start_ms) USING (account, span, start_ms)",
+    let ends: Vec<i64> = asks
+        .iter()
+        .map(|a| a.end.map_or(i64::MAX, millis))
+        .collect();
+    let missing: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[]) AS n (account, span, start_ms, end_ms) \
+         LEFT JOIN budgets USING (account, span, start_ms) \
+         WHERE n.start_ms <= $5 AND $5 < n.end_ms AND budgets.account IS NULL)",
     )
     .bind(&ids.account)
     .bind(&ids.span)
     .bind(&ids.start)
+    .bind(&ends)
+    .bind(now)
     .fetch_one(&mut *connection)
     .await?;
-    if usize::try_from(known).unwrap_or(0) == asks.len() {
+    if !missing {
         return Ok(());
     }
     posting::no_rows(connection).await?;
-    for ask in asks {
-        let start = millis(ask.id.start);
-        let end = ask.end.map_or(i64::MAX, millis);
-        if start > now || now >= end {
-            continue;
-        }
-        let born = sqlx::query(
-            "INSERT INTO budgets (account, span, start_ms, end_ms, limit_nanos) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-        )
-        .bind(&*text(&ask.id.account))
-        .bind(&*ask.id.span)
-        .bind(start)
-        .bind(end)
-        .bind(ask.limit)
-        .execute(&mut *connection)
-        .await?;
-        if born.rows_affected() > 0 {
-            let spent = spent_before(connection, &ask.id.account, ask.id.start, ask.end).await?;
-            let mut budgets = standing::lock(connection, &Ids::of([&ask.id])).await?;
-            for budget in &mut budgets {
-                budget.standing.post(0, spent);
-            }
-            standing::save(connection, &budgets).await?;
-        }
-    }
-    Ok(())
-}
-
-/// What the ledger knows of an account's spending.
-async fn spent_before(
-    connection: &mut PgConnection,
-    account: &str,
-    start: SystemTime,
-    end: Option<SystemTime>,
-) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM spending WHERE account = $1 AND quarter >= $2 AND quarter < $3",
+    let limits: Vec<i64> = asks.iter().map(|ask| ask.limit).collect();
+    let firsts: Vec<i64> = asks.iter().map(|ask| quarter(ask.id.start)).collect();
+    let lasts: Vec<i64> = asks
+        .iter()
+        .map(|a| a.end.map_or(i64::MAX, quarter))
+        .collect();
+    sqlx::query(
+        "INSERT INTO budgets (account, span, start_ms, end_ms, limit_nanos, posted_nanos, excess_nanos) \
+         SELECT n.account, n.span, n.start_ms, n.end_ms, l.lim, LEAST(s.spent, l.lim), GREATEST(s.spent - l.lim, 0) \
+         FROM unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[]) \
+         AS n (account, span, start_ms, end_ms, lim, first, last), \
+         LATERAL (SELECT COALESCE((SELECT COALESCE(target_nanos, limit_nanos) FROM budgets \
+         WHERE account = n.account AND span = n.span AND start_ms < n.start_ms ORDER BY start_ms DESC LIMIT 1), n.lim) AS lim) AS l, \
+         LATERAL (SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT AS spent FROM spending \
+         WHERE account = n.account AND quarter >= n.first AND quarter < n.last) AS s \
+         WHERE n.start_ms <= $8 AND $8 < n.end_ms ORDER BY n.account, n.span, n.start_ms \
+         ON CONFLICT DO NOTHING",
     )
-    .bind(&*text(account))
-    .bind(quarter(start))
-    .bind(end.map_or(i64::MAX, quarter))
-    .fetch_one(connection)
-    .await
+    .bind(&ids.account)
+    .bind(&ids.span)
+    .bind(&ids.start)
+    .bind(ends)
+    .bind(limits)
+    .bind(firsts)
+    .bind(lasts)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -13,13 +13,20 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{PostgresStore, keeper::Keeper, marks::MarkFile, pool::Pool, unavailable};
+use super::{
+    PostgresStore, failed,
+    keeper::Keeper,
+    marks::MarkFile,
+    place::Place,
+    pool::{Pool, answered},
+    standing, unavailable,
+};
 use crate::{
     catalog::Money,
     error::Error,
     store::{
         Balance, Budget, Budgets, Hold, Ledger, OnStoreDown, StoreFuture,
-        lease::{Book, Short, Ticket},
+        lease::{Book, Short},
     },
 };
 
@@ -141,11 +148,51 @@ impl LeasedBudgets {
     }
 
     /// How an account stands, one balance per budget, as far as this process knows: what others do it learns when it asks for more.
+    /// Of an account that it has not used lately it knows nothing: see [`stand`](Self::stand).
     #[must_use]
     pub fn balances(&self, account: &str) -> Vec<Balance> {
+        let balances = self.known(account).into_iter();
+        balances.map(|(balance, _)| balance).collect()
+    }
+
+    fn known(&self, account: &str) -> Vec<(Balance, bool)> {
         let mut desk = self.shared.desk();
-        desk.book
-            .balances(account, SystemTime::now(), Instant::now())
+        desk.book.balances(account, SystemTime::now())
+    }
+
+    /// The same for many accounts, where the database is asked about those that this process has not used lately.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it does not answer.
+    pub async fn stand(&self, accounts: &[Arc<str>]) -> Result<Vec<(Arc<str>, Balance)>, Error> {
+        let mut all = Vec::new();
+        let mut idle = Vec::new();
+        for name in accounts {
+            for (balance, is_known) in self.known(name) {
+                if !is_known {
+                    idle.push(all.len());
+                }
+                all.push((name.clone(), balance));
+            }
+        }
+        if idle.is_empty() {
+            return Ok(all);
+        }
+        let budgets = idle
+            .iter()
+            .map(|at| (&all[*at].0, &all[*at].1.budget.window));
+        let stands = answered(async {
+            let mut connection = self.shared.pool.get().await?;
+            standing::read(&mut connection, budgets, SystemTime::now())
+                .await
+                .map_err(failed("the budgets cannot be read"))
+        });
+        for (at, (posted, granted)) in idle.iter().zip(stands.await?) {
+            let balance = &mut all[*at].1;
+            balance.posted = Money::from_nanos(posted);
+            balance.reserved = Money::from_nanos(granted);
+        }
+        Ok(all)
     }
 
     /// The names of all accounts with budgets, sorted.
@@ -211,7 +258,10 @@ impl LeasedBudgets {
                 Ok(Err(_)) => return refused(Short::Away),
                 Err(_) if place.lacks_room() => return refused(Short::Now),
                 Err(_) if start.elapsed() > shared.terms.patience * LATE => {
-                    return refused(Short::Away);
+                    return refused(match place.is_elsewhen() {
+                        true => Short::Elsewhen,
+                        false => Short::Away,
+                    });
                 }
                 // There may be room: only the answer is late.
                 Err(_) => deadline += shared.terms.patience,
@@ -236,6 +286,9 @@ impl LeasedBudgets {
             Short::Unmarked => {
                 unavailable("the budget cannot be held: what is used of it cannot be written down")
             }
+            Short::Elsewhen => unavailable(
+                "the budget cannot be checked: the clocks of this process and of the database do not agree on which window it is",
+            ),
             Short::Away => {
                 unavailable("the budget cannot be checked: the database does not answer")
             }
@@ -284,46 +337,6 @@ impl Budgets for LeasedBudgets {
     }
 }
 
-/// A call's place in the queue; it leaves when dropped.
-struct Place<'a> {
-    shared: &'a Shared,
-    ticket: Ticket,
-}
-
-impl<'a> Place<'a> {
-    /// A place, unless it is clear already what becomes of the call.
-    fn take(
-        shared: &'a Shared,
-        accounts: &[Arc<str>],
-        amount: Money,
-    ) -> Result<Self, Result<Hold, Short>> {
-        let mut desk = shared.desk();
-        let Desk { book, marks } = &mut *desk;
-        match book.hold(accounts, amount, SystemTime::now(), Instant::now(), marks) {
-            Err(Short::Now) if shared.down.load(Ordering::SeqCst) => Err(Err(Short::Away)),
-            Err(Short::Now) => Ok(Self {
-                shared,
-                ticket: book.wait(accounts, amount),
-            }),
-            told => Err(told),
-        }
-    }
-
-    /// Whether there is no room, as far as anybody knows.
-    fn lacks_room(&self) -> bool {
-        let mut desk = self.shared.desk();
-        desk.book.lacks_room(&self.ticket)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut desk = self.shared.desk();
-        let Desk { book, marks } = &mut *desk;
-        book.leave(&mut self.ticket, marks);
-    }
-}
-
 impl Drop for LeasedBudgets {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::SeqCst);
@@ -349,7 +362,7 @@ mod tests {
     async fn a_budget_that_cannot_be_held_just_now_says_when_to_ask_again() {
         let store = PostgresStore::new("postgres://nobody@127.0.0.1:9/none", 1).unwrap();
         let budgets = LeasedBudgets::open(&store, LeaseTerms::default()).unwrap();
-        for short in [Short::Unmarked, Short::Away] {
+        for short in [Short::Unmarked, Short::Elsewhen, Short::Away] {
             let error = budgets.refusal(short, &[], Money::ZERO);
             assert_eq!(error.kind(), ErrorKind::Unavailable);
             assert!(error.get_retry_after().is_some(), "{error}");

@@ -1,15 +1,14 @@
 //! The beginning and the end of holders.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sqlx::{Connection, PgConnection, Row};
 
 use super::{
     leases::Holder,
-    rows::millis,
-    standing::{self, Ids},
+    standing::{self, Ids, Locked},
 };
-use crate::store::lease::BudgetId;
+use crate::store::lease::{BudgetId, Granted, Standing};
 
 /// Begins a new epoch. Of leases of epochs before, what was not used goes back, and the rest waits for its rows; `used` says how
 /// much of a lease was used, where that is known.
@@ -39,33 +38,49 @@ pub(super) async fn begin(
     let found = past("SELECT * FROM leases WHERE holder = $1 AND epoch < $2 AND state = 'open'")
         .fetch_all(&mut *transaction)
         .await?;
+    let mut standings = by_id(&mut budgets);
+    let (mut ids, mut epochs, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     for row in &found {
         let (id, epoch): (_, i64) = (standing::id(row)?, row.try_get("epoch")?);
-        let (granted, spent): (i64, i64) =
-            (row.try_get("granted_nanos")?, row.try_get("spent_nanos")?);
-        let keep = used(epoch, &id).unwrap_or(granted).max(spent).min(granted);
-        if let Some(budget) = budgets.iter_mut().find(|b| b.id == id) {
-            budget.standing.give_back(granted - keep);
+        let Granted { size, spent, .. } = standing::granted(row)?;
+        let keep = used(epoch, &id).unwrap_or(size).max(spent).min(size);
+        if let Some(standing) = standings.get_mut(&id) {
+            standing.give_back(size - keep);
         }
-        sqlx::query(
-            "UPDATE leases SET granted_nanos = $6, state = 'past' \
-             WHERE account = $1 AND span = $2 AND start_ms = $3 AND holder = $4 AND epoch = $5",
-        )
-        .bind(&*id.account)
-        .bind(&*id.span)
-        .bind(millis(id.start))
-        .bind(&**name)
-        .bind(epoch)
-        .bind(keep)
-        .execute(&mut *transaction)
-        .await?;
+        ids.push(id);
+        epochs.push(epoch);
+        kept.push(keep);
     }
+    let ids = Ids::of(&ids);
+    sqlx::query(
+        "UPDATE leases SET granted_nanos = n.kept, state = 'past' FROM \
+         unnest($2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[]) AS n (account, span, start_ms, epoch, kept) \
+         WHERE leases.account = n.account AND leases.span = n.span AND leases.start_ms = n.start_ms \
+         AND leases.epoch = n.epoch AND leases.holder = $1",
+    )
+    .bind(&**name)
+    .bind(ids.account)
+    .bind(ids.span)
+    .bind(ids.start)
+    .bind(epochs)
+    .bind(kept)
+    .execute(&mut *transaction)
+    .await?;
     standing::save(&mut transaction, &budgets).await?;
     transaction.commit().await?;
     Ok(Holder {
         name: name.clone(),
         epoch,
     })
+}
+
+/// There may be many.
+fn by_id(budgets: &mut [Locked]) -> HashMap<BudgetId, &mut Standing> {
+    let mut standings = HashMap::with_capacity(budgets.len());
+    for budget in budgets {
+        standings.insert(budget.id.clone(), &mut budget.standing);
+    }
+    standings
 }
 
 /// Closes the leases of epochs before whose rows have all arrived: what no row explains was held when the process died, and counts
@@ -98,14 +113,14 @@ async fn write_off(
         .bind(epoch)
         .fetch_all(&mut *connection)
         .await?;
+    let mut standings = by_id(&mut budgets);
     let mut lost = 0;
     for row in &closed {
         let id = standing::id(row)?;
-        let (granted, spent): (i64, i64) =
-            (row.try_get("granted_nanos")?, row.try_get("spent_nanos")?);
-        if let Some(budget) = budgets.iter_mut().find(|b| b.id == id) {
-            budget.standing.write_off(granted - spent);
-            lost += granted - spent;
+        let Granted { size, spent, .. } = standing::granted(row)?;
+        if let Some(standing) = standings.get_mut(&id) {
+            standing.write_off(size - spent);
+            lost += size - spent;
         }
     }
     standing::save(connection, &budgets).await?;

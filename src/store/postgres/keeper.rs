@@ -33,6 +33,8 @@ pub(super) struct Keeper {
     holder: Option<Holder>,
     ticked: Option<Instant>,
     ticks: u32,
+    /// Whether all that is free is on its way back.
+    leaving: bool,
 }
 
 impl Keeper {
@@ -43,6 +45,7 @@ impl Keeper {
             holder: None,
             ticked: None,
             ticks: 0,
+            leaving: false,
         };
         #[expect(
             clippy::disallowed_methods,
@@ -55,17 +58,24 @@ impl Keeper {
     }
 
     async fn run(mut self) {
+        let mut failed = false;
         loop {
             let closing = self.shared.closing.load(Ordering::SeqCst);
-            match answered(self.round(closing)).await {
-                Ok(()) if closing => break,
-                Ok(()) => self.shared.down.store(false, Ordering::SeqCst),
+            let began = Instant::now();
+            let more = match answered(self.round(closing)).await {
+                Ok(more) => more,
                 Err(error) => {
+                    // A round that failed may have been half of one: everything is asked again.
+                    self.ticked = None;
+                    self.leaving = false;
+                    // One that failed soon may have met another's transaction: that is no reason to refuse calls.
+                    if !std::mem::replace(&mut failed, true) && began.elapsed() < TICK {
+                        sleep(WAITING).await;
+                        continue;
+                    }
                     if !self.shared.down.swap(true, Ordering::SeqCst) {
                         tracing::warn!(error = %error, cause = ?std::error::Error::source(&error), "budgets cannot be leased: the database is away");
                     }
-                    // A round that failed may have been half of one: everything is asked again.
-                    self.ticked = None;
                     self.shared.desk().book.give_up();
                     if closing {
                         break;
@@ -73,6 +83,14 @@ impl Keeper {
                     sleep(BACKOFF).await;
                     continue;
                 }
+            };
+            failed = false;
+            self.shared.down.store(false, Ordering::SeqCst);
+            if more {
+                continue;
+            }
+            if closing {
+                break;
             }
             let pause = match self.shared.desk().book.is_waiting() {
                 true => WAITING,
@@ -83,10 +101,12 @@ impl Keeper {
         self.shared.closed.send_replace(true);
     }
 
-    /// Asks the database what there is to ask.
-    async fn round(&mut self, closing: bool) -> Result<(), Error> {
+    /// Asks the database what there is to ask, as much as fits into one transaction; whether there is more. Calls that wait come first,
+    /// each time.
+    async fn round(&mut self, closing: bool) -> Result<bool, Error> {
         let failed = failed("the database does not lease");
-        let mut connection = self.shared.pool.get().await?;
+        let shared = Arc::clone(&self.shared);
+        let mut connection = shared.pool.get().await?;
         let holder = match &self.holder {
             Some(holder) => holder.clone(),
             None => {
@@ -127,14 +147,11 @@ impl Keeper {
                 desk.book.recall(id, Instant::now());
             }
         }
-        let (round, mut all) = self.questions(tick, closing);
-        if tick && all.is_empty() {
-            // With nothing to ask, the holder is renewed all the same.
-            all.push(Questions::default());
-        }
-        for questions in &all {
+        let (round, questions) = self.questions(tick, closing);
+        // With nothing to ask, the holder is renewed all the same.
+        if tick || !questions.asks.is_empty() {
             let sent = Instant::now();
-            let answers = leases::adjust(&mut connection, &holder, questions, round)
+            let answers = leases::adjust(&mut connection, &holder, &questions, round)
                 .await
                 .map_err(&failed)?;
             let mut desk = self.shared.desk();
@@ -161,27 +178,27 @@ impl Keeper {
                 .await
                 .map_err(&failed)?;
         }
-        if closing {
+        let more = self.shared.desk().book.is_behind();
+        if closing && !more {
             leases::leave(&mut connection, &holder)
                 .await
                 .map_err(&failed)?;
         }
-        Ok(())
+        Ok(more)
     }
 
-    fn questions(&self, tick: bool, closing: bool) -> (u64, Vec<Questions>) {
+    fn questions(&mut self, tick: bool, closing: bool) -> (u64, Questions) {
         let (clock, now) = (SystemTime::now(), Instant::now());
+        let idle = self.shared.terms.idle;
         let mut desk = self.shared.desk();
         let Desk { book, marks } = &mut *desk;
-        if closing {
-            return book.give_all_back(now, marks.written());
-        }
         book.serve(clock, now, marks);
         let mut which = Which::Hot;
-        if tick {
-            book.forget_past(clock, marks);
+        if closing && !std::mem::replace(&mut self.leaving, true) {
+            which = Which::Leaving;
+        } else if tick && !closing {
+            book.forget_done(idle, clock, now, marks);
             book.correct_marks(marks);
-            let idle = self.shared.terms.idle;
             which = Which::All { idle };
         }
         book.ask(which, clock, now, marks.written())

@@ -1,12 +1,12 @@
 //! What a holder says to the database, each a transaction. Locks come in one order: the holder, budgets by name, leases.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, sync::Arc};
 
 use sqlx::{Connection, PgConnection, Row};
 
 use super::{
     births,
-    rows::millis,
+    rows::{self, millis},
     standing::{self, Ids, Locked},
 };
 use crate::store::lease::{Answer, Ask, BudgetId, Granted, Line, Questions};
@@ -60,7 +60,7 @@ pub(super) async fn recalls(
 ) -> Result<Vec<BudgetId>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT l.account, l.span, l.start_ms FROM leases l JOIN budgets b USING (account, span, start_ms) \
-         WHERE l.holder = $1 AND l.epoch = $2 AND l.recall_seen < b.recall",
+         WHERE l.holder = $1 AND l.epoch = $2 AND l.recall_seen < b.recall AND l.granted_nanos > l.spent_nanos",
     )
     .bind(&*holder.name)
     .bind(holder.epoch)
@@ -69,14 +69,14 @@ pub(super) async fn recalls(
     rows.iter().map(standing::id).collect()
 }
 
-/// Gives back and grants, all in one transaction, and renews the holder. `None` if the holder has no say any more.
+/// Gives back and grants, all in one transaction, and renews the holder. Of a budget whose window is not that of now there may be no
+/// answer. `None` if the holder has no say any more.
 pub(super) async fn adjust(
     connection: &mut PgConnection,
     holder: &Holder,
     questions: &Questions,
     round: u64,
-) -> Result<Option<Vec<(BudgetId, Answer)>>, sqlx::Error> {
-    let opened = millis(SystemTime::now());
+) -> Result<Option<Vec<(BudgetId, Option<Answer>)>>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let now: Option<i64> = sqlx::query_scalar(
         "UPDATE holders SET seen_ms = (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT \
@@ -98,21 +98,29 @@ pub(super) async fn adjust(
     births::bear(&mut transaction, asks, &ids, now).await?;
     let mut budgets = standing::lock(&mut transaction, &ids).await?;
     let leases = own_leases(&mut transaction, holder, &ids).await?;
+    // Of these something was held before the database knew the lease.
+    let anew = asks
+        .iter()
+        .filter(|ask| ask.used > 0 && ask.is_anew(leases.get(&ask.id)));
+    let arrived = arrived_before(&mut transaction, holder, anew.collect()).await?;
     let replicas: i64 = sqlx::query_scalar("SELECT count(*) FROM holders WHERE seen_ms > $1")
         .bind(now - ABSENT_MS)
         .fetch_one(&mut *transaction)
         .await?;
     let line = |ask: &Ask| {
         let budget = budgets.iter().find(|b| b.id == ask.id)?;
-        let lease = leases.get(&ask.id).copied().unwrap_or_default();
+        let had = leases.get(&ask.id).copied();
         let open = millis(ask.id.start) <= now && now < budget.end_ms;
-        Some(Line::new(budget.standing, lease, open))
+        let arrived = arrived.get(&ask.id).copied().unwrap_or(0);
+        Some(Line::new(budget.standing, had, open, ask, arrived))
     };
     let mut lines: Vec<_> = asks.iter().map(line).collect();
     questions.decide(&mut lines, replicas);
-    let mut answers = Vec::with_capacity(budgets.len());
+    let mut answers = Vec::with_capacity(asks.len());
+    let mut granted = Vec::with_capacity(asks.len());
     let mut starving = Vec::new();
     for (ask, line) in asks.iter().zip(&lines) {
+        answers.push((ask.id.clone(), line.as_ref().map(|line| line.answer(round))));
         let Some(line) = line else { continue };
         if let Some(budget) = budgets.iter_mut().find(|b| b.id == ask.id) {
             budget.standing = line.standing;
@@ -120,16 +128,62 @@ pub(super) async fn adjust(
         if line.starving && line.others() > 0 {
             starving.push(ask.id.clone());
         }
-        answers.push((ask.id.clone(), line.answer(round)));
+        granted.push((&ask.id, line.lease));
     }
     call_in(&mut transaction, holder, &mut budgets, &starving, now).await?;
     standing::save(&mut transaction, &budgets).await?;
-    save_leases(&mut transaction, holder, &budgets, &answers, opened).await?;
+    save_leases(&mut transaction, holder, &budgets, &granted).await?;
     transaction.commit().await?;
     Ok(Some(answers))
 }
 
-/// Calls for what is idle with others of these budgets, unless they have not answered the last call yet.
+/// What has arrived already of what the holder counts on leases that the database does not know yet. Nothing more arrives before it
+/// does: the budgets are locked.
+async fn arrived_before(
+    connection: &mut PgConnection,
+    holder: &Holder,
+    asks: Vec<&Ask>,
+) -> Result<HashMap<BudgetId, i64>, sqlx::Error> {
+    let Some(first) = asks.iter().map(|ask| millis(ask.began)).min() else {
+        return Ok(HashMap::new());
+    };
+    let ids = Ids::of(asks.iter().map(|ask| &ask.id));
+    let began: Vec<i64> = asks.iter().map(|ask| millis(ask.began)).collect();
+    let ends: Vec<i64> = asks
+        .iter()
+        .map(|a| a.end.map_or(i64::MAX, millis))
+        .collect();
+    let names = asks
+        .iter()
+        .map(|ask| rows::names(std::slice::from_ref(&ask.id.account)));
+    // As it stands among others.
+    let names: Vec<String> = names
+        .map(|list| list[1..list.len() - 1].to_owned())
+        .collect();
+    let found = sqlx::query(
+        "SELECT n.account, n.span, n.start_ms, SUM(cost_nanos)::BIGINT AS arrived \
+         FROM llm_calls JOIN journals ON journals.id = llm_calls.journal \
+         JOIN unnest($3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::TEXT[]) \
+         AS n (account, span, start_ms, began, end_ms, name) \
+         ON started_ms >= n.began AND started_ms < n.end_ms AND strpos(accounts, n.name) > 0 \
+         WHERE journals.name = $1 AND started_ms >= $2 GROUP BY 1, 2, 3",
+    )
+    .bind(&*holder.name)
+    .bind(first)
+    .bind(ids.account)
+    .bind(ids.span)
+    .bind(ids.start)
+    .bind(began)
+    .bind(ends)
+    .bind(names)
+    .fetch_all(connection)
+    .await?;
+    let arrived = |row| Ok((standing::id(row)?, row.try_get("arrived")?));
+    found.iter().map(arrived).collect()
+}
+
+/// Calls for what is idle with others of these budgets, unless they have not answered the last call yet. Who has nothing may have
+/// forgotten the lease, and does not answer.
 async fn call_in(
     connection: &mut PgConnection,
     holder: &Holder,
@@ -142,7 +196,7 @@ async fn call_in(
         let unanswered: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM leases JOIN holders USING (holder) \
              WHERE account = $1 AND span = $2 AND start_ms = $3 AND leases.holder <> $4 AND recall_seen < $5 AND seen_ms > $6 \
-             AND leases.epoch = holders.epoch)",
+             AND leases.epoch = holders.epoch AND granted_nanos > spent_nanos)",
         )
         .bind(&*budget.id.account)
         .bind(&*budget.id.span)
@@ -183,47 +237,48 @@ async fn own_leases(
     .bind(holder.epoch)
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok((
-                standing::id(row)?,
-                Granted {
-                    size: row.try_get("granted_nanos")?,
-                    spent: row.try_get("spent_nanos")?,
-                },
-            ))
-        })
-        .collect()
+    let lease = |row| Ok((standing::id(row)?, standing::granted(row)?));
+    rows.iter().map(lease).collect()
 }
 
 async fn save_leases(
     connection: &mut PgConnection,
     holder: &Holder,
     budgets: &[Locked],
-    answers: &[(BudgetId, Answer)],
-    opened: i64,
+    leases: &[(&BudgetId, Granted)],
 ) -> Result<(), sqlx::Error> {
-    let ids = Ids::of(answers.iter().map(|(id, _)| id));
-    let sizes: Vec<i64> = answers.iter().map(|(_, answer)| answer.size).collect();
-    let recalls: Vec<i64> = answers
+    let ids = Ids::of(leases.iter().map(|(id, _)| *id));
+    let column = |of: fn(&Granted) -> i64| -> Vec<i64> {
+        leases.iter().map(|(_, lease)| of(lease)).collect()
+    };
+    let recalls: Vec<i64> = leases
         .iter()
-        .map(|(id, _)| budgets.iter().find(|b| b.id == *id).map_or(0, |b| b.recall))
+        .map(|(id, _)| {
+            budgets
+                .iter()
+                .find(|b| b.id == **id)
+                .map_or(0, |b| b.recall)
+        })
         .collect();
     sqlx::query(
-        "INSERT INTO leases (account, span, start_ms, holder, epoch, granted_nanos, recall_seen, opened_ms) \
-         SELECT account, span, start_ms, $4, $5, granted, recall, $8 FROM \
-         unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[], $6::BIGINT[], $7::BIGINT[]) AS n (account, span, start_ms, granted, recall) \
-         ON CONFLICT (account, span, start_ms, holder, epoch) \
-         DO UPDATE SET granted_nanos = excluded.granted_nanos, recall_seen = excluded.recall_seen",
+        "INSERT INTO leases (account, span, start_ms, holder, epoch, granted_nanos, spent_nanos, beyond_nanos, opened_ms, recall_seen) \
+         SELECT account, span, start_ms, $4, $5, granted, spent, beyond, opened, recall FROM \
+         unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::BIGINT[], $9::BIGINT[], $10::BIGINT[]) \
+         AS n (account, span, start_ms, granted, spent, beyond, opened, recall) \
+         ON CONFLICT (account, span, start_ms, holder, epoch) DO UPDATE SET granted_nanos = excluded.granted_nanos, \
+         spent_nanos = excluded.spent_nanos, beyond_nanos = excluded.beyond_nanos, opened_ms = excluded.opened_ms, \
+         recall_seen = excluded.recall_seen",
     )
     .bind(ids.account)
     .bind(ids.span)
     .bind(ids.start)
     .bind(&*holder.name)
     .bind(holder.epoch)
-    .bind(sizes)
+    .bind(column(|lease| lease.size))
+    .bind(column(|lease| lease.spent))
+    .bind(column(|lease| lease.beyond))
+    .bind(column(|lease| millis(lease.began)))
     .bind(recalls)
-    .bind(opened)
     .execute(connection)
     .await?;
     Ok(())

@@ -129,11 +129,19 @@ impl MarkFile {
     }
 
     fn write(&mut self, slot: usize, id: &BudgetId, used: i64) -> io::Result<()> {
+        self.write_slot(slot, &hash(id), used)
+    }
+
+    fn blank(&mut self, slot: usize) -> io::Result<()> {
+        self.write_slot(slot, &[0; 16], 0)
+    }
+
+    fn write_slot(&mut self, slot: usize, id: &[u8; 16], used: i64) -> io::Result<()> {
         let Some(file) = &mut self.file else {
             return Ok(());
         };
         let mut bytes = [0; SLOT];
-        bytes[..16].copy_from_slice(&hash(id));
+        bytes[..16].copy_from_slice(id);
         bytes[16..24].copy_from_slice(&used.to_le_bytes());
         bytes[24..].copy_from_slice(&(!used).to_le_bytes());
         let at = u64::try_from(HEAD + slot * SLOT).unwrap_or(u64::MAX);
@@ -154,13 +162,15 @@ impl Marks for MarkFile {
                 self.slots = self.slots.max(slot + 1);
                 Some(slot)
             }
-            // What was written before says more than is used, or nothing was held yet.
-            Err(_) => at,
+            Err(_) => None,
         }
     }
 
     fn forget(&mut self, at: usize) {
-        self.free.push(at);
+        // The lease may come again in another slot, and must not be found twice.
+        if self.blank(at).is_ok() {
+            self.free.push(at);
+        }
     }
 
     fn taken(&self) -> u64 {
@@ -196,8 +206,10 @@ fn read(bytes: &[u8]) -> (Option<[u8; 16]>, Past) {
             // One mark that is damaged is reason to believe none.
             return (Some(holder), Past::default());
         }
-        past.used
-            .insert(slot[..16].try_into().unwrap_or_default(), used);
+        // One that was written twice is believed where it says more.
+        let id = slot[..16].try_into().unwrap_or_default();
+        let told = past.used.entry(id).or_insert(used);
+        *told = used.max(*told);
     }
     (Some(holder), past)
 }
@@ -228,14 +240,54 @@ fn boot() -> Option<[u8; 16]> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_the_process_before_has_left_is_not_written_over_before_it_is_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let id = BudgetId {
+    fn id() -> BudgetId {
+        BudgetId {
             account: "key:k".into(),
             span: "day".into(),
             start: std::time::SystemTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_no_mark() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut marks = MarkFile::open(Some(dir.path())).unwrap();
+        marks.begin(7).unwrap();
+        let at = marks.mark(None, &id(), 5);
+        assert_eq!(at, Some(0));
+        let written = marks
+            .file
+            .replace(File::open(dir.path().join("leases")).unwrap());
+        assert_eq!(marks.mark(at, &id(), 9), None);
+        drop((marks, written));
+        let marks = MarkFile::open(Some(dir.path())).unwrap();
+        assert_eq!(marks.used(7, &id()), Some(5));
+    }
+
+    #[test]
+    fn a_lease_that_comes_again_is_found_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = BudgetId {
+            account: "key:other".into(),
+            ..id()
         };
+        let mut marks = MarkFile::open(Some(dir.path())).unwrap();
+        marks.begin(7).unwrap();
+        let [first, second] = [marks.mark(None, &other, 1), marks.mark(None, &id(), 50)];
+        for at in [second, first].into_iter().flatten() {
+            marks.forget(at);
+        }
+        assert_eq!(marks.mark(None, &id(), 7), first, "in another slot");
+        drop(marks);
+        let marks = MarkFile::open(Some(dir.path())).unwrap();
+        assert_eq!(marks.used(7, &id()), Some(7));
+        assert_eq!(marks.used(7, &other), Some(0));
+    }
+
+    #[test]
+    fn what_the_process_before_has_left_is_not_written_over_before_it_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = id();
         let mut before = MarkFile::open(Some(dir.path())).unwrap();
         before.begin(7).unwrap();
         assert_eq!(before.mark(None, &id, 9), Some(0));

@@ -24,6 +24,7 @@ mod leases;
 mod ledger;
 mod log;
 mod marks;
+mod place;
 mod pool;
 mod posting;
 mod rows;

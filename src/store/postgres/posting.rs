@@ -6,7 +6,10 @@ use super::{
     rows::millis,
     standing::{self, Ids, Locked},
 };
-use crate::store::{LedgerRow, lease::BudgetId};
+use crate::store::{
+    LedgerRow,
+    lease::{BudgetId, Granted},
+};
 
 /// Keeps the birth of a budget, which sums up the ledger, apart from rows that are on their way into it.
 const BIRTHS: i64 = 0x7275_6e67_7331;
@@ -23,9 +26,7 @@ struct Cost {
 /// A lease of the holder whose rows these are.
 struct Lease {
     epoch: i64,
-    opened: i64,
-    granted: i64,
-    spent: i64,
+    granted: Granted,
     changed: bool,
 }
 
@@ -90,12 +91,11 @@ pub(super) async fn post(
 /// Takes what an attempt has cost from the lease that it was held from: the newest that was there when it began. No other lease may
 /// pay for it: its holder would not know.
 fn take(leases: &mut [Lease], cost: Cost) -> i64 {
-    let own = leases.iter_mut().rev().find(|l| l.opened <= cost.started);
+    let mut newest = leases.iter_mut().rev();
+    let own = newest.find(|lease| millis(lease.granted.began) <= cost.started);
     own.map_or(0, |lease| {
-        let taken = cost.nanos.min(lease.granted - lease.spent);
-        lease.spent += taken;
-        lease.changed |= taken > 0;
-        taken
+        lease.changed = true;
+        lease.granted.take(cost.nanos)
     })
 }
 
@@ -121,9 +121,7 @@ async fn leases(
     for row in &rows {
         leases.entry(standing::id(row)?).or_default().push(Lease {
             epoch: row.try_get("epoch")?,
-            opened: row.try_get("opened_ms")?,
-            granted: row.try_get("granted_nanos")?,
-            spent: row.try_get("spent_nanos")?,
+            granted: standing::granted(row)?,
             changed: false,
         });
     }
@@ -147,8 +145,9 @@ async fn save(
     let ids = Ids::of(changed().map(|(id, _)| id));
     let column = |of: fn(&Lease) -> i64| -> Vec<i64> { changed().map(|(_, l)| of(l)).collect() };
     sqlx::query(
-        "UPDATE leases SET spent_nanos = n.spent FROM \
-         unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[], $5::BIGINT[], $6::BIGINT[]) AS n (account, span, start_ms, epoch, spent) \
+        "UPDATE leases SET spent_nanos = n.spent, beyond_nanos = n.beyond FROM \
+         unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[]) \
+         AS n (account, span, start_ms, epoch, spent, beyond) \
          WHERE leases.account = n.account AND leases.span = n.span AND leases.start_ms = n.start_ms \
          AND leases.epoch = n.epoch AND leases.holder = $4",
     )
@@ -157,7 +156,8 @@ async fn save(
     .bind(ids.start)
     .bind(holder)
     .bind(column(|l| l.epoch))
-    .bind(column(|l| l.spent))
+    .bind(column(|l| l.granted.spent))
+    .bind(column(|l| l.granted.beyond))
     .execute(connection)
     .await?;
     Ok(())

@@ -186,7 +186,7 @@ impl<'a> Columns<'a> {
 }
 
 /// Names as a JSON array.
-fn names(accounts: &[std::sync::Arc<str>]) -> String {
+pub(super) fn names(accounts: &[std::sync::Arc<str>]) -> String {
     serde_json::to_string(accounts).unwrap_or_default()
 }
 

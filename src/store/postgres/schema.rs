@@ -42,6 +42,11 @@ const SCHEMA: Schema = Schema(&[
         name: "audit",
         sql: include_str!("../../../migrations/postgres/0007_audit.sql"),
     },
+    Step {
+        version: 8,
+        name: "beyond",
+        sql: include_str!("../../../migrations/postgres/0008_beyond.sql"),
+    },
 ]);
 
 /// The lock is the database's own, which it frees when the connection ends.

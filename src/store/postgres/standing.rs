@@ -1,9 +1,13 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use sqlx::{PgConnection, Row, postgres::PgRow};
 
 use super::rows::{millis, text, time};
-use crate::store::lease::{BudgetId, Standing};
+use crate::store::{
+    Window,
+    lease::{BudgetId, Granted, Standing},
+    ledger::quarter,
+};
 
 /// A budget's row, locked until the transaction ends. All transactions lock budgets in the same order, and before leases.
 pub(super) struct Locked {
@@ -39,6 +43,16 @@ pub(super) fn id(row: &PgRow) -> Result<BudgetId, sqlx::Error> {
         account: row.try_get::<&str, _>("account")?.into(),
         span: row.try_get::<&str, _>("span")?.into(),
         start: time(row.try_get("start_ms")?),
+    })
+}
+
+/// Reads a lease from its row.
+pub(super) fn granted(row: &PgRow) -> Result<Granted, sqlx::Error> {
+    Ok(Granted {
+        began: time(row.try_get("opened_ms")?),
+        size: row.try_get("granted_nanos")?,
+        spent: row.try_get("spent_nanos")?,
+        beyond: row.try_get("beyond_nanos")?,
     })
 }
 
@@ -130,4 +144,36 @@ pub(super) async fn save(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// What was spent over the windows of `now` of these accounts, and what is out in leases, in their order.
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    budgets: impl Iterator<Item = (&Arc<str>, &Window)>,
+    now: SystemTime,
+) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    let (mut accounts, mut spans) = (Vec::new(), Vec::new());
+    let (mut starts, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
+    for (account, window) in budgets {
+        let (start, end) = window.span(now);
+        accounts.push(text(account));
+        spans.push(window.to_string());
+        starts.push(millis(start));
+        firsts.push(quarter(start));
+        lasts.push(end.map_or(i64::MAX, quarter));
+    }
+    sqlx::query_as(
+        "SELECT COALESCE(posted_nanos + excess_nanos, (SELECT SUM(cost_nanos) FROM spending \
+         WHERE account = n.account AND quarter >= n.first AND quarter < n.last), 0)::BIGINT, COALESCE(granted_nanos, 0) \
+         FROM unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[]) \
+         WITH ORDINALITY AS n (account, span, start_ms, first, last, place) \
+         LEFT JOIN budgets USING (account, span, start_ms) ORDER BY place",
+    )
+    .bind(accounts)
+    .bind(spans)
+    .bind(starts)
+    .bind(firsts)
+    .bind(lasts)
+    .fetch_all(connection)
+    .await
 }

@@ -121,6 +121,34 @@ async fn idle_money_is_called_in_from_others_and_all_of_it_can_be_spent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_nothing_keeps_nobody_from_calling_idle_money_in() {
+    let database = Database::new();
+    let books = join_all((0..2).map(|_| open(&database, LeaseTerms::default()))).await;
+    let accounts = [Arc::from("key:k")];
+    for book in &books {
+        set(book, "key:k", "0.000001/total");
+    }
+    let first = hold(&books[0], &accounts, 600)
+        .await
+        .expect("there is room");
+    books[0].settle(&accounts, first, nanos(0));
+    // It is alive, and has forgotten its lease: nothing of that is out.
+    database
+        .run("INSERT INTO holders (holder, epoch, seen_ms, ttl_ms) VALUES ('idle', 1, 9000000000000, 600000)")
+        .await;
+    database
+        .run(
+            "INSERT INTO leases (account, span, start_ms, holder, epoch, granted_nanos, opened_ms) \
+             VALUES ('key:k', 'total', 0, 'idle', 1, 0, 0)",
+        )
+        .await;
+    for i in [1, 0, 1] {
+        let held = hold(&books[i], &accounts, 900).await;
+        books[i].settle(&accounts, held.expect("the other has it idle"), nanos(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_waits_for_a_settlement_elsewhere() {
     let database = Database::new();
     let terms = LeaseTerms {
@@ -241,6 +269,123 @@ async fn leases_go_on_while_the_database_is_away_until_they_are_used_up() {
         );
     }
     assert_eq!(database.number(STANDS).await, 600_000_400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_spent_before_the_database_knew_of_a_lease_counts_once() {
+    let mut database = Database::new();
+    let book = open(&database, LeaseTerms::default()).await;
+    // The database knows this process, and nothing yet of the budget.
+    set(&book, "global", "1/total");
+    hold(&book, &[Arc::from("global")], 1)
+        .await
+        .expect("there is room");
+    database.server.stop().expect("it stops");
+    let budget = "0.000001/total".parse().expect("a budget");
+    book.set("key:k", vec![budget], OnStoreDown::Open);
+    let accounts = [Arc::from("key:k")];
+    let open = hold(&book, &accounts, 300)
+        .await
+        .expect("made all the same");
+    book.settle(&accounts, open, nanos(300));
+    database.server.restart().expect("it starts");
+    let ledger = database.store().ledger(book.holder());
+    let rows = entries(1, [paid(&accounts, open, 300)]);
+    ledger.write(rows.into()).await.expect("it is back");
+    set(&book, "key:k", "0.000001/total");
+    let start = Instant::now();
+    // All that is left, and no more.
+    while hold(&book, &accounts, 700).await.is_err() {
+        assert!(start.elapsed() < Duration::from_secs(5), "300 count twice");
+    }
+    assert_eq!(database.number(STANDS).await, 300_000_700);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_budgets_keep_nobody_waiting() {
+    const KEYS: usize = 3_000;
+    let database = Database::new();
+    let terms = LeaseTerms {
+        patience: Duration::from_secs(2),
+        ..LeaseTerms::default()
+    };
+    let book = open(&database, terms).await;
+    for n in 0..KEYS {
+        set(&book, &format!("key:{n}"), "1/day");
+    }
+    let start = Instant::now();
+    let one = [Arc::from("key:7")];
+    hold(&book, &one, 5).await.expect("there is room");
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert_eq!(
+        database.number("SELECT count(*) FROM budgets").await,
+        1,
+        "nobody has used the others"
+    );
+
+    // Now somebody uses all of them at once.
+    let accounts = |n: usize| [Arc::from(format!("key:{n}"))];
+    let calls = join_all((0..KEYS).map(|n| {
+        let (book, accounts) = (&book, accounts(n));
+        async move { hold(book, &accounts, 5).await }
+    }));
+    let refused = calls.await.into_iter().filter(Result::is_err).count();
+    assert_eq!(refused, 0, "each has its money in time");
+
+    let accounts: Vec<_> = (0..KEYS).flat_map(accounts).collect();
+    let stand = book.stand(&accounts).await.expect("it answers");
+    assert_eq!(stand.len(), KEYS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_idle_accounts_stand_the_database_knows() {
+    let database = Database::new();
+    let (one, other) = (
+        open(&database, LeaseTerms::default()).await,
+        open(&database, LeaseTerms::default()).await,
+    );
+    let accounts = [Arc::from("key:k")];
+    for book in [&one, &other] {
+        set(book, "key:k", "0.000001/day");
+    }
+    let ledger = database.store().ledger(one.holder());
+    let held = hold(&one, &accounts, 100).await.expect("there is room");
+    one.settle(&accounts, held, nanos(40));
+    let rows = entries(1, [paid(&accounts, held, 40)]);
+    ledger.write(rows.into()).await.expect("written");
+    assert_eq!(other.balances("key:k")[0].posted, Money::ZERO);
+    let stand = other.stand(&accounts).await.expect("it answers");
+    let (name, balance) = &stand[0];
+    assert_eq!((&**name, balance.posted), ("key:k", nanos(40)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_begins_with_the_limit_of_the_one_before() {
+    let database = Database::new();
+    let accounts = [Arc::from("key:k")];
+    let [stale, other] = [
+        open(&database, LeaseTerms::default()).await,
+        open(&database, LeaseTerms::default()).await,
+    ];
+    for book in [&stale, &other] {
+        set(book, "key:k", "0.000001/total");
+        hold(book, &accounts, 1).await.expect("there is room");
+    }
+    set(&other, "key:k", "0.0000005/total");
+    let limits = "SELECT limit_nanos FROM budgets WHERE start_ms = 0";
+    super::until(async || database.number(limits).await == 500).await;
+    // As if that had been the window before this one.
+    database
+        .run(
+            "WITH gone AS (DELETE FROM leases) \
+             UPDATE budgets SET start_ms = -1, end_ms = 0, granted_nanos = 0",
+        )
+        .await;
+    let held = async |n| hold(&stale, &accounts, n).await;
+    assert!(held(600).await.is_err(), "it has not heard of the change");
+    held(400).await.expect("there is room");
+    assert_eq!(database.number(limits).await, 500);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,17 +2,21 @@
 
 mod world;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    slice::from_ref,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::{Answer, Book, Short, Standing, Which};
+use super::{Answer, Book, BudgetId, Granted, Line, Need, Questions, Short, Standing, Which};
 use crate::{
     catalog::Money,
-    store::{Budget, OnStoreDown},
+    store::{Budget, Hold, OnStoreDown},
 };
-use world::{ACCOUNTS, Of, Page, Step, World, at, step};
+use world::{ACCOUNTS, HOLDERS, Of, Page, Step, World, at, step, wild_step};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
@@ -35,6 +39,32 @@ proptest! {
         if left > 0 {
             world.step(&Step::Call(0, Of::Both, left));
             prop_assert_eq!(world.under_way(0), 1);
+        }
+    }
+
+    #[test]
+    fn what_was_spent_counts_once_whatever_was_held_without_a_lease(steps in prop::collection::vec(wild_step(), 1..120)) {
+        let mut world = World::new();
+        for step in &steps {
+            world.step(step);
+        }
+        world.come_to_rest();
+        world.agree();
+        for at in 0..ACCOUNTS {
+            let Standing { granted, posted, excess, unexplained, .. } = world.standings[at];
+            prop_assert_eq!((granted, unexplained), (0, 0));
+            prop_assert_eq!(posted + excess, world.ledger(at));
+        }
+        // Whoever wants it can spend all that is left.
+        let left = (0..ACCOUNTS).map(|at| world.room(at)).min().unwrap_or(0);
+        for i in 0..HOLDERS {
+            if left > 0 {
+                world.step(&Step::Call(i, Of::Both, left));
+                prop_assert_eq!(world.under_way(i), 1, "{} of {:?}", left, world.standings);
+                world.step(&Step::Settle(i, 0));
+                world.step(&Step::Write(i));
+                world.step(&Step::Recall(i));
+            }
         }
     }
 
@@ -134,19 +164,14 @@ fn a_window_begins_with_nothing_and_the_one_before_is_given_back() {
     let mut book = Book::default();
     let budget = "0.000001/day".parse().expect("a budget");
     book.set(accounts[0].clone(), vec![budget], None);
-    let idle = Duration::from_secs(10);
-    let ask = |book: &mut Book, at| {
-        let (_, questions) = book.ask(Which::All { idle }, at, now, 0);
-        questions.into_iter().flat_map(|q| q.asks)
-    };
-    let grant = |book: &mut Book, at, size| {
-        for ask in ask(book, at) {
-            book.apply([(ask.id, granted(size, 1))]);
-        }
-        book.renew(now + Duration::from_secs(60));
-    };
-    grant(&mut book, at(), 500);
+    let ask = |book: &mut Book, at| book.ask(ALL, at, now, 0).1.asks;
     let amount = Money::from_nanos(200);
+    let first = book.hold(&accounts, amount, at(), now, &mut page);
+    assert!(matches!(first, Err(Short::Now)), "nothing is granted");
+    for ask in ask(&mut book, at()) {
+        book.apply([(ask.id, granted(500, 1))]);
+    }
+    book.renew(now + Duration::from_secs(60));
     let late = book
         .hold(&accounts, amount, at(), now, &mut page)
         .expect("it was granted");
@@ -155,7 +180,8 @@ fn a_window_begins_with_nothing_and_the_one_before_is_given_back() {
     assert!(matches!(early, Err(Short::Now)), "a new day");
     // A clock that is set back gives no day anew.
     assert!(book.hold(&accounts, amount, at(), now, &mut page).is_err());
-    let due: Vec<_> = ask(&mut book, tomorrow).collect();
+    let _waiting = book.wait(&accounts, amount);
+    let due = ask(&mut book, tomorrow);
     assert_eq!(due.len(), 2, "today's is asked for, yesterday's goes back");
     assert_eq!(due[0].keep, 200, "what is held stays");
     book.settle(&accounts, late, Money::from_nanos(10), now, &mut page);
@@ -170,16 +196,305 @@ fn a_window_begins_with_nothing_and_the_one_before_is_given_back() {
 }
 
 /// A lease of `size`, as the database tells it.
-fn granted(size: i64, round: u64) -> Answer {
-    Answer {
+fn granted(size: i64, round: u64) -> Option<Answer> {
+    Some(Answer {
         standing: Standing {
             granted: size,
             ..Standing::new(1_000)
         },
         size,
         shipped: 0,
-        arrived: false,
+        beyond: 0,
+        open: true,
         round,
+    })
+}
+
+const ALL: Which = Which::All {
+    idle: Duration::from_secs(10),
+};
+
+/// A holder of one account, and the database as it knows its lease.
+struct Alone {
+    book: Book,
+    page: Page,
+    standing: Standing,
+    lease: Option<Granted>,
+    now: Instant,
+}
+
+const KEY: &str = "key:k";
+
+impl Alone {
+    fn new(limit: i64) -> Self {
+        let mut alone = Self {
+            book: Book::default(),
+            page: Page::default(),
+            standing: Standing::new(limit),
+            lease: None,
+            now: Instant::now(),
+        };
+        alone.set(limit);
+        alone
+    }
+
+    fn set(&mut self, limit: i64) {
+        let budget = format!("{}/day", Money::from_nanos(limit));
+        let budgets = vec![budget.parse().expect("a budget")];
+        self.book.set(KEY.into(), budgets, None);
+    }
+
+    fn hold(&mut self, nanos: i64, clock: SystemTime) -> Result<Hold, Short> {
+        let Self {
+            book, page, now, ..
+        } = self;
+        book.hold(&[KEY.into()], Money::from_nanos(nanos), clock, *now, page)
+    }
+
+    /// Holds what it has to ask for.
+    fn wait(&mut self, nanos: i64, clock: SystemTime) -> Hold {
+        assert!(matches!(self.hold(nanos, clock), Err(Short::Now)));
+        let mut ticket = self.book.wait(&[KEY.into()], Money::from_nanos(nanos));
+        self.round(ALL, clock);
+        let told = ticket.told.try_recv().expect("it was told");
+        told.expect("it was granted")
+    }
+
+    fn settle(&mut self, hold: Hold, nanos: i64) {
+        let Self {
+            book, page, now, ..
+        } = self;
+        book.settle(&[KEY.into()], hold, Money::from_nanos(nanos), *now, page);
+    }
+
+    fn ask(&mut self, which: Which, clock: SystemTime) -> (u64, Questions) {
+        self.book.ask(which, clock, self.now, 0)
+    }
+
+    /// What the database says, with `others` in mind: it has one budget for all windows here.
+    fn decide(&mut self, questions: &Questions) -> Option<Line> {
+        let ask = questions.asks.last()?;
+        let mut lines = [Some(Line::new(self.standing, self.lease, true, ask, 0))];
+        let need = |need: &Need| need.values().map(|nanos| (0, *nanos)).collect();
+        let questions = Questions {
+            asks: vec![ask.clone()],
+            needs: questions.needs.iter().map(need).collect(),
+        };
+        questions.decide(&mut lines, 1);
+        let [line] = lines;
+        let line = line?;
+        (self.standing, self.lease) = (line.standing, Some(line.lease));
+        Some(line)
+    }
+
+    fn hear(&mut self, questions: &Questions, line: &Line, round: u64, clock: SystemTime) {
+        let id = questions.asks.last().map(|ask| ask.id.clone());
+        self.book.apply(id.map(|id| (id, Some(line.answer(round)))));
+        self.book.renew(self.now + Duration::from_secs(60));
+        self.book.serve(clock, self.now, &mut self.page);
+    }
+
+    fn round(&mut self, which: Which, clock: SystemTime) {
+        let (round, questions) = self.ask(which, clock);
+        if let Some(line) = self.decide(&questions) {
+            self.hear(&questions, &line, round, clock);
+        }
+    }
+}
+
+#[test]
+fn a_new_limit_is_told_whatever_is_answered_to_what_was_asked_before() {
+    let mut alone = Alone::new(100);
+    let held = alone.wait(10, at());
+    alone.book.recall(&id(at()), alone.now);
+    let (round, before) = alone.ask(Which::Hot, at());
+    let line = alone.decide(&before).expect("it was asked");
+    alone.set(50);
+    alone.hear(&before, &line, round, at());
+    alone.settle(held, 0);
+    let (_, next) = alone.ask(Which::Hot, at());
+    let told: Vec<_> = next.asks.iter().map(|a| (a.announce, a.limit)).collect();
+    assert_eq!(told, [(true, 50)]);
+}
+
+#[test]
+fn a_lease_that_is_larger_than_a_new_limit_pays_no_more_than_the_limit() {
+    let mut alone = Alone::new(100);
+    let held = alone.wait(60, at());
+    alone.settle(held, 0);
+    alone.set(5);
+    alone.hold(4, at()).expect("it fits");
+    assert!(matches!(alone.hold(4, at()), Err(Short::Now)), "8 of 5");
+    alone.round(Which::Hot, at());
+    let out = alone.lease.expect("a lease").size;
+    assert!(out <= 5, "what the limit does not allow goes back: {out}");
+    assert_eq!((alone.standing.limit, alone.standing.target), (5, None));
+}
+
+#[test]
+fn who_has_not_heard_of_a_new_limit_does_not_undo_it() {
+    let tomorrow = at() + Duration::from_secs(86_400);
+    for stale_first in [true, false] {
+        let (mut stale, mut other) = (Alone::new(10), Alone::new(10));
+        for holder in [&mut stale, &mut other] {
+            let held = holder.wait(1, at());
+            holder.settle(held, 0);
+        }
+        other.set(5);
+        other.standing = stale.standing;
+        other.round(Which::Hot, at());
+        assert_eq!(other.standing.wanted_limit(), 5);
+        let mut standing = Standing::new(other.standing.wanted_limit());
+        let mut order = [&mut stale, &mut other];
+        if !stale_first {
+            order.reverse();
+        }
+        for holder in order {
+            // Both are used: each asks for a lease of the new day.
+            (holder.standing, holder.lease) = (standing, None);
+            let held = holder.wait(1, tomorrow);
+            holder.settle(held, 0);
+            standing = holder.standing;
+        }
+        assert_eq!(standing.wanted_limit(), 5);
+    }
+}
+
+#[test]
+fn the_tick_asks_nothing_of_accounts_that_nobody_uses() {
+    let mut alone = Alone::new(10);
+    assert!(alone.ask(ALL, at()).1.asks.is_empty());
+    let held = alone.wait(1, at());
+    alone.settle(held, 0);
+    alone.now += Duration::from_secs(20);
+    let tomorrow = at() + Duration::from_secs(86_400);
+    alone.round(ALL, tomorrow);
+    assert_eq!(alone.standing.granted, 0, "it has gone back");
+    assert!(alone.ask(ALL, tomorrow).1.asks.is_empty());
+}
+
+#[test]
+fn a_lease_is_remembered_until_it_is_known_what_it_has() {
+    let mut alone = Alone::new(10);
+    assert!(alone.hold(5, at()).is_err());
+    let mut ticket = alone.book.wait(&[KEY.into()], Money::from_nanos(5));
+    let (_, questions) = alone.ask(ALL, at());
+    alone.decide(&questions).expect("it was asked");
+    assert_eq!(alone.standing.granted, 5, "and the answer gets lost");
+    alone.book.leave(&mut ticket, &mut alone.page);
+    let idle = Duration::from_secs(20);
+    alone.now += idle;
+    let (book, page) = (&mut alone.book, &mut alone.page);
+    book.forget_done(idle / 2, at() + idle, alone.now, page);
+    for _ in 0..2 {
+        alone.round(ALL, at() + idle);
+    }
+    assert_eq!(alone.standing.granted, 0, "nobody would give it back");
+}
+
+#[test]
+fn idle_users_are_forgotten_and_what_they_have_spent_is_not() {
+    const USERS: usize = 10_000;
+    let (mut book, mut page, now) = (Book::default(), Page::default(), Instant::now());
+    let names: Vec<Arc<str>> = (0..USERS).map(|n| format!("user:t/{n}").into()).collect();
+    let budget: Budget = "0.000001/day".parse().expect("a budget");
+    let amount = Money::from_nanos(600);
+    for name in &names {
+        book.set(name.clone(), vec![budget.clone()], None);
+        let mut ticket = book.wait(from_ref(name), amount);
+        let (round, questions) = book.ask(Which::Hot, at(), now, 0);
+        assert_eq!(questions.asks.len(), 1);
+        let answers = questions.asks.into_iter();
+        book.apply(answers.map(|ask| (ask.id, granted(600, round))));
+        book.renew(now + Duration::from_secs(60));
+        book.serve(at(), now, &mut page);
+        let told = ticket.told.try_recv().expect("it was told");
+        let held = told.expect("it was granted");
+        book.settle(from_ref(name), held, amount, now, &mut page);
+    }
+    // The proxy has no use for them any more, and the database says that all has arrived.
+    names
+        .iter()
+        .for_each(|name| book.set(name.clone(), Vec::new(), None));
+    let later = (
+        at() + Duration::from_secs(20),
+        now + Duration::from_secs(20),
+    );
+    let spent = Standing {
+        posted: 600,
+        ..Standing::new(1_000)
+    };
+    loop {
+        let (round, questions) = book.ask(ALL, later.0, later.1, 0);
+        assert!(questions.asks.len() <= 200, "one transaction");
+        let answer = Answer {
+            standing: spent,
+            size: 600,
+            shipped: 600,
+            beyond: 0,
+            open: true,
+            round,
+        };
+        let asked = questions.asks.into_iter();
+        book.apply(asked.map(|ask| (ask.id, Some(answer))));
+        if !book.is_behind() {
+            break;
+        }
+    }
+    book.forget_done(Duration::from_secs(10), later.0, later.1, &mut page);
+    assert_eq!(book.accounts.len(), 0);
+
+    let name = &names[0];
+    book.set(name.clone(), vec![budget], None);
+    let held = book.hold(from_ref(name), amount, later.0, later.1, &mut page);
+    assert!(matches!(held, Err(Short::Now)));
+    let mut ticket = book.wait(from_ref(name), amount);
+    let (round, questions) = book.ask(Which::Hot, later.0, later.1, 0);
+    let ask = &questions.asks[0];
+    let had = Granted {
+        began: at(),
+        size: 600,
+        spent: 600,
+        beyond: 0,
+    };
+    let mut lines = [Some(Line::new(spent, Some(had), true, ask, 0))];
+    questions.decide(&mut lines, 1);
+    let line = lines[0].as_ref().expect("it is there");
+    assert_eq!(line.lease.size, 0, "600 of 1,000 are spent");
+    book.apply([(ask.id.clone(), Some(line.answer(round)))]);
+    book.serve(later.0, later.1, &mut page);
+    let told = ticket.told.try_recv().expect("nobody has anything");
+    assert!(matches!(told, Err(Short::Now)), "{told:?}");
+}
+
+#[test]
+fn a_clock_that_was_wrong_once_closes_no_budget() {
+    let mut alone = Alone::new(100);
+    let held = alone.wait(10, at());
+    let tomorrow = at() + Duration::from_secs(86_400);
+    assert!(alone.hold(1, tomorrow).is_err());
+    let ticket = alone.book.wait(&[KEY.into()], Money::from_nanos(1));
+    let (_, questions) = alone.ask(Which::Hot, tomorrow);
+    let not_open = questions.asks.into_iter().map(|ask| (ask.id, None));
+    alone.book.apply(not_open);
+    alone.book.serve(tomorrow, alone.now, &mut alone.page);
+    assert!(
+        alone.book.is_elsewhen(&ticket),
+        "that is no reason to go on without"
+    );
+    // The clock is right again, and the database has said that it was not.
+    let not_open = Some((id(tomorrow), None));
+    alone.book.apply(not_open);
+    alone.settle(held, 0);
+    alone.hold(5, at()).expect("today's lease has it");
+}
+
+fn id(at: SystemTime) -> BudgetId {
+    let budget: Budget = "1/day".parse().expect("a budget");
+    BudgetId {
+        account: KEY.into(),
+        span: "day".into(),
+        start: budget.window.start(at),
     }
 }
 
@@ -192,9 +507,8 @@ fn who_leaves_with_a_hold_on_its_way_gives_it_back() {
     book.set(accounts[0].clone(), vec![budget], None);
     let amount = Money::from_nanos(300);
     let mut ticket = book.wait(&accounts, amount);
-    let idle = Duration::from_secs(10);
-    let (round, questions) = book.ask(Which::All { idle }, at(), now, 0);
-    let asks = questions.into_iter().flat_map(|questions| questions.asks);
+    let (round, questions) = book.ask(ALL, at(), now, 0);
+    let asks = questions.asks.into_iter();
     book.apply(asks.map(|ask| (ask.id, granted(500, round))));
     book.renew(now + Duration::from_secs(60));
     book.serve(at(), now, &mut page);
@@ -217,7 +531,7 @@ fn one_closed_account_closes_the_call_while_the_database_is_away() {
         book.set(accounts[1].clone(), vec![budget.clone()], parent);
         // It has no budget, and a word all the same.
         book.set(accounts[2].clone(), Vec::new(), child);
-        book.forget_past(at(), &mut page);
+        book.forget_done(Duration::ZERO, at(), now, &mut page);
         let amount = Money::from_nanos(1);
         let held = book.hold_open(&accounts, amount, at(), now, &mut page);
         held.is_some()
@@ -226,4 +540,6 @@ fn one_closed_account_closes_the_call_while_the_database_is_away() {
     assert!(is_held(open, open) && is_held(open, None) && is_held(None, open));
     assert!(!is_held(open, closed), "the stricter rule wins");
     assert!(!is_held(closed, open), "whosever it is");
+    let free = book.hold_open(&accounts, Money::ZERO, at(), now, &mut page);
+    assert!(free.is_some(), "what costs nothing goes on");
 }
