@@ -113,17 +113,24 @@ impl Gateway {
 
     /// Who stands behind a credential; a key that is seen for the first time opens its account.
     pub(crate) async fn principal(&self, credential: &str) -> Result<Arc<Principal>, rungs::Error> {
-        let live = self.live();
-        if let Some(principal) = live.keyring.known(credential) {
+        loop {
+            let live = self.live();
+            if let Some(principal) = live.keyring.known(credential) {
+                return Ok(principal);
+            }
+            let before = live.keyring.before();
+            let principal = live.keyring.look_up(credential).await?;
+            let own = principal.own_accounts().collect();
+            let opening = self.0.state.accounts.prepare(own).await?;
+            // What was looked up before a change must not come into force after it: nobody else opens an account here and now.
+            if live.keyring.before() != before || !Arc::ptr_eq(&live, &self.live()) {
+                continue;
+            }
+            // Remembered only afterwards: no call may slip through while the account is not open yet.
+            opening.commit();
+            live.keyring.remember(credential, &principal, before);
             return Ok(principal);
         }
-        let before = live.keyring.before();
-        let principal = live.keyring.look_up(credential).await?;
-        // Remembered only afterwards: no call may slip through while the account is not open yet.
-        let own = principal.own_accounts().collect();
-        self.0.state.accounts.prepare(own).await?.commit();
-        live.keyring.remember(credential, &principal, before);
-        Ok(principal)
     }
 
     /// Makes the token that opens `/mcp` and the code agent on an open loopback, in a file beside the database; without a database there is none.
@@ -284,6 +291,8 @@ mod tests {
 
     use rungs::store::Role;
 
+    use serde_json::json;
+
     use super::*;
     use crate::{
         accounts::GLOBAL,
@@ -306,6 +315,27 @@ mod tests {
     fn global(gateway: &Gateway) -> Vec<String> {
         let balances = gateway.state().accounts.book().balances(GLOBAL);
         balances.iter().map(|b| b.budget.to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_look_up_that_a_change_overtakes_brings_no_old_terms_back() {
+        let gateway = Gateway::start(config([5, 3], "\"1/day\"")).await.unwrap();
+        let registry = gateway.registry();
+        let new = serde_json::from_value(json!({ "name": "k", "budgets": "2/day" })).unwrap();
+        let issued = registry.create(new).await.unwrap();
+        // Somebody else opens accounts, so the look-up waits with what it has found.
+        let opening = gateway.state().accounts.prepare(BTreeMap::new()).await;
+        let mut look_up = Box::pin(gateway.principal(&issued.credential));
+        assert!(futures_util::poll!(&mut look_up).is_pending());
+        let lower = serde_json::from_value(json!({ "budgets": "1/day" })).unwrap();
+        registry.patch(&issued.key.id, &lower).await.unwrap();
+        gateway.keys_changed();
+        drop(opening);
+        look_up.await.unwrap();
+        let account = accounts::of_key(&issued.key.id);
+        let balances = gateway.state().accounts.book().balances(&account);
+        let budgets: Vec<_> = balances.iter().map(|b| b.budget.to_string()).collect();
+        assert_eq!(budgets, ["1/day"]);
     }
 
     fn limits(gateway: &Gateway) -> [usize; 2] {

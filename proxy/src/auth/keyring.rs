@@ -45,7 +45,7 @@ struct Found {
 }
 
 /// How many changes there were when a look-up began: what it found is of no use if there was one since.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Before(u64);
 
 impl Keyring {
