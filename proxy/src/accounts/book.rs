@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
-use rungs::store::{Balance, Budgets, memory::MemoryBudgets, postgres::LeasedBudgets};
+use rungs::{
+    Error,
+    store::{Balance, Budgets, memory::MemoryBudgets, postgres::LeasedBudgets},
+};
 
 /// The budgets in force: of this process alone, or leased from a database that several share.
 #[derive(Clone)]
@@ -29,6 +32,20 @@ impl Book {
         match self {
             Self::Own(book) => book.balances(account),
             Self::Shared(book) => book.balances(account),
+        }
+    }
+
+    /// How accounts stand, one balance per budget, for somebody who wants to know: what others have spent as well.
+    pub(crate) async fn stand(
+        &self,
+        accounts: &[Arc<str>],
+    ) -> Result<Vec<(Arc<str>, Balance)>, Error> {
+        match self {
+            Self::Own(book) => Ok(accounts
+                .iter()
+                .flat_map(|name| book.balances(name).into_iter().map(|b| (name.clone(), b)))
+                .collect()),
+            Self::Shared(book) => book.stand(accounts).await,
         }
     }
 

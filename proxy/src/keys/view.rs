@@ -140,9 +140,9 @@ impl BudgetView {
 impl Books<'_> {
     async fn stand(&self, account: &str, budgets: &[Budget]) -> Result<Vec<Balance>, Error> {
         if let Self::Running(book, _) = self {
-            let open = book.balances(account);
-            if open.iter().map(|balance| &balance.budget).eq(budgets) {
-                return Ok(open);
+            let open = book.stand(&[account.into()]).await?;
+            if open.iter().map(|(_, balance)| &balance.budget).eq(budgets) {
+                return Ok(open.into_iter().map(|(_, balance)| balance).collect());
             }
         }
         // Nobody has called with it in this process.

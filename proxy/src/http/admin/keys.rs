@@ -3,19 +3,19 @@
 use std::time::Duration;
 
 use axum::{
-    Json,
     body::Body,
     extract::{Path, State, rejection::PathRejection},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use http::{Request, StatusCode};
 use rungs::{Error, store::KeyRecord};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 
+use super::answer;
 use crate::{
     gateway::Gateway,
-    http::{body::read_as, error::respond},
+    http::body::read_as,
     keys::{Age, Books, Issued, KeyView, NewKey, Terms},
 };
 
@@ -150,11 +150,4 @@ fn of(id: Id) -> Result<String, Error> {
 
 async fn read<T: DeserializeOwned>(gateway: &Gateway, request: Request<Body>) -> Result<T, Error> {
     read_as(&gateway.live(), request).await
-}
-
-fn answer(status: StatusCode, result: Result<impl Serialize, Error>) -> Response {
-    match result {
-        Ok(value) => (status, Json(value)).into_response(),
-        Err(error) => respond(&error),
-    }
 }

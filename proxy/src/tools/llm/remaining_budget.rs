@@ -1,5 +1,7 @@
 //! `remaining_budget`: how the caller's budgets stand.
 
+use std::sync::Arc;
+
 use rmcp::schemars::{self, JsonSchema};
 use rungs::{Error, store::Balance};
 use serde::{Deserialize, Serialize};
@@ -52,10 +54,11 @@ pub(super) fn tool(gateway: &Gateway) -> Typed {
 
 async fn remaining(gateway: Gateway, caller: Caller, Input {}: Input) -> Result<Output, Error> {
     let book = gateway.state().accounts.book();
-    let lines = visible(&caller.principal).flat_map(|account| {
-        let balances = book.balances(account).into_iter();
-        balances.map(|balance| Line::of(account, &balance))
-    });
+    let accounts: Vec<Arc<str>> = visible(&caller.principal).map(Arc::from).collect();
+    let balances = book.stand(&accounts).await?;
+    let lines = balances
+        .iter()
+        .map(|(account, balance)| Line::of(account, balance));
     Ok(Output {
         budgets: lines.collect(),
     })
