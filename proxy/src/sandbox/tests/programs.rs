@@ -15,7 +15,7 @@ use super::{
     Folder,
     jails::{jail, jails, sh},
 };
-use crate::sandbox::{Jail, Network, Verdict, policy::Wall};
+use crate::sandbox::{Jail, Network, TempFolder, Verdict, policy::Wall};
 
 #[tokio::test]
 async fn a_program_says_what_it_says_and_ends_as_it_ends() {
@@ -269,6 +269,7 @@ async fn what_a_program_leaves_is_read_with_care() {
     }
     let path = ended.scratch.path().to_owned();
     drop(ended);
+    TempFolder::all_gone();
     assert!(!path.exists());
 }
 
