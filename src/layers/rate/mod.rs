@@ -29,9 +29,10 @@
 //! Tokens are estimated before a call: a quarter of the body's bytes, plus `max_completion_tokens` or `max_tokens` if the request has
 //! one. When the answer ends with a usage, the estimate is corrected to what was really used, input and output together: in the call ring by
 //! all attempts of the call that the cost layer has [counted](crate::model::CallContext::tokens), drafts and reviews too, and by none for an
-//! answer that was kept or is shared. What was cut, timed out at a provider, failed within its answer or told nothing stays at its estimate at
+//! answer out of the cache. One that is shared with a call under way, or told again, uses its own tokens: whoever hangs up and comes again gets
+//! no answer for nothing. What was cut, timed out at a provider, failed within its answer or told nothing stays at its estimate at
 //! least; an attempt that failed before it with another error has used no tokens; one that never reached the provider has used nothing at
-//! all. An estimate above the whole quota counts as the whole quota.
+//! all, also where its reader leaves before the cost layer has [sent](crate::model::CallContext::is_sent) it. An estimate above the whole quota counts as the whole quota.
 //!
 //! # Errors
 //! [`ErrorKind::RateLimited`](crate::ErrorKind::RateLimited) with the time to wait, naming the limit. The store's own errors pass.

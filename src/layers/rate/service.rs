@@ -10,7 +10,7 @@ use tower_service::Service;
 use super::{
     RateLayer,
     limit::{Need, Taken, Unit},
-    tap::RateTap,
+    tap::{Counted, RateTap},
 };
 use crate::{
     error::{Error, ErrorKind},
@@ -51,9 +51,12 @@ impl<S: ModelService> Service<ModelRequest> for Rate<S> {
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let limits = Arc::clone(&self.limits);
         Box::pin(async move {
-            let Admission { requests, tokens } = limits.admit(&request).await?;
-            let tap = RateTap::new(&request, tokens);
-            match inner.call(request).await {
+            let unanswered = Unanswered::new(&request, limits.admit(&request).await?);
+            let counted = Counted::of(&request);
+            let answer = inner.call(request).await;
+            let Admission { requests, tokens } = unanswered.answered();
+            let tap = RateTap::new(tokens, counted);
+            match answer {
                 Ok(ModelResponse { meta, body }) => {
                     let body = match tap.answered(&meta) {
                         Some(tap) => body.tap(tap),
@@ -78,6 +81,43 @@ impl<S: ModelService> Service<ModelRequest> for Rate<S> {
 struct Admission {
     requests: SmallVec<[Taken; 2]>,
     tokens: SmallVec<[Taken; 2]>,
+}
+
+impl Admission {
+    fn give_back(&self) {
+        let all = self.requests.iter().chain(&self.tokens);
+        all.for_each(|taken| taken.correct(0));
+    }
+}
+
+/// What a call has taken, until it is answered.
+struct Unanswered {
+    admission: Admission,
+    ctx: CallContext,
+    attempt: u32,
+}
+
+impl Unanswered {
+    fn new(request: &ModelRequest, admission: Admission) -> Self {
+        Self {
+            admission,
+            ctx: request.ctx.clone(),
+            attempt: request.attempt,
+        }
+    }
+
+    fn answered(mut self) -> Admission {
+        std::mem::take(&mut self.admission)
+    }
+}
+
+impl Drop for Unanswered {
+    /// An attempt whose reader leaves before it has gone out ends, and the provider never hears of it.
+    fn drop(&mut self) {
+        if self.attempt > 0 && !self.ctx.is_sent(self.attempt) {
+            self.admission.give_back();
+        }
+    }
 }
 
 impl RateLayer {

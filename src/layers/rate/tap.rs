@@ -13,26 +13,31 @@ pub(super) struct RateTap {
 }
 
 /// A whole call, whose attempts are counted in its context: all of them, also those that gave no answer.
-struct Counted {
+pub(super) struct Counted {
     ctx: CallContext,
     before: u64,
 }
 
-impl RateTap {
-    pub(super) fn new(request: &ModelRequest, taken: SmallVec<[Taken; 2]>) -> Self {
+impl Counted {
+    /// From here on; nothing where `request` is one attempt of a call.
+    pub(super) fn of(request: &ModelRequest) -> Option<Self> {
         let ctx = &request.ctx;
-        // Above the attempts.
-        let call = (request.attempt == 0).then(|| Counted {
+        (request.attempt == 0).then(|| Self {
             before: ctx.tokens(),
             ctx: ctx.clone(),
-        });
+        })
+    }
+}
+
+impl RateTap {
+    pub(super) fn new(taken: SmallVec<[Taken; 2]>, call: Option<Counted>) -> Self {
         Self { taken, call }
     }
 
-    /// It is answered so. What was answered before has used nothing now.
+    /// It is answered so. What the cache has kept was paid for by a call that was read to its end, and has used nothing now. Of an answer
+    /// that is shared or told again, the call that paid for it may have been left by its client: then its tokens are counted here.
     pub(super) fn answered(self, meta: &ResponseMeta) -> Option<Self> {
-        let kept = matches!(meta.cache, CacheStatus::Hit | CacheStatus::Shared);
-        if kept || meta.replayed {
+        if meta.cache == CacheStatus::Hit {
             self.correct(0);
             return None;
         }

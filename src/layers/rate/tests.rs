@@ -14,16 +14,18 @@ use crate::{
     layers::{
         cache::{CacheLayer, CacheScope},
         cost::CostLayer,
+        drain::{DrainLayer, Drains},
         escalate::{EscalateLayer, StandardJudge},
+        idempotency::IdempotencyLayer,
     },
     model::{
-        BoxModelService, CacheStatus, Call, CallContext, LimitFacts, ModelRequest, RateLimits,
-        RouteHint, Usage,
+        BoxModelService, CacheStatus, Call, CallContext, LimitFacts, ModelRequest, ModelResponse,
+        RateLimits, RouteHint, Usage,
     },
     route::Route,
     store::{
         Quota, RateDecision, RateStore, Standing, StoreFuture, Take,
-        memory::{MemoryCache, MemoryLedger},
+        memory::{MemoryCache, MemoryIdempotency, MemoryLedger},
     },
     testing::{Reply, Scripted, ask, ask_stream, chat, layer_contract},
 };
@@ -437,4 +439,70 @@ async fn r12_a_store_that_is_away_is_no_limit_that_is_reached() {
     let answer = limits(&store, 1, 1).layer(provider(Reply::text("ok")));
     let error = answer.oneshot(ask("q")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn an_attempt_that_ends_before_it_has_gone_out_uses_nothing() {
+    // (attempt, whether it has gone out, whether it stays taken); above the attempts nobody knows.
+    for (attempt, sent, stays) in [(1, false, false), (1, true, true), (0, false, true)] {
+        let store = Arc::new(Counted::default());
+        let leaf = tower::service_fn(move |request: ModelRequest| {
+            if sent {
+                request.ctx.send(request.attempt);
+            }
+            std::future::pending::<Result<ModelResponse, Error>>()
+        });
+        let request = ModelRequest {
+            attempt,
+            ..ask("q")
+        };
+        let mut asking = Box::pin(limits(&store, 10, 1000).layer(leaf).oneshot(request));
+        assert!(futures_util::poll!(asking.as_mut()).is_pending());
+        assert_eq!(store.used(REQUESTS), 1);
+        drop(asking);
+        let used = (store.used(REQUESTS) > 0, store.used(TOKENS) > 0);
+        assert_eq!(used, (stays, stays), "{attempt} {sent}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_hangs_up_and_comes_again_gets_no_answer_for_nothing() {
+    let slow = || {
+        let reply = Reply::text("a b c").after(Duration::from_secs(2));
+        provider(reply.usage(Usage::new(40, 7)))
+    };
+    let drains = Drains::new(1, Duration::from_secs(60));
+    let names = IdempotencyLayer::new(Arc::new(MemoryIdempotency::new(1 << 20)))
+        .around(DrainLayer::new(drains));
+    let cache = CacheLayer::new(Arc::new(MemoryCache::new(1 << 20)), CacheScope::Tenant);
+    let stacks = [
+        BoxModelService::new(names.layer(slow())),
+        BoxModelService::new(cache.layer(slow())),
+    ];
+    for stack in stacks {
+        let store = Arc::new(Counted::default());
+        let service = limits(&store, 10, 1000).layer(stack);
+        let call = || {
+            let call = Call {
+                idempotency: Some("n".into()),
+                ..Call::new("t")
+            };
+            let request = ModelRequest {
+                ctx: CallContext::new(call),
+                ..ask("q")
+            };
+            Box::pin(service.clone().oneshot(request))
+        };
+        let (mut first, mut second) = (call(), call());
+        for call in [&mut first, &mut second] {
+            assert!(futures_util::poll!(call.as_mut()).is_pending());
+        }
+        let estimate = store.used(TOKENS) / 2;
+        drop(first);
+        let answer = second.await.unwrap();
+        let again = answer.meta.replayed || answer.meta.cache == CacheStatus::Shared;
+        assert!(again, "{:?}", answer.meta);
+        answer.body.collect(9999).await.unwrap();
+        assert_eq!(store.used(TOKENS), estimate + 47);
+    }
 }
