@@ -196,6 +196,12 @@ impl Error {
         !self.is_upstream() || refused && !self.0.may_be_billed
     }
 
+    /// Whether another try would end alike.
+    #[must_use]
+    pub fn is_conclusive(&self) -> bool {
+        self.0.conclusive
+    }
+
     /// The HTTP status for the client.
     ///
     /// A provider's own status is kept where it tells the client something true: errors of the request (4xx) and of the
@@ -284,12 +290,15 @@ impl StdError for Error {
     }
 }
 
-impl From<BoxError> for Error {
-    /// Keeps an [`Error`] as it is, and knows what tower's own layers say: that time is over, with an attempt under way that may be
-    /// billed, and that there is no room. Anything else was raised by somebody's layer and becomes [`ErrorKind::Internal`].
-    fn from(error: BoxError) -> Self {
+impl Error {
+    /// An [`Error`] as it is, and what tower's own layers say: that time is over, with an attempt under way that may be billed, and that
+    /// there is no room.
+    ///
+    /// # Errors
+    /// Anything else, as it is.
+    pub(crate) fn known(error: BoxError) -> Result<Self, BoxError> {
         let foreign = match error.downcast::<Error>() {
-            Ok(ours) => return *ours,
+            Ok(ours) => return Ok(*ours),
             Err(foreign) => foreign,
         };
         let error = if foreign.is::<Elapsed>() {
@@ -297,9 +306,19 @@ impl From<BoxError> for Error {
         } else if foreign.is::<Overloaded>() {
             Error::new(ErrorKind::Overloaded, "a layer of the gateway has no room")
         } else {
-            Error::internal("a layer of the gateway failed")
+            return Err(foreign);
         };
-        error.with_source(foreign)
+        Ok(error.with_source(foreign))
+    }
+}
+
+impl From<BoxError> for Error {
+    /// Keeps an [`Error`] as it is, and knows what tower's own layers say: that time is over, with an attempt under way that may be
+    /// billed, and that there is no room. Anything else was raised by somebody's layer and becomes [`ErrorKind::Internal`].
+    fn from(error: BoxError) -> Self {
+        Self::known(error).unwrap_or_else(|foreign| {
+            Error::internal("a layer of the gateway failed").with_source(foreign)
+        })
     }
 }
 

@@ -58,8 +58,8 @@ impl Machine {
     /// Goes by `config` from now on. What is known, and a cool-down under way, stay.
     pub(super) fn reconfigure(&mut self, config: BreakerConfig) {
         self.cool_down = match self.phase {
-            Phase::Closed => config.cool_down,
-            Phase::Open { .. } | Phase::HalfOpen => self.cool_down.max(config.cool_down),
+            Phase::Closed if self.cool_down <= self.config.cool_down => config.cool_down,
+            _ => self.cool_down.max(config.cool_down),
         };
         self.config = config;
     }
@@ -91,6 +91,19 @@ impl Machine {
         }
     }
 
+    /// The answer to the probe of `epoch` has begun. For how long it opens next time is forgotten when an answer has ended well.
+    pub(super) fn found(&mut self, epoch: Epoch) -> Option<Change> {
+        if epoch.0 != self.epoch || self.phase != Phase::HalfOpen {
+            return None;
+        }
+        *self = Self {
+            epoch: self.epoch + 1,
+            cool_down: self.cool_down,
+            ..Self::new(self.config)
+        };
+        Some(Change::Closed)
+    }
+
     /// Takes in how a call ended that was let through in `epoch`.
     pub(super) fn settle(
         &mut self,
@@ -110,17 +123,17 @@ impl Machine {
                 }
                 return None;
             }
-            Verdict::Healthy if probe => {
-                *self = Self {
-                    epoch: self.epoch + 1,
-                    ..Self::new(self.config)
-                };
-                return Some(Change::Closed);
+            Verdict::Healthy => {
+                self.cool_down = self.config.cool_down;
+                let change = self.found(epoch);
+                if change.is_none() {
+                    self.count(false);
+                }
+                return change;
             }
-            Verdict::Healthy | Verdict::Failing => {
-                let failed = verdict == Verdict::Failing;
-                self.count(failed);
-                if !(failed && (probe || self.is_too_much())) {
+            Verdict::Failing => {
+                self.count(true);
+                if !(probe || self.is_too_much()) {
                     return None;
                 }
                 let wait = self.cool_down.min(self.config.max_cool_down);

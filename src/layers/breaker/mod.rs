@@ -29,11 +29,12 @@
 //! # States
 //! *Closed*: calls pass. `failures` in a row, or `percent` of the last `window` outcomes, open it. *Open*: calls are refused until the
 //! cool-down is over. *Half open*: one call is let through as a probe. The first frame of its answer closes the breaker, its failure before
-//! that opens it for twice as long, and a probe that says nothing leaves the place to the next call.
+//! that opens it for twice as long (and so does the next opening, unless an answer has ended well before), and a probe that says nothing leaves the place to the next call.
 //!
 //! A failure is what says something about the deployment: no connection, a timeout that was its own, 5xx, a cut stream. An answer that
-//! blames the request is a success. A 429 with `Retry-After` opens the breaker for that long, a 401, 402 or 403 for `bad_key`, unless it is
-//! about the request, such as its output limit, which our credit does not reach. Errors of the gateway itself, and timeouts of calls whose own deadline has passed, say nothing.
+//! blames the request is a success. A 429 with `Retry-After` opens the breaker for that long, a 401, 402 or 403 for `bad_key`. Errors of the
+//! gateway itself, timeouts of calls whose own deadline has passed, answers that would come again and cannot be taken, and a 402 about an
+//! output limit that our credit does not reach, say nothing.
 //!
 //! # Errors
 //! [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with the time to wait, at once, while the breaker is open.

@@ -140,7 +140,7 @@ impl Trial {
     fn found(&mut self) {
         let Some(epoch) = self.epoch else { return };
         let mut machine = self.state.machine();
-        let change = machine.settle(epoch, Verdict::Healthy, Instant::now());
+        let change = machine.found(epoch);
         let now = machine.epoch();
         drop(machine);
         self.epoch = Some(now);

@@ -213,6 +213,21 @@ async fn the_first_frame_of_a_probe_lets_the_others_pass() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_an_answer_that_ends_well_makes_the_next_cool_down_short_again() {
+    let cut = || Reply::text("a b c").stop_after(1);
+    let script = [down(), down(), down(), down(), cut(), down(), down()];
+    let last = [Reply::text("ok"), down()];
+    let bench = Bench::new(script.into_iter().chain(last));
+    // (times asked, how long it is left alone then)
+    for (times, wait) in [(3, 10), (1, 20), (3, 35), (4, 10)] {
+        assert_eq!(bench.reached(9).await, times);
+        let refused = bench.ask().await.unwrap_err();
+        assert_eq!(refused.get_retry_after(), Some(wait * SECOND));
+        advance(wait * SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn r05_a_stream_that_is_cut_counts_and_a_reader_who_leaves_does_not() {
     let bench = Bench::new([Reply::text("a b c").stop_after(2)]);
     assert_eq!(bench.reached(10).await, 3);
@@ -236,10 +251,14 @@ async fn errors_that_blame_the_request_or_the_gateway_do_not_count() {
         let bench = Bench::new([Reply::error(Error::new(kind, "no"))]);
         assert_eq!(bench.reached(10).await, 10, "{kind:?}");
     }
+    let bench = Bench::new([Reply::error(status(422))]);
+    assert_eq!(bench.reached(10).await, 10);
+    // What says nothing does not make up for a failure either.
+    let absurd = Error::new(Upstream, "it is too large").conclusive();
     let unaffordable = Error::invalid("too long").upstream_status(StatusCode::PAYMENT_REQUIRED);
-    for about_the_request in [status(422), unaffordable] {
-        let bench = Bench::new([Reply::error(about_the_request)]);
-        assert_eq!(bench.reached(10).await, 10);
+    for silent in [absurd, unaffordable] {
+        let bench = Bench::new([down(), down(), Reply::error(silent), down()]);
+        assert_eq!(bench.reached(10).await, 4);
     }
     for kind in [Budget, RateLimited, Overloaded, Timeout, Internal] {
         let ours = Error::new(kind, "ours");

@@ -26,11 +26,14 @@ impl Verdict {
         silence: Duration,
         patience: Duration,
     ) -> Self {
-        if !error.is_upstream() {
+        // An answer that cannot be taken, and would come again, is as much the request's fault.
+        if !error.is_upstream() || error.is_conclusive() {
             return Self::Silent;
         }
         let status = error.get_upstream_status().map(|status| status.as_u16());
         match error.kind() {
+            // Our credit would do for less.
+            ErrorKind::Invalid if status == Some(402) => Self::Silent,
             ErrorKind::Invalid
             | ErrorKind::ContextTooLong
             | ErrorKind::Refused
