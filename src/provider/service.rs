@@ -26,8 +26,8 @@ const MAX_ANSWER: usize = 32 * 1024 * 1024;
 
 /// One deployment, asked over HTTP through the transport `T`.
 ///
-/// `T` is any clonable HTTP client that is a tower service. Its own errors, if they are [`Error`]s, are kept; others mean that
-/// the provider cannot be reached.
+/// `T` is any clonable HTTP client that is a tower service. Its own errors, if they are [`Error`]s, are kept, and those of tower's
+/// layers around it are known: time that is over, and room that there is not. Others mean that the provider cannot be reached.
 #[derive(Clone)]
 pub struct HttpProvider<T> {
     transport: T,

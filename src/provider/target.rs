@@ -29,12 +29,16 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Names the provider in an error that it caused, and makes the text fit to be shown.
+    /// Names the provider in an error that it caused, and makes the text fit to be shown. Where a layer around the transport has no
+    /// room, the provider was not asked.
     pub(super) fn blame(&self, error: Error) -> Error {
         let Deployment {
             provider, model, ..
         } = &*self.deployment;
-        self.cleaned(error).asked(provider.clone(), model.clone())
+        match error.kind() {
+            ErrorKind::Overloaded => error,
+            _ => self.cleaned(error).asked(provider.clone(), model.clone()),
+        }
     }
 
     fn cleaned(&self, error: Error) -> Error {
@@ -136,8 +140,6 @@ pub(super) fn broken(error: impl Into<BoxError>) -> Error {
 }
 
 fn ours_or(error: impl Into<BoxError>, kind: ErrorKind, message: &'static str) -> Error {
-    match error.into().downcast::<Error>() {
-        Ok(ours) => *ours,
-        Err(foreign) => Error::new(kind, message).with_source(foreign),
-    }
+    Error::known(error.into())
+        .unwrap_or_else(|foreign| Error::new(kind, message).with_source(foreign))
 }

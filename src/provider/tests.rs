@@ -13,12 +13,12 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Frame as BodyFrame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
-use tower::ServiceExt;
+use tower::{ServiceExt, load_shed::error::Overloaded, timeout::error::Elapsed};
 
 use super::{openai::OpenAi, retry_after::retry_after, *};
 use crate::{
     catalog::Deployment,
-    error::{Error, ErrorKind, Retry},
+    error::{BoxError, Error, ErrorKind, Retry},
     json::RawObject,
     model::{BoxModelService, Call, CallContext, FinishReason, Frame, ModelRequest, ModelService},
 };
@@ -165,6 +165,27 @@ async fn transport_errors_keep_their_kind_or_mean_unreachable() {
     let service = provider_of(tower::service_fn(move |_: Request<Bytes>| refused()));
     let error = service.oneshot(request(false)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn towers_layers_around_a_transport_are_no_unreachable_provider() {
+    // (error, its kind, whether a provider was asked)
+    let late: fn() -> BoxError = || Elapsed::new().into();
+    let full: fn() -> BoxError = || Overloaded::new().into();
+    for (error, kind, asked) in [
+        (late, ErrorKind::Timeout, true),
+        (full, ErrorKind::Overloaded, false),
+    ] {
+        let transport = tower::service_fn(move |_: Request<Bytes>| {
+            ready(Err::<Response<ScriptedBody>, _>(error()))
+        });
+        let error = provider_of(transport)
+            .oneshot(request(false))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), kind);
+        assert_eq!((error.is_upstream(), error.is_unbilled()), (asked, !asked));
+    }
 }
 
 #[tokio::test]
