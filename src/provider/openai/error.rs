@@ -137,7 +137,11 @@ impl Complaint {
         let mut error = match (status.map(|status| status.as_u16()), self.message) {
             // What the provider says here is about our account with it.
             (Some(401), _) => Error::new(kind, "the provider refused the gateway's API key"),
-            (Some(402), _) if !unaffordable => {
+            (Some(402), _) if unaffordable => Error::new(
+                kind,
+                "the gateway's credit at the provider does not reach for an answer of that length",
+            ),
+            (Some(402), _) => {
                 Error::new(kind, "the gateway's account at the provider has no credit")
             }
             (_, Some(message)) if !message.trim().is_empty() => Error::new(kind, message),
