@@ -35,7 +35,7 @@ pub enum Terminal {
     /// `data: [DONE]`.
     #[default]
     Done,
-    /// Also the end of the body, once every choice that was asked for has its `finish_reason`: for servers that leave `[DONE]` out.
+    /// Also the end of the body, once every choice that was asked for, or the only one that came, has its `finish_reason`: for servers that leave `[DONE]` out.
     FinishReason,
 }
 
