@@ -30,7 +30,8 @@
 //! answer is all end: it waits once, before its first byte.
 //!
 //! # Errors
-//! [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) in place of the end, if a row that cost something cannot be written; what
+//! [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) in place of the end, if a row that cost something cannot be written,
+//! or an answer was paid for by another call, whose row may be lost; what
 //! cost nothing passes, and so does a turn or a name that cannot be written down: it is in memory still. Inner errors wait as answers do: what was charged for them is on record when a client hears of them.
 //!
 //! # Cost of the layer

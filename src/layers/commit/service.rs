@@ -64,10 +64,11 @@ impl<S: ModelService> Service<ModelRequest> for Commit<S> {
             let answer = match answering.await {
                 Ok(answer) => answer,
                 Err(error) => {
-                    // It may be what another call of the name has paid for.
+                    // It may be what another call of the name has paid for. If not, it is worth no other refusal.
                     record.paid_by_another = record.ctx.idempotency.is_some();
-                    record.wait().await?;
-                    return Err(error);
+                    let lost = record.wait().await.err();
+                    let lost = lost.filter(|_| !record.ctx.spent().is_zero());
+                    return Err(lost.unwrap_or(error));
                 }
             };
             let ModelResponse { meta, body } = answer;
@@ -134,9 +135,9 @@ impl Record {
         }
     }
 
-    /// Whether an end may pass. A row that says that nothing was spent is worth no refusal.
+    /// Whether an end may pass. A row that says that nothing was spent is worth no refusal, unless another call has paid.
     fn judge(&self, safe: Result<(), Error>) -> Result<(), Error> {
-        match self.ctx.spent().is_zero() {
+        match self.ctx.spent().is_zero() && !self.paid_by_another {
             true => Ok(()),
             false => safe,
         }

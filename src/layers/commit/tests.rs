@@ -256,3 +256,39 @@ async fn who_repeats_a_call_is_told_no_sooner_than_who_paid_for_it() {
         assert_eq!(provider.calls(), 1);
     }
 }
+
+#[tokio::test]
+async fn nobody_is_told_an_answer_whose_row_may_be_lost() {
+    let full = || Err(Error::new(ErrorKind::Unavailable, "the disk is full"));
+    let named = || {
+        let call = Call {
+            idempotency: Some("n".into()),
+            ..Call::new("t")
+        };
+        ModelRequest {
+            ctx: CallContext::new(call),
+            ..ask("6 x 7?")
+        }
+    };
+    let ledger = Slow::new();
+    ledger.answer(full());
+    let provider = priced(Reply::text("42"));
+    let cost = CostLayer::new(provider.deployment(), ledger.clone());
+    let names = IdempotencyLayer::new(Arc::new(MemoryIdempotency::new(1 << 20)));
+    let stack = CommitLayer::new(ledger.clone()).layer(names.layer(cost.layer(provider.clone())));
+    for _ in 0..2 {
+        let told = stack.clone().oneshot(named()).await;
+        assert_eq!(told.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    ledger.answer(Ok(()));
+    assert!(stack.oneshot(named()).await.unwrap().meta.replayed);
+    assert_eq!(provider.calls(), 1);
+
+    // A refusal that cost nothing says what it says.
+    ledger.answer(full());
+    let refusing = service_fn(|_: ModelRequest| async {
+        Err::<ModelResponse, _>(Error::new(ErrorKind::RateLimited, "later"))
+    });
+    let refused = CommitLayer::new(ledger).layer(refusing).oneshot(named());
+    assert_eq!(refused.await.unwrap_err().kind(), ErrorKind::RateLimited);
+}
