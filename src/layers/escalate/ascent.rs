@@ -310,7 +310,9 @@ fn at_hand(body: ModelBody, limit: usize) -> Result<ModelBody, Error> {
         _ => Err(Error::new(
             ErrorKind::Timeout,
             "the call's deadline has passed before there was a whole answer",
-        )),
+        )
+        // The draft is paid for, though nobody may have said so yet.
+        .may_be_billed()),
     }
 }
 

@@ -43,8 +43,8 @@
 //! chunk as it came; `stream` is part of what was asked, so the form is the same.
 //!
 //! # What is kept
-//! Complete answers with what was said about them, for [`ttl`](IdempotencyLayer::ttl), and errors that have cost something: whoever wants to pay a second time
-//! takes another name. An error that cost nothing goes to those who wait for it, and then the name is free; so it is when the
+//! Complete answers with what was said about them, for [`ttl`](IdempotencyLayer::ttl), and errors that have cost something, or [may
+//! have](crate::Error::is_unbilled): whoever wants to pay a second time takes another name. An error that cost nothing goes to those who wait for it, and then the name is free; so it is when the
 //! client of the first call leaves, and the call was not read to its end. Of an answer above
 //! [`max_bytes`](IdempotencyLayer::max_bytes) only the fact is kept.
 //!

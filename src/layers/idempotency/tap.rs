@@ -17,7 +17,7 @@ pub(super) struct Carrying {
 }
 
 impl Carrying {
-    /// Keeps what the call ended with: an answer for good, an error only if it has cost something.
+    /// Keeps what the call ended with.
     fn end(self, outcome: KeptOutcome) {
         let call = KeptCall {
             question: self.question,
@@ -26,8 +26,9 @@ impl Carrying {
         self.claim.finish(call, self.config.ttl);
     }
 
+    /// An error is kept only if it has cost something, or may have: of what is still under way, nobody knows yet.
     pub(super) fn failed(self, error: &Error) {
-        match self.ctx.spent() > Money::ZERO {
+        match self.ctx.spent() > Money::ZERO || !error.is_unbilled() {
             true => self.end(KeptOutcome::Failed(error.clone())),
             false => self.claim.fail(error),
         }

@@ -240,6 +240,29 @@ async fn an_error_is_kept_only_if_it_has_cost_something() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_of_what_may_still_be_paid_for_is_kept_too() {
+    let late = || Error::new(ErrorKind::Timeout, "not yet");
+    for (error, calls) in [(late(), 2), (late().may_be_billed(), 1)] {
+        let provider = Scripted::new(Reply::text("ok"));
+        let asked = provider.clone();
+        // Nothing is charged: the attempt goes on elsewhere.
+        let leaf = tower::service_fn(move |request| {
+            let (answering, error) = (asked.clone().oneshot(request), error.clone());
+            async move {
+                drop(answering.await?);
+                Err::<ModelResponse, _>(error)
+            }
+        });
+        let stack = IdempotencyLayer::new(store()).layer(leaf);
+        for _ in 0..2 {
+            let answer = stack.clone().oneshot(named("n", ask("q"))).await;
+            assert_eq!(answer.unwrap_err().message(), "not yet");
+        }
+        assert_eq!(provider.calls(), calls);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_the_first_client_leaves_the_next_takes_its_place() {
     let provider = priced([Reply::text("a b c").gap(Duration::from_secs(2))]);
     let stack = stack(&IdempotencyLayer::new(store()), &provider);

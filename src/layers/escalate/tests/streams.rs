@@ -195,7 +195,10 @@ async fn r13_an_unfinished_draft_is_no_answer_once_the_time_is_out() {
         let answer = ladder.ask(layer().on_stream(mode), request).await;
         match (answer, outcome) {
             (Ok(answer), Ok(whole)) => assert_eq!(text(answer).await, whole),
-            (Err(error), Err(kind)) => assert_eq!(error.kind(), kind, "{error}"),
+            (Err(error), Err(kind)) => {
+                assert_eq!(error.kind(), kind, "{error}");
+                assert!(!error.is_unbilled(), "two providers were asked");
+            }
             (answer, _) => panic!("{mode:?}: {answer:?}"),
         }
         assert_eq!(ladder.calls(), [1, 1]);
