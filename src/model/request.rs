@@ -99,6 +99,8 @@ pub struct ModelRequest {
     pub cache: CacheUse,
     /// Whether others may review its answer.
     pub check: CheckUse,
+    /// Whether its output limit is the gateway's own: then each deployment gets as much of it as it can give.
+    pub own_limit: bool,
     /// For other people's layers; ours never read it.
     pub extensions: http::Extensions,
 }
@@ -122,6 +124,7 @@ impl ModelRequest {
             held_at: None,
             cache: CacheUse::Use,
             check: CheckUse::Usual,
+            own_limit: false,
             extensions: http::Extensions::new(),
         }
     }

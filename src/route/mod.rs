@@ -32,6 +32,7 @@
 
 mod classify;
 mod decide;
+mod own_limit;
 mod service;
 
 pub use classify::{Class, Classifier, Complexity, Heuristic, Task};

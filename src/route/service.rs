@@ -12,6 +12,7 @@ use tower_service::Service;
 use super::{
     Class, Classifier, Decision, Heuristic,
     decide::{Candidate, Needs},
+    own_limit::fitted,
 };
 use crate::{
     catalog::{Deployment, DeploymentId},
@@ -99,7 +100,8 @@ impl Route {
                 format!("the deployment `{}` is not running", deployment.id),
             )
         })?;
-        let result = ring.oneshot(request.clone()).await;
+        let asked = fitted(request.clone(), deployment)?;
+        let result = ring.oneshot(asked).await;
         let step = |what| Step {
             deployment: Some(deployment.id.clone()),
             tier: Some(deployment.tier),

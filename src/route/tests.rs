@@ -509,3 +509,34 @@ async fn what_answers_for_want_of_money_says_so_and_is_not_kept() {
     let above = world.call(ask("hi")).await.unwrap();
     assert_eq!(above.meta.notes.len(), 0);
 }
+
+#[tokio::test]
+async fn of_the_gateways_own_limit_each_deployment_gets_what_it_can_give() {
+    // (max_output, context_window, limit sent)
+    let table = [
+        (None, None, Some(16_384)),
+        (Some(1000), None, Some(1000)),
+        (Some(128_000), Some(200_000), Some(16_384)),
+        (None, Some(16_384), None),
+        (Some(1000), Some(16_384), Some(1000)),
+    ];
+    for own_limit in [true, false] {
+        for (max_output, context_window, sent) in table {
+            let deployment = Deployment {
+                max_output,
+                context_window,
+                ..Deployment::new("p", "m")
+            };
+            let world = World(vec![Scripted::at(deployment, [Reply::text("a")])]);
+            let body = json!({"model": "m", "max_completion_tokens": 16_384, "messages": [{"role": "user", "content": "hi"}]});
+            let request = ModelRequest {
+                own_limit,
+                ..chat(&body)
+            };
+            world.call(request).await.unwrap();
+            let seen = world.0[0].seen()[0].body.get_as("max_completion_tokens");
+            let sent = if own_limit { sent } else { Some(16_384) };
+            assert_eq!(seen.unwrap(), sent, "{max_output:?} {context_window:?}");
+        }
+    }
+}

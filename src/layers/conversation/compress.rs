@@ -65,7 +65,8 @@ impl Compression {
         };
         let before = memory.summary.as_ref().map(|summary| &*summary.text);
         let raw = older.iter().map(|m| &*m.message);
-        let body = prompt::summarize(&self.cause.body, before, raw)?;
+        let tokens = self.config.summary_tokens;
+        let body = prompt::summarize(&self.cause.body, before, raw, tokens)?;
         let summary = Summary {
             up_to: last.number,
             at: SystemTime::now(),
@@ -89,9 +90,12 @@ impl Compression {
             max_attempts: ATTEMPTS,
             ..Call::new(self.cause.ctx.tenant.clone())
         };
-        let request = ModelRequest::chat(body, CallContext::new(call))
-            .route(cheapest(&self.cause.route))
-            .cache(CacheUse::Bypass);
+        let request = ModelRequest {
+            own_limit: true,
+            cache: CacheUse::Bypass,
+            route: cheapest(&self.cause.route),
+            ..ModelRequest::chat(body, CallContext::new(call))
+        };
         let answering = async {
             let answer = self.summarizer.oneshot(request).await?;
             let deployment = answer.meta.deployment.map(|d| d.id.clone());
@@ -115,7 +119,17 @@ impl ConversationConfig {
     /// # Errors
     /// If the answer is none: it must be finished, and say something.
     fn usable(&self, answer: Answer) -> Result<String, Error> {
-        let finished = matches!(answer.finish, None | Some(FinishReason::Stop));
+        let finished = match answer.finish {
+            None | Some(FinishReason::Stop) => true,
+            Some(FinishReason::Length) => {
+                let what = format!(
+                    "the summary did not end within {} tokens",
+                    self.summary_tokens
+                );
+                return Err(Error::new(ErrorKind::Upstream, what).conclusive());
+            }
+            Some(_) => false,
+        };
         let mut text = answer.text.trim().to_owned();
         if !finished || answer.refusal.is_some() || text.is_empty() {
             return Err(Error::new(

@@ -15,6 +15,9 @@ pub struct ConversationConfig {
     /// The longest summary, in bytes; what is longer is cut. Default 3 KiB, which a handoff
     /// to a higher tier can quote whole.
     pub summary_limit: usize,
+    /// The most tokens that it may take to write, with what the model thinks, where the model can give so many: a budget holds what they
+    /// cost, and a summary that is given up is charged it. Default 16,384.
+    pub summary_tokens: u32,
     /// How long a summary may take. Default one minute.
     pub summary_time: Duration,
     /// The longest answer that is kept, in bytes as it came; a longer one leaves no turn. Default 4 MiB.
@@ -28,6 +31,7 @@ impl Default for ConversationConfig {
             window_bytes: 128 << 10,
             keep: 8,
             summary_limit: 3 << 10,
+            summary_tokens: 16_384,
             summary_time: Duration::from_secs(60),
             answer_limit: 4 << 20,
         }

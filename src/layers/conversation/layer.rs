@@ -46,6 +46,13 @@ impl ConversationLayer {
         self
     }
 
+    /// Sets the most tokens of a summary, with what the model thinks.
+    #[must_use]
+    pub fn summary_tokens(mut self, tokens: u32) -> Self {
+        self.config.summary_tokens = tokens;
+        self
+    }
+
     /// Sets how many messages stay whole, about.
     #[must_use]
     pub fn keep(mut self, messages: usize) -> Self {

@@ -42,8 +42,9 @@
 //! When a conversation has more than [`window`](ConversationConfig::window) messages that no summary stands for, or more
 //! [bytes](ConversationConfig::window_bytes) in them, and the layer has
 //! been given a [summarizer](ConversationLayer::summarizer), the older ones are summarized by the cheapest tier that the call
-//! might have asked, in 4,096 tokens at most, at the expense of the call's accounts, beside all calls. The last few stay whole, and a call of a tool stays
-//! with its result. What was summarized is not deleted. While a summary fails, everything stays as it is.
+//! might have asked, in so many [tokens](ConversationConfig::summary_tokens) at most, at the expense of the call's accounts, beside all calls. The last few stay whole, and a call of a tool stays
+//! with its result. What was summarized is not deleted. While a summary fails, everything stays as it is, and it is
+//! tried again minutes later; hours, if it did not end within its tokens.
 //!
 //! # Streams
 //! Answers pass as they come. A turn is kept when its answer is complete, streamed or not, with its calls of tools; it is there

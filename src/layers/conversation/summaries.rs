@@ -19,12 +19,15 @@ const MOST: usize = 16;
 /// How long a conversation is left alone after a summary has failed.
 const REST: Duration = Duration::from_secs(300);
 
+/// The same after one that was paid for, and would be again with the same end.
+const LONG_REST: Duration = Duration::from_secs(6 * 3600);
+
 pub(super) struct Summaries {
     store: Arc<dyn ConversationStore>,
     under_way: JoinSet<(ConversationKey, Result<Compressed, Error>)>,
     /// The conversations that are being summarized.
     busy: HashMap<ConversationKey, AbortHandle>,
-    /// Those whose summary has failed, and when.
+    /// Those whose summary has failed, and until when.
     resting: HashMap<ConversationKey, Instant>,
 }
 
@@ -46,8 +49,7 @@ impl Summaries {
         compression: Box<Compression>,
     ) {
         let now = Instant::now();
-        self.resting
-            .retain(|_, since| now.duration_since(*since) < REST);
+        self.resting.retain(|_, until| now < *until);
         let idle = self.under_way.len() < MOST
             && !self.busy.contains_key(&key)
             && !self.resting.contains_key(&key);
@@ -92,7 +94,11 @@ impl Summaries {
             }
             Ok((_, (key, Err(error)))) => {
                 tracing::warn!(%error, conversation = ?key, "a conversation was not summarized");
-                self.resting.insert(key, Instant::now());
+                let rest = match error.is_conclusive() {
+                    true => LONG_REST,
+                    false => REST,
+                };
+                self.resting.insert(key, Instant::now() + rest);
             }
             Ok((_, (_, Ok(Compressed::Nothing)))) | Err(_) => {}
         }

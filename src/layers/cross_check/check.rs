@@ -156,11 +156,15 @@ impl<S: ModelService> Check<S> {
             return Err(unavailable("the call has no attempts or no time left"));
         }
         let routes = voices::reviewers(&self.request.route, primary, self.config.reviewers);
-        let body = prompt::review(&self.request.body, &answer.text)?;
+        let tokens = self.config.review_tokens;
+        let body = prompt::review(&self.request.body, &answer.text, tokens)?;
         let mut panel: FuturesUnordered<_> = routes
             .into_iter()
             .map(|route| {
-                let asked = self.asking(body.clone(), route);
+                let asked = ModelRequest {
+                    own_limit: true,
+                    ..self.asking(body.clone(), route)
+                };
                 hear(self.inner.clone(), asked, primary.id.clone())
             })
             .collect();

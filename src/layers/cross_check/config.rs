@@ -65,6 +65,9 @@ pub struct CrossCheckConfig {
     /// How many usable reviews are enough, at least one: the others are then cancelled, and with fewer the answer counts as unchecked.
     /// By default all are waited for and one is enough.
     pub min_responses: Option<usize>,
+    /// The most tokens of one review, with what the model thinks, where the model can give so many: a budget holds what they cost, and a
+    /// reviewer who is not waited for is charged it. Default 16,384.
+    pub review_tokens: u32,
     /// The longest time that reviews and arbitration take together. Default 60 seconds.
     pub max_time: Duration,
     /// The largest streamed answer that is collected for a check, in bytes. Default 8 MiB.
@@ -77,6 +80,7 @@ impl Default for CrossCheckConfig {
             when: When::Never,
             reviewers: 1,
             min_responses: None,
+            review_tokens: 16_384,
             max_time: Duration::from_secs(60),
             answer_limit: 8 << 20,
         }

@@ -43,6 +43,13 @@ impl CrossCheckLayer {
         self
     }
 
+    /// Sets the most tokens of one review, with what the model thinks.
+    #[must_use]
+    pub fn review_tokens(mut self, tokens: u32) -> Self {
+        self.config.review_tokens = tokens;
+        self
+    }
+
     /// Sets the longest time that reviews and arbitration take together.
     #[must_use]
     pub fn max_time(mut self, time: Duration) -> Self {

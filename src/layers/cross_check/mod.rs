@@ -39,8 +39,8 @@
 //! of the call and is charged by the layers below; [`Verdict::cost`](crate::model::Verdict::cost) is the sum.
 //!
 //! Reviewers are other deployments of the primary's tier, then of tiers above, then below. They see the question's texts and the
-//! answer as quoted data, and reply with a small JSON verdict, in 4,096 tokens with what they think. If one objects, an arbiter, a tier up if one is allowed, gets the
-//! original request with the answer and the objections, and writes the final answer; if that is cut off, a refusal or otherwise
+//! answer as quoted data, and reply with a small JSON verdict, in so many [tokens](CrossCheckConfig::review_tokens) at most. If one objects, an arbiter, a tier up
+//! if one is allowed, gets the original request with the answer and the objections, and writes the final answer; if that is cut off, a refusal or otherwise
 //! unfit ([`CrossCheckLayer::judge`]) while the primary's is not, the primary's stays.
 //!
 //! # Streams

@@ -173,14 +173,18 @@ async fn a_reviewer_gets_a_plain_question_with_quoted_data() {
 #[tokio::test]
 async fn a_review_has_an_output_limit_of_its_own() {
     let panel = Panel::new([(0, Reply::text("42")), (0, agrees())]);
-    panel.ask(layer(), ask("q")).await.unwrap();
+    panel
+        .ask(layer().review_tokens(2000), ask("q"))
+        .await
+        .unwrap();
     let review = &panel.0[1].seen()[0];
+    assert!(review.own_limit && !panel.0[0].seen()[0].own_limit);
     let deployment = Deployment {
         max_output: Some(128_000),
         ..Deployment::new("p", "m")
     };
     let bound = TokenBound::of(review, &deployment).unwrap();
-    assert_eq!(bound.output, 4096);
+    assert_eq!(bound.output, 2000);
 }
 
 #[tokio::test]
@@ -542,7 +546,7 @@ fn long_conversations_keep_their_newest_part() {
     let body = json!({"messages": [
         {"role": "user", "content": "the oldest"}, {"role": "assistant", "content": long}, {"role": "user", "content": "newest"},
     ]});
-    let asked = prompt::review(&chat(&body).body, "a").unwrap();
+    let asked = prompt::review(&chat(&body).body, "a", 1000).unwrap();
     let sent = std::str::from_utf8(asked.as_bytes()).unwrap();
     assert!(sent.len() < 70_000 && sent.contains("newest") && !sent.contains("oldest"));
 }

@@ -82,7 +82,10 @@ async fn beyond_fifty_messages_all_but_the_last_are_summarized() {
 #[tokio::test(start_paused = true)]
 async fn the_callers_accounts_pay_and_its_lowest_tier_is_asked() {
     let (summarizer, conversations, layer) = layer([Reply::text("short")]);
-    let service = layer.window(4).layer(Scripted::new(Reply::text("yes")));
+    let service = layer
+        .window(4)
+        .summary_tokens(2000)
+        .layer(Scripted::new(Reply::text("yes")));
     let deployments =
         [Tier::L1, Tier::L2].map(|tier| Arc::new(Deployment::new("p", tier.as_str()).tier(tier)));
     let hint = RouteHint::to(Targets::new(deployments));
@@ -107,7 +110,8 @@ async fn the_callers_accounts_pay_and_its_lowest_tier_is_asked() {
         ..Deployment::new("p", "m")
     };
     let bound = TokenBound::of(asked, &deployment).unwrap();
-    assert_eq!(bound.output, 4096, "nobody pays for a longer summary");
+    assert_eq!(bound.output, 2000, "nobody pays for a longer summary");
+    assert!(asked.own_limit);
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,7 +137,6 @@ async fn a_summary_that_fails_changes_nothing_and_is_not_tried_at_each_turn() {
     for bad in [
         Reply::error(refused),
         Reply::text(" "),
-        Reply::text("half of a").finish("length"),
         Reply::message(refusal),
         Reply::hang(),
     ] {
@@ -152,6 +155,23 @@ async fn a_summary_that_fails_changes_nothing_and_is_not_tried_at_each_turn() {
         until(async || summary(&conversations).await.is_some()).await;
         assert_eq!(summarizer.calls(), 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_summary_that_its_limit_cut_is_not_paid_for_again_and_again() {
+    let half = Reply::text("half of a").finish("length");
+    let (summarizer, conversations, layer) = layer([half, Reply::text("at last")]);
+    let service = layer.window(20).layer(Scripted::new(Reply::text("yes")));
+    for (turns, hours) in [(1..=12, 0), (13..=15, 1), (16..=18, 4)] {
+        sleep(Duration::from_secs(hours * 3600)).await;
+        talk(&service, turns).await;
+        conversations.flush().await;
+        assert_eq!(summarizer.calls(), 1, "after {hours} hours");
+    }
+    sleep(Duration::from_secs(3600)).await;
+    talk(&service, 19..=19).await;
+    until(async || summary(&conversations).await.is_some()).await;
+    assert_eq!(summarizer.calls(), 2);
 }
 
 #[tokio::test(start_paused = true)]
