@@ -44,7 +44,7 @@ pub enum CacheStatus {
     Miss,
     /// It had the answer.
     Hit,
-    /// Another call was fetching the same answer; this one joined it.
+    /// Another call was fetching the same answer; this one joined it, or came as it ended.
     Shared,
 }
 

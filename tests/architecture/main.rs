@@ -261,3 +261,17 @@ fn no_text_is_read_lossily_from_chunks() {
     assert_eq!(broken("src/provider/openai/tests.rs"), 0);
     assert_eq!(broken("src/layers/trace/line.rs"), 0);
 }
+
+#[test]
+fn columns_of_a_database_that_replicas_share_are_named() {
+    holds(rules::all_columns, Source::under(LIBRARY));
+    let broken = |sql: &str| {
+        let source = Source::new("src/store/postgres/a.rs", &format!("f(\"{sql}\")"));
+        rules::all_columns(&source).len()
+    };
+    assert_eq!(broken("SELECT * FROM leases"), 1);
+    assert_eq!(broken("SELECT leases.* FROM leases"), 1);
+    assert_eq!(broken("DELETE FROM leases RETURNING *"), 1);
+    assert_eq!(broken("SELECT DISTINCT * FROM unnest($1::TEXT[])"), 0);
+    assert_eq!(broken("SELECT count(*) FROM leases"), 0);
+}

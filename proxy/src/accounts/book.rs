@@ -35,6 +35,17 @@ impl Book {
         }
     }
 
+    /// The same, and whether it is known how each budget stands.
+    pub(super) fn known(&self, account: &str) -> Vec<(Balance, bool)> {
+        match self {
+            Self::Own(book) => {
+                let balances = book.balances(account).into_iter();
+                balances.map(|balance| (balance, true)).collect()
+            }
+            Self::Shared(book) => book.known(account),
+        }
+    }
+
     /// How accounts stand, one balance per budget, for somebody who wants to know: what others have spent as well.
     pub(crate) async fn stand(
         &self,

@@ -154,7 +154,9 @@ impl<S: ModelService> Asking<S> {
             request,
         } = self;
         Box::pin(async move {
-            if recheck && let Some(hit) = shelf.find(&key, &request).await {
+            if recheck && let Some(mut hit) = shelf.find(&key, &request).await {
+                // Another call has paid for it just now, and may not have that on the disk yet.
+                hit.meta.cache = CacheStatus::Shared;
                 return Ok(hit);
             }
             let (question, targets) = (Question::of(&request), request.route.targets.clone());

@@ -17,6 +17,9 @@ use crate::{
     store::{Balance, Budget, Hold, OnStoreDown, plain},
 };
 
+/// The marks that are forgotten at a time: each is a write, and calls wait for the book meanwhile.
+const FORGOTTEN: usize = 256;
+
 /// All leases of one holder.
 #[derive(Default)]
 pub(crate) struct Book {
@@ -264,8 +267,8 @@ impl Book {
             if let Some(account) = self.accounts.get_mut(&id.account) {
                 account.apply(&id, answer, at);
             }
-            if answer.is_none() && id.start <= at {
-                // A clock that was wrong once must not be so for good.
+            if answer.is_none() && self.lease(&id).is_some_and(|lease| lease.contains(at)) {
+                // A clock that was wrong once must not be so for good. Of a window that is over it says nothing.
                 self.latest = None;
             }
         }
@@ -316,7 +319,7 @@ impl Book {
         }
     }
 
-    /// Forgets leases that have been idle for `wait`, or whose window is over, once nothing is left to do for them.
+    /// Forgets leases that have been idle for `wait`, or whose window is over, once nothing is left to do for them; of many, some.
     pub(crate) fn forget_done(
         &mut self,
         wait: Duration,
@@ -325,6 +328,7 @@ impl Book {
         marks: &mut dyn Marks,
     ) {
         let at = self.time(clock);
+        let mut most = FORGOTTEN;
         self.leased.retain(|name| {
             let Some(account) = self.accounts.get_mut(name) else {
                 return false;
@@ -333,9 +337,10 @@ impl Book {
                 budgets, leases, ..
             } = account;
             leases.retain_mut(|lease| {
-                let over = lease.is_over(is_unused(lease, budgets), wait, at, now);
-                if let (true, Some(at)) = (over, lease.unmark()) {
+                let over = most > 0 && lease.is_over(is_unused(lease, budgets), wait, at, now);
+                if over && let Some(at) = lease.unmark() {
                     marks.forget(at);
+                    most -= 1;
                 }
                 !over
             });

@@ -127,9 +127,11 @@ impl Lease {
         self.used + self.doubtful
     }
 
-    /// The part of the lease that is used so: what it could not pay for, the budget has taken by itself.
+    /// The part of the lease that is used so: what it could not pay for, the budget has taken by itself. What has arrived is used,
+    /// whatever is counted here.
     pub(super) fn tied(&self) -> i64 {
-        self.used() - self.seen.map_or(0, |seen| seen.beyond)
+        let (shipped, beyond) = self.seen.map_or((0, 0), |seen| (seen.shipped, seen.beyond));
+        (self.used() - beyond).max(shipped)
     }
 
     pub(super) fn is_known(&self) -> bool {
@@ -297,7 +299,7 @@ impl Lease {
         let low = !idle && self.contains(at) && self.runs_low(now);
         let told = recalled && !std::mem::replace(&mut self.answering, true);
         // Whether all has arrived is worth a question from time to time: then the lease may go.
-        let ends = self.is_still(wait, now) && self.is_done() && !self.has_arrived();
+        let ends = self.is_still(wait, now) && self.is_done() && !self.has_arrived(at);
         if ends {
             self.touched = now;
         }
@@ -337,8 +339,11 @@ impl Lease {
         self.size = answer.size;
         self.returning = 0;
         self.seen = Some(answer);
-        // What has arrived was spent, whoever remembers it.
-        self.used = self.used.max(self.held + answer.shipped + answer.beyond);
+        // What has arrived was spent, whoever remembers it. While a call is under way, its row may be among that, and its hold is
+        // counted already.
+        if self.open.is_empty() {
+            self.used = self.used.max(answer.shipped + answer.beyond);
+        }
     }
 
     /// Whether the database says that it is another window's time.
@@ -365,14 +370,16 @@ impl Lease {
         self.open.is_empty() && self.doubtful + self.returning == 0 && self.unused() <= 0
     }
 
-    /// Whether all that was spent has arrived as spending.
-    fn has_arrived(&self) -> bool {
-        let arrived = self.seen.map_or(0, |seen| seen.shipped + seen.beyond);
-        arrived >= self.used
+    /// Whether all that was spent has arrived as spending. Where the database has no budget of a window that is over, nothing does.
+    fn has_arrived(&self, at: SystemTime) -> bool {
+        match self.seen {
+            Some(seen) => seen.shipped + seen.beyond >= self.used,
+            None => self.used <= 0 || (self.shut && !self.contains(at)),
+        }
     }
 
     /// Whether nobody need remember it: nothing has moved for a while, and what it was used for, the database knows. Should it come
-    /// again, it counts anew from a later time.
+    /// again, it counts anew from a later time. One of a budget that is spent says so while the database is away.
     pub(super) fn is_over(
         &self,
         unused: bool,
@@ -380,7 +387,9 @@ impl Lease {
         at: SystemTime,
         now: Instant,
     ) -> bool {
+        let says_no = !unused && self.contains(at) && self.balance().is_spent();
         let idle = unused || self.is_idle(wait, at, now);
-        idle && self.began < at && !self.asked && self.is_done() && self.has_arrived()
+        let is_known = !self.asked && self.is_done() && self.has_arrived(at);
+        idle && !says_no && self.began < at && is_known
     }
 }

@@ -155,7 +155,9 @@ impl LeasedBudgets {
         balances.map(|(balance, _)| balance).collect()
     }
 
-    fn known(&self, account: &str) -> Vec<(Balance, bool)> {
+    /// The same, and of each balance whether the database has said how the budget stands.
+    #[must_use]
+    pub fn known(&self, account: &str) -> Vec<(Balance, bool)> {
         let mut desk = self.shared.desk();
         desk.book.balances(account, SystemTime::now())
     }

@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection, Row};
 
 use super::{
     leases::Holder,
-    standing::{self, Ids, Locked},
+    standing::{self, Ids, Locked, lease_columns},
 };
 use crate::store::lease::{BudgetId, Granted, Standing};
 
@@ -35,9 +35,12 @@ pub(super) async fn begin(
         .await?;
     let ids: Vec<BudgetId> = found.iter().map(standing::id).collect::<Result<_, _>>()?;
     let mut budgets = standing::lock(&mut transaction, &Ids::of(&ids)).await?;
-    let found = past("SELECT * FROM leases WHERE holder = $1 AND epoch < $2 AND state = 'open'")
-        .fetch_all(&mut *transaction)
-        .await?;
+    let all = concat!(
+        "SELECT ",
+        lease_columns!(),
+        " FROM leases WHERE holder = $1 AND epoch < $2 AND state = 'open'"
+    );
+    let found = past(all).fetch_all(&mut *transaction).await?;
     let mut standings = by_id(&mut budgets);
     let (mut ids, mut epochs, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     for row in &found {
@@ -100,7 +103,7 @@ async fn write_off(
     holder: &str,
     epoch: i64,
 ) -> Result<i64, sqlx::Error> {
-    let past = "SELECT * FROM leases WHERE holder = $1 AND epoch < $2";
+    let past = "SELECT account, span, start_ms FROM leases WHERE holder = $1 AND epoch < $2";
     let found = sqlx::query(past)
         .bind(holder)
         .bind(epoch)
@@ -108,7 +111,11 @@ async fn write_off(
         .await?;
     let ids: Vec<BudgetId> = found.iter().map(standing::id).collect::<Result<_, _>>()?;
     let mut budgets = standing::lock(connection, &Ids::of(&ids)).await?;
-    let closed = sqlx::query("DELETE FROM leases WHERE holder = $1 AND epoch < $2 RETURNING *")
+    let close = concat!(
+        "DELETE FROM leases WHERE holder = $1 AND epoch < $2 RETURNING ",
+        lease_columns!()
+    );
+    let closed = sqlx::query(close)
         .bind(holder)
         .bind(epoch)
         .fetch_all(&mut *connection)

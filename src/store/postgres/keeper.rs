@@ -174,7 +174,8 @@ impl Keeper {
             }
         }
         if tick && self.ticks.is_multiple_of(SWEEP) {
-            leases::sweep(&mut connection, &holder)
+            let has = |id: &BudgetId| shared.desk().book.lease(id).is_some();
+            leases::sweep(&mut connection, &holder, has)
                 .await
                 .map_err(&failed)?;
         }

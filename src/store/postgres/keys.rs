@@ -39,6 +39,14 @@ impl PostgresKeys {
     }
 }
 
+/// What [`read`] reads.
+macro_rules! columns {
+    () => {
+        "id, version, name, role, hash, previous_hash, previous_until_ms, tenant, parent, project, models, max_tier, routes, \
+         budgets, warn_at, on_exhaust, on_store_down, rpm, tpm, created_ms, expires_ms, revoked_ms"
+    };
+}
+
 impl KeyStore for PostgresKeys {
     fn get<'a>(&'a self, id: &'a str) -> StoreFuture<'a, Option<KeyRecord>> {
         Box::pin(answered(async move {
@@ -46,13 +54,17 @@ impl KeyStore for PostgresKeys {
             if id.contains('\0') {
                 return Ok(None);
             }
-            sqlx::query("SELECT * FROM api_keys WHERE id = $1")
-                .bind(id)
-                .fetch_optional(&mut *self.pool.get().await?)
-                .await
-                .map_err(failed("the keys cannot be read"))?
-                .map(|row| read(&row))
-                .transpose()
+            sqlx::query(concat!(
+                "SELECT ",
+                columns!(),
+                " FROM api_keys WHERE id = $1"
+            ))
+            .bind(id)
+            .fetch_optional(&mut *self.pool.get().await?)
+            .await
+            .map_err(failed("the keys cannot be read"))?
+            .map(|row| read(&row))
+            .transpose()
         }))
     }
 
@@ -118,7 +130,12 @@ impl KeyStore for PostgresKeys {
 
     fn list(&self) -> StoreFuture<'_, Vec<KeyRecord>> {
         Box::pin(answered(async move {
-            sqlx::query("SELECT * FROM api_keys ORDER BY created_ms, id")
+            let all = concat!(
+                "SELECT ",
+                columns!(),
+                " FROM api_keys ORDER BY created_ms, id"
+            );
+            sqlx::query(all)
                 .fetch_all(&mut *self.pool.get().await?)
                 .await
                 .map_err(failed("the keys cannot be read"))?

@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection, Row};
 use super::{
     births,
     rows::{self, millis},
-    standing::{self, Ids, Locked},
+    standing::{self, Ids, Locked, lease_columns},
 };
 use crate::store::lease::{Answer, Ask, BudgetId, Granted, Line, Questions};
 
@@ -17,6 +17,9 @@ const ABSENT_MS: i64 = 15_000;
 /// What a channel is called on which holders are told that somebody needs idle money.
 pub(super) const RECALLS: &str = "rungs_recalls";
 
+/// What the database says of each budget that it was asked about.
+pub(super) type Answers = Vec<(BudgetId, Option<Answer>)>;
+
 /// A holder of leases, in one of its epochs.
 #[derive(Debug, Clone)]
 pub(super) struct Holder {
@@ -24,16 +27,32 @@ pub(super) struct Holder {
     pub(super) epoch: i64,
 }
 
-/// Deletes leases of windows that are over with nothing out any more.
+/// Deletes leases of windows that are over with nothing out any more, but for those that the holder `has` still: it would count them
+/// anew.
 pub(super) async fn sweep(
     connection: &mut PgConnection,
     holder: &Holder,
+    has: impl Fn(&BudgetId) -> bool,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "DELETE FROM leases USING budgets WHERE leases.holder = $1 AND leases.granted_nanos = leases.spent_nanos \
-         AND budgets.account = leases.account AND budgets.span = leases.span AND budgets.start_ms = leases.start_ms \
+    let done = sqlx::query(
+        "SELECT account, span, start_ms FROM leases JOIN budgets USING (account, span, start_ms) \
+         WHERE leases.holder = $1 AND leases.granted_nanos = leases.spent_nanos \
          AND budgets.end_ms < (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT - 60000",
     )
+    .bind(&*holder.name)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut ids: Vec<BudgetId> = done.iter().map(standing::id).collect::<Result<_, _>>()?;
+    ids.retain(|id| !has(id));
+    let ids = Ids::of(&ids);
+    sqlx::query(
+        "DELETE FROM leases USING unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS n (account, span, start_ms) \
+         WHERE leases.account = n.account AND leases.span = n.span AND leases.start_ms = n.start_ms \
+         AND leases.holder = $4 AND leases.granted_nanos = leases.spent_nanos",
+    )
+    .bind(ids.account)
+    .bind(ids.span)
+    .bind(ids.start)
     .bind(&*holder.name)
     .execute(connection)
     .await?;
@@ -76,7 +95,7 @@ pub(super) async fn adjust(
     holder: &Holder,
     questions: &Questions,
     round: u64,
-) -> Result<Option<Vec<(BudgetId, Option<Answer>)>>, sqlx::Error> {
+) -> Result<Option<Answers>, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let now: Option<i64> = sqlx::query_scalar(
         "UPDATE holders SET seen_ms = (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT \
@@ -98,10 +117,12 @@ pub(super) async fn adjust(
     births::bear(&mut transaction, asks, &ids, now).await?;
     let mut budgets = standing::lock(&mut transaction, &ids).await?;
     let leases = own_leases(&mut transaction, holder, &ids).await?;
-    // Of these something was held before the database knew the lease.
+    // Of these something was held before the database knew the lease. Of a window that is over nothing is granted any more: what the
+    // ledger has of it need not be looked for.
+    let is_over = |ask: &Ask| ask.end.is_some_and(|end| millis(end) <= now);
     let anew = asks
         .iter()
-        .filter(|ask| ask.used > 0 && ask.is_anew(leases.get(&ask.id)));
+        .filter(|ask| ask.used > 0 && !is_over(ask) && ask.is_anew(leases.get(&ask.id)));
     let arrived = arrived_before(&mut transaction, holder, anew.collect()).await?;
     let replicas: i64 = sqlx::query_scalar("SELECT count(*) FROM holders WHERE seen_ms > $1")
         .bind(now - ABSENT_MS)
@@ -111,7 +132,10 @@ pub(super) async fn adjust(
         let budget = budgets.iter().find(|b| b.id == ask.id)?;
         let had = leases.get(&ask.id).copied();
         let open = millis(ask.id.start) <= now && now < budget.end_ms;
-        let arrived = arrived.get(&ask.id).copied().unwrap_or(0);
+        let arrived = match is_over(ask) {
+            true => ask.used,
+            false => arrived.get(&ask.id).copied().unwrap_or(0),
+        };
         Some(Line::new(budget.standing, had, open, ask, arrived))
     };
     let mut lines: Vec<_> = asks.iter().map(line).collect();
@@ -225,11 +249,13 @@ async fn own_leases(
     holder: &Holder,
     ids: &Ids,
 ) -> Result<HashMap<BudgetId, Granted>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT leases.* FROM leases \
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        lease_columns!(),
+        " FROM leases \
          JOIN unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS wanted (account, span, start_ms) USING (account, span, start_ms) \
          WHERE holder = $4 AND epoch = $5",
-    )
+    ))
     .bind(&ids.account)
     .bind(&ids.span)
     .bind(&ids.start)

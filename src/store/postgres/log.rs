@@ -76,7 +76,10 @@ impl LedgerLog for PostgresLog {
     ) -> StoreFuture<'a, Vec<Entry>> {
         Box::pin(answered(async move {
             let rows = sqlx::query(
-                "SELECT * FROM llm_calls WHERE journal = (SELECT id FROM journals WHERE name = $1) \
+                "SELECT seq, chain, request_id, attempt, tenant, accounts, key_id, user_id, conversation_id, op, deployment, tier, \
+                 status, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, \
+                 reasoning_tokens, cost_nanos, cost_source, price_version, clamped, started_ms, first_frame_ms, total_ms \
+                 FROM llm_calls WHERE journal = (SELECT id FROM journals WHERE name = $1) \
                  AND seq > $2 AND started_ms >= $3 ORDER BY seq LIMIT $4",
             )
             .bind(journal)

@@ -162,3 +162,6 @@ fn failed(what: &'static str) -> impl Fn(sqlx::Error) -> Error {
 fn unavailable(what: &'static str) -> Error {
     Error::new(ErrorKind::Unavailable, what).retry_after(RETRY_AFTER)
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests;

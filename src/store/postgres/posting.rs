@@ -4,7 +4,7 @@ use sqlx::{PgConnection, Row};
 
 use super::{
     rows::millis,
-    standing::{self, Ids, Locked},
+    standing::{self, Ids, Locked, lease_columns},
 };
 use crate::store::{
     LedgerRow,
@@ -106,11 +106,13 @@ async fn leases(
     budgets: &[Locked],
 ) -> Result<BTreeMap<BudgetId, Vec<Lease>>, sqlx::Error> {
     let ids = Ids::of(budgets.iter().map(|budget| &budget.id));
-    let rows = sqlx::query(
-        "SELECT leases.* FROM leases \
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        lease_columns!(),
+        " FROM leases \
          JOIN unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS wanted (account, span, start_ms) USING (account, span, start_ms) \
          WHERE holder = $4 ORDER BY opened_ms",
-    )
+    ))
     .bind(ids.account)
     .bind(ids.span)
     .bind(ids.start)

@@ -9,6 +9,23 @@ use crate::store::{
     ledger::quarter,
 };
 
+/// What [`locked`] reads. Columns are named wherever a row is read: a process that runs while a later one adds a column would get
+/// another row than its prepared statement says, and from then on an error each time.
+macro_rules! budget_columns {
+    () => {
+        "account, span, start_ms, end_ms, limit_nanos, target_nanos, posted_nanos, granted_nanos, excess_nanos, \
+         unexplained_nanos, recall"
+    };
+}
+
+/// What [`id`] and [`granted`] read, and the epoch.
+macro_rules! lease_columns {
+    () => {
+        "account, span, start_ms, epoch, granted_nanos, spent_nanos, beyond_nanos, opened_ms"
+    };
+}
+pub(super) use lease_columns;
+
 /// A budget's row, locked until the transaction ends. All transactions lock budgets in the same order, and before leases.
 pub(super) struct Locked {
     pub(super) id: BudgetId,
@@ -56,16 +73,18 @@ pub(super) fn granted(row: &PgRow) -> Result<Granted, sqlx::Error> {
     })
 }
 
-/// Locks the budgets of these names.
+/// Locks the budgets of these names, which may be named more than once.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     ids: &Ids,
 ) -> Result<Vec<Locked>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT budgets.* FROM budgets \
-         JOIN unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS wanted (account, span, start_ms) USING (account, span, start_ms) \
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        budget_columns!(),
+        " FROM budgets JOIN (SELECT DISTINCT * FROM unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[]) AS n (account, span, start_ms)) \
+         AS wanted USING (account, span, start_ms) \
          ORDER BY budgets.account, budgets.span, budgets.start_ms FOR UPDATE OF budgets",
-    )
+    ))
     .bind(&ids.account)
     .bind(&ids.span)
     .bind(&ids.start)
@@ -82,10 +101,12 @@ pub(super) async fn lock_during(
     last: i64,
 ) -> Result<Vec<Locked>, sqlx::Error> {
     let accounts: Vec<_> = accounts.iter().map(|a| text(a)).collect();
-    let rows = sqlx::query(
-        "SELECT * FROM budgets WHERE account = ANY($1) AND start_ms <= $3 AND end_ms > $2 \
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        budget_columns!(),
+        " FROM budgets WHERE account = ANY($1) AND start_ms <= $3 AND end_ms > $2 \
          ORDER BY account, span, start_ms FOR UPDATE",
-    )
+    ))
     .bind(accounts)
     .bind(first)
     .bind(last)

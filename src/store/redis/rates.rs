@@ -6,7 +6,12 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Redis, debt::Debt, queue::Job, script::Script};
+use super::{
+    Redis,
+    debt::{Debt, Owed},
+    queue::Job,
+    script::Script,
+};
 use crate::{
     error::{Error, ErrorKind},
     store::{
@@ -50,8 +55,7 @@ pub struct RedisRates {
     share: MemoryRates,
     /// What was taken of each limit here and never there, as far as time has not given it back.
     alone: MemoryRates,
-    /// What was used of each limit beyond what was taken, and could not be counted there yet, as far as time has not given it back.
-    owed: Arc<MemoryRates>,
+    owed: Arc<Owed>,
 }
 
 impl RedisRates {

@@ -450,6 +450,27 @@ async fn an_operator_closes_what_is_dead_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_leases_of_two_dead_processes_of_a_name_are_closed_alike() {
+    let database = Database::new();
+    let store = database.store();
+    store.connect().await.expect("it answers");
+    database
+        .run(
+            "WITH holder AS (INSERT INTO holders (holder, epoch, seen_ms, ttl_ms) VALUES ('dead', 3, 0, 1)), \
+             budget AS (INSERT INTO budgets (account, span, start_ms, end_ms, limit_nanos, granted_nanos) \
+             VALUES ('key:k', 'total', 0, 9000000000000, 1000, 300)) \
+             INSERT INTO leases (account, span, start_ms, holder, epoch, granted_nanos, opened_ms, state) \
+             VALUES ('key:k', 'total', 0, 'dead', 1, 100, 0, 'past'), ('key:k', 'total', 0, 'dead', 2, 200, 0, 'past')",
+        )
+        .await;
+    let lost = store.close_dead("dead", false).await.expect("it answers");
+    assert_eq!(lost, Some(nanos(300)));
+    assert_eq!(database.number(STANDS).await, 300_000_000);
+    let unexplained = "SELECT unexplained_nanos FROM budgets";
+    assert_eq!(database.number(unexplained).await, 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_budget_is_born_with_what_the_ledger_knows() {
     let database = Database::new();
     let accounts: [Arc<str>; 1] = ["key:k_1".into()];

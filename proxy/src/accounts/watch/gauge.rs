@@ -31,7 +31,8 @@ struct Seen {
     percent: u8,
     /// Of its window.
     end: Option<SystemTime>,
-    told: bool,
+    /// `None` while nobody knows whether it was past its mark before.
+    told: Option<bool>,
 }
 
 /// What a look goes by.
@@ -56,15 +57,17 @@ impl Gauge {
         left.saturating_sub(spent) <= 0 || millis(at) >= self.look_at.load(Ordering::Relaxed)
     }
 
-    /// Looks at the account's `balances`; what there is to say, once per budget and window.
+    /// Looks at the account's `balances`, and whether each is known; what there is to say, once per budget and window.
     pub(super) fn look(
         &self,
         look: &Look,
-        balances: impl FnOnce() -> Vec<Balance>,
+        balances: impl FnOnce() -> Vec<(Balance, bool)>,
     ) -> Vec<Warning> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         // What is settled from here on may not be in the balances any more: it looks itself, after this.
-        self.left.store(0, Ordering::SeqCst);
+        let left = self.left.swap(0, Ordering::SeqCst);
+        // Since the last look, if that was at a budget that nobody knew.
+        let settled = Money::from_nanos(left.min(0).saturating_neg());
         let own = match self.percent.load(Ordering::Relaxed) {
             0 => None,
             percent => Some(percent),
@@ -77,7 +80,7 @@ impl Gauge {
             self.set(i64::MAX, None);
             return warnings;
         };
-        for balance in balances() {
+        for (balance, is_known) in balances() {
             let Some(mark) = mark(balance.budget.limit, percent) else {
                 continue;
             };
@@ -87,21 +90,27 @@ impl Gauge {
             let before = seen
                 .iter()
                 .find(|seen| seen.percent == percent && seen.budget == balance.budget);
-            let told = match before {
-                Some(seen) => seen.told && seen.end == end,
-                // Whatever it was that passed this mark, it was not what is settled now.
-                None => past,
+            let told = match before.map(|seen| (seen.told, seen.end)) {
+                Some((Some(told), then)) => Some(told && then == end),
+                _ if !is_known => None,
+                // Whatever it was that passed this mark, it was not what was settled since, or is now.
+                Some((None, _)) => Some(balance.posted - settled >= mark),
+                None => Some(past),
             };
-            if !past && !told {
-                left = left.min((mark - balance.posted).nanos());
-            }
+            left = left.min(match told {
+                Some(true) => i64::MAX,
+                Some(false) if past => i64::MAX,
+                Some(false) if is_known => (mark - balance.posted).nanos(),
+                // How far it is nobody knows until a call has been paid: that one looks.
+                _ => 0,
+            });
             now_seen.push(Seen {
                 budget: balance.budget.clone(),
                 percent,
                 end,
-                told: told || past,
+                told: told.map(|told| told || past),
             });
-            if past && !told {
+            if past && told == Some(false) {
                 warnings.push(Warning {
                     balance,
                     warn_at: percent,
@@ -118,7 +127,7 @@ impl Gauge {
     pub(super) fn has_told(&self) -> bool {
         self.seen
             .lock()
-            .is_ok_and(|seen| seen.iter().any(|s| s.told))
+            .is_ok_and(|seen| seen.iter().any(|s| s.told == Some(true)))
     }
 
     fn set(&self, left: i64, look_at: Option<SystemTime>) {

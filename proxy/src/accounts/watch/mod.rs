@@ -112,7 +112,7 @@ impl Watched {
                 Book::Shared(_) => Some(now + OTHERS),
             },
         };
-        for warning in gauge.look(&look, || self.book.balances(account)) {
+        for warning in gauge.look(&look, || self.book.known(account)) {
             warning.tell(account, rules.webhook.as_ref());
         }
     }

@@ -27,6 +27,7 @@ struct Account {
     gauge: Gauge,
     now: SystemTime,
     looks: AtomicUsize,
+    is_known: bool,
 }
 
 impl Account {
@@ -37,6 +38,7 @@ impl Account {
             gauge,
             now: noon(),
             looks: AtomicUsize::new(0),
+            is_known: true,
         }
     }
 
@@ -53,7 +55,10 @@ impl Account {
         };
         let balances = || {
             self.looks.fetch_add(1, Ordering::Relaxed);
-            vec![balance("0.0000001/day"), balance("0.000001/month")]
+            let budgets = ["0.0000001/day", "0.000001/month"];
+            budgets
+                .map(|budget| (balance(budget), self.is_known))
+                .into()
         };
         let warnings = self.gauge.look(&look, balances);
         let text = |w: &super::warning::Warning| format!("{} {}", w.balance.budget, w.warn_at);
@@ -75,7 +80,7 @@ fn a_mark_between_two_nano_dollars_is_the_upper_one() {
             posted: Money::from_nanos(posted),
             reserved: Money::ZERO,
         };
-        account.gauge.look(&look, || vec![balance()]).len()
+        account.gauge.look(&look, || vec![(balance(), true)]).len()
     };
     assert_eq!([0, 1, 2].map(told), [0, 0, 1]);
 }
@@ -131,6 +136,37 @@ fn the_book_is_asked_when_a_mark_is_near_and_when_a_window_is_over() {
 }
 
 #[test]
+fn what_is_spent_of_a_budget_that_nobody_knew_is_looked_at() {
+    let mut account = Account::at(Some(80));
+    account.look(75, None);
+    // Idle for a while, the book has forgotten how it stands, and somebody looks the account up.
+    account.is_known = false;
+    assert!(account.look(0, None).is_empty());
+    let spent = Money::from_nanos(10);
+    assert!(account.gauge.has_to_look(spent, account.now));
+    account.is_known = true;
+    assert_eq!(account.look(85, None), ["0.0000001/day 80"]);
+    account.is_known = false;
+    assert!(account.look(0, None).is_empty());
+    account.is_known = true;
+    assert!(account.look(86, None).is_empty(), "it was told");
+}
+
+#[test]
+fn what_was_past_its_mark_before_anybody_knew_is_not_told() {
+    for (posted, told) in [(91, 0), (85, 1)] {
+        let mut account = Account::at(Some(80));
+        account.is_known = false;
+        account.look(0, None);
+        let spent = Money::from_nanos(10);
+        assert!(account.gauge.has_to_look(spent, account.now));
+        account.is_known = true;
+        assert_eq!(account.look(posted, None).len(), told, "{posted}");
+        assert!(account.look(99, None).is_empty(), "once");
+    }
+}
+
+#[test]
 fn a_budget_of_nothing_has_no_mark() {
     let budget: Budget = "0/day".parse().unwrap();
     let gauge = Gauge::default();
@@ -140,14 +176,12 @@ fn a_budget_of_nothing_has_no_mark() {
         now: noon(),
         again: None,
     };
-    let balance = || {
-        vec![Balance {
-            budget: budget.clone(),
-            posted: Money::ZERO,
-            reserved: Money::ZERO,
-        }]
+    let balance = || Balance {
+        budget: budget.clone(),
+        posted: Money::ZERO,
+        reserved: Money::ZERO,
     };
-    assert!(gauge.look(&look, balance).is_empty());
+    assert!(gauge.look(&look, || vec![(balance(), true)]).is_empty());
     assert!(!gauge.has_to_look(Money::from_nanos(1), noon()));
 }
 

@@ -279,6 +279,38 @@ async fn the_end_of_one_flight_makes_few_others_look_again() {
     assert!((20..23).contains(&looks), "{looks}");
 }
 
+/// A store that takes a second to say what it had.
+#[derive(Default)]
+struct Late(Store);
+
+impl CacheStore for Late {
+    fn get<'a>(&'a self, key: &'a CacheKey) -> StoreFuture<'a, Option<Arc<CacheEntry>>> {
+        let found = self.0.get(key).now_or_never().expect("it is in memory");
+        tokio::time::sleep(SECOND).map(|()| found).boxed()
+    }
+
+    fn put(&self, key: CacheKey, entry: Arc<CacheEntry>, ttl: Duration) {
+        self.0.put(key, entry, ttl);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_has_come_since_the_look_up_is_one_that_another_call_paid_for() {
+    let provider = Scripted::new(Reply::text("yes"));
+    let stack = CacheLayer::new(Arc::new(Late::default()), CacheScope::Tenant);
+    let stack = stack.layer(provider.clone());
+    let calls = (0..3).map(|n| {
+        let call = stack.clone().oneshot(to(&provider, ask("q")));
+        async move {
+            tokio::time::sleep(SECOND * n * 2 / 3).await;
+            call.await.unwrap().meta.cache
+        }
+    });
+    let (miss, shared, hit) = (CacheStatus::Miss, CacheStatus::Shared, CacheStatus::Hit);
+    assert_eq!(join_all(calls).await, [miss, shared, hit]);
+    assert_eq!(provider.calls(), 1);
+}
+
 #[test]
 fn a_busy_flight_stops_nobody_who_asks_something_else() {
     let (enter, entered) = std::sync::mpsc::channel();

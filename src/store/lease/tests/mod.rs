@@ -225,6 +225,11 @@ struct Alone {
 
 const KEY: &str = "key:k";
 
+fn budgets(limit: i64) -> Vec<Budget> {
+    let budget = format!("{}/day", Money::from_nanos(limit));
+    vec![budget.parse().expect("a budget")]
+}
+
 impl Alone {
     fn new(limit: i64) -> Self {
         let mut alone = Self {
@@ -239,9 +244,21 @@ impl Alone {
     }
 
     fn set(&mut self, limit: i64) {
-        let budget = format!("{}/day", Money::from_nanos(limit));
-        let budgets = vec![budget.parse().expect("a budget")];
-        self.book.set(KEY.into(), budgets, None);
+        self.book.set(KEY.into(), budgets(limit), None);
+    }
+
+    /// A row of the lease arrives at the database.
+    fn arrive(&mut self, nanos: i64) {
+        let lease = self.lease.as_mut().expect("a lease");
+        let leased = lease.take(nanos);
+        self.standing.post(leased, nanos - leased);
+    }
+
+    fn forget_done(&mut self, clock: SystemTime) {
+        let Self {
+            book, page, now, ..
+        } = self;
+        book.forget_done(Duration::from_secs(10), clock, *now, page);
     }
 
     fn hold(&mut self, nanos: i64, clock: SystemTime) -> Result<Hold, Short> {
@@ -393,6 +410,63 @@ fn a_lease_is_remembered_until_it_is_known_what_it_has() {
 }
 
 #[test]
+fn a_window_that_the_database_never_knew_is_forgotten_and_sets_no_clock_back() {
+    let mut alone = Alone::new(100);
+    alone
+        .book
+        .set(KEY.into(), budgets(100), OnStoreDown::Open.into());
+    let Alone {
+        book, page, now, ..
+    } = &mut alone;
+    let amount = Money::from_nanos(10);
+    let open = book.hold_open(&[KEY.into()], amount, at(), *now, page);
+    let tomorrow = at() + Duration::from_secs(86_400);
+    alone.settle(open.expect("it is open"), 10);
+    alone.now += Duration::from_secs(20);
+    let (_, questions) = alone.ask(ALL, tomorrow);
+    let asked: Vec<_> = questions.asks.into_iter().map(|ask| ask.id).collect();
+    assert_eq!(asked, [id(at())]);
+    alone.book.apply([(id(at()), None)]);
+    assert_eq!(alone.book.time(at()), tomorrow, "yesterday does not return");
+    alone.now += Duration::from_secs(20);
+    let asked = alone.ask(ALL, tomorrow).1.asks;
+    assert!(asked.is_empty(), "nothing is left to say: {asked:?}");
+    alone.forget_done(tomorrow);
+    assert!(alone.book.lease(&id(at())).is_none());
+}
+
+#[test]
+fn a_row_that_arrives_before_its_call_is_settled_counts_once() {
+    let mut alone = Alone::new(100);
+    let held = alone.wait(10, at());
+    alone.arrive(10);
+    alone.book.recall(&id(at()), alone.now);
+    alone.round(Which::Hot, at());
+    alone.settle(held, 10);
+    let (balance, _) = alone.book.balances(KEY, at()).remove(0);
+    assert_eq!(balance.posted.nanos(), 10);
+    let all = alone.wait(90, at());
+    alone.settle(all, 90);
+}
+
+#[test]
+fn a_budget_that_is_spent_says_so_while_the_database_is_away() {
+    let mut alone = Alone::new(10);
+    let held = alone.wait(10, at());
+    alone.settle(held, 10);
+    alone.arrive(10);
+    for _ in 0..3 {
+        alone.now += Duration::from_secs(20);
+        alone.round(ALL, at() + Duration::from_secs(1));
+        alone.forget_done(at() + Duration::from_secs(1));
+    }
+    let held = alone.hold(1, at());
+    assert!(matches!(held, Err(Short::Never)), "{held:?}");
+    alone.forget_done(at() + Duration::from_secs(86_400));
+    assert!(alone.book.lease(&id(at())).is_none(), "its window is over");
+}
+
+#[test]
 fn idle_users_are_forgotten_and_what_they_have_spent_is_not() {
     const USERS: usize = 10_000;
     let (mut book, mut page, now) = (Book::default(), Page::default(), Instant::now());
@@ -441,7 +515,12 @@ fn idle_users_are_forgotten_and_what_they_have_spent_is_not() {
             break;
         }
     }
-    book.forget_done(Duration::from_secs(10), later.0, later.1, &mut page);
+    for _ in 0..USERS / 200 {
+        let before = book.accounts.len();
+        book.forget_done(Duration::from_secs(10), later.0, later.1, &mut page);
+        let forgotten = before - book.accounts.len();
+        assert!(forgotten <= 300, "calls wait meanwhile: {forgotten}");
+    }
     assert_eq!(book.accounts.len(), 0);
 
     let name = &names[0];
