@@ -67,7 +67,8 @@ pub(crate) async fn serve(
                         surface.clone(),
                         protocol.clone(),
                         patience,
-                        ending.clone(),
+                        // One of its own: each poll looks at it, under a lock.
+                        ending.child_token(),
                     );
                     connections.spawn_on(connection, &core);
                 }
