@@ -1,7 +1,7 @@
 //! The issuer's keys, fetched when somebody needs one that is not at hand.
 //!
 //! What fetches them is a task of its own, one for all who wait: who leaves takes nothing from the others, and who brings a known
-//! key does not wait at all.
+//! key does not wait, unless it has not been seen at the issuer for long.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,6 +20,9 @@ use super::refused;
 
 /// How long keys are used without fetching them again.
 const FRESH: Duration = Duration::from_secs(600);
+
+/// How long they are used meanwhile: the issuer may have taken one back.
+const STALE: Duration = FRESH.saturating_mul(2);
 
 /// How often an unknown key is looked for at the issuer: tokens are free to name any.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -78,13 +81,15 @@ impl Keys {
         F: Future<Output = Result<Vec<Jwk>, Error>> + Send + 'static,
     {
         let mut held = self.held();
-        if !is_past(held.fetched, FRESH) && held.find(name).is_some() {
+        let is_known = held.find(name).is_some();
+        if is_known && !is_past(held.fetched, FRESH) {
             return None;
         }
+        let waits = !is_known || is_past(held.fetched, STALE);
         let under_way = held.fetching.clone();
         let under_way = under_way.filter(|fetching| fetching.has_changed().is_ok());
         if under_way.is_some() || !is_past(held.tried, PAUSE) {
-            return under_way;
+            return under_way.filter(|_| waits);
         }
         let (ended, fetching) = watch::channel(());
         held.tried = Some(Instant::now());
@@ -97,7 +102,7 @@ impl Keys {
             keys.take(fetched);
             drop(ended);
         }));
-        Some(fetching)
+        waits.then_some(fetching)
     }
 
     fn take(&self, fetched: Result<Vec<Jwk>, Error>) {
@@ -196,8 +201,23 @@ mod tests {
         // An unknown key is looked for once in a while only, and a known one is fetched again.
         assert!(!issuer.is_known(&keys, "two").await);
         assert_eq!(issuer.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_known_key_is_fetched_again_in_good_time_and_waited_for_once_it_is_old() {
+        let (keys, issuer) = (Keys::default(), Issuer::default());
+        let waited = async || {
+            let began = Instant::now();
+            assert!(issuer.is_known(&keys, "one").await);
+            began.elapsed()
+        };
+        assert_eq!(waited().await, SLOW, "nobody knows it yet");
         sleep(FRESH).await;
-        assert!(issuer.is_known(&keys, "one").await);
-        assert_eq!(issuer.asked(), 3);
+        // Those who come while it is fetched do not wait either.
+        assert_eq!([waited().await, waited().await], [Duration::ZERO; 2]);
+        sleep(SLOW * 2).await;
+        assert_eq!((waited().await, issuer.asked()), (Duration::ZERO, 2));
+        sleep(STALE).await;
+        assert_eq!((waited().await, issuer.asked()), (SLOW, 3));
     }
 }
