@@ -99,8 +99,10 @@ pub(crate) async fn run(
         Err(Broken::Unanswered(Unanswered::Stop(stop))) => {
             (Outcome::Stopped, Some(stop.to_string()))
         }
-        // Nobody has answered yet: then it is the caller's affair.
-        Err(Broken::Unanswered(Unanswered::Never(error))) if run.steps.is_empty() => {
+        // Nobody has answered yet, if perhaps for money: then it is the caller's affair.
+        Err(Broken::Unanswered(Unanswered::Never(error)))
+            if run.steps.iter().all(|step| step.model.is_none()) =>
+        {
             return Err(error);
         }
         Err(Broken::Unanswered(Unanswered::Never(error))) => {

@@ -65,12 +65,12 @@ impl Draft {
         match self.dir.symlink_metadata(path) {
             Ok(facts) if facts.is_dir() => self.dir.remove_dir_all(path)?,
             Ok(_) => self.dir.remove_file(path)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if is_absent(&error) => {}
             Err(error) => return Err(error),
         }
         let Some(text) = text else { return Ok(()) };
         if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            self.dir.create_dir_all(parent)?;
+            self.make_folder(parent)?;
         }
         let mut options = OpenOptions::new();
         let mut file = { &self.dir }.open_with(path, options.write(true).create_new(true))?;
@@ -81,4 +81,28 @@ impl Draft {
         }
         file.write_all(text.as_bytes())
     }
+
+    /// Makes a folder, in place of what tests have put there, or above it, that is none.
+    fn make_folder(&self, path: &Path) -> io::Result<()> {
+        for place in path.ancestors().filter(|p| !p.as_os_str().is_empty()) {
+            match self.dir.symlink_metadata(place) {
+                Ok(facts) if facts.is_dir() => break,
+                // A link may be one of those that belong here.
+                Ok(facts) if facts.is_symlink() => break,
+                Ok(_) => {
+                    self.dir.remove_file(place)?;
+                    break;
+                }
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.dir.create_dir_all(path)
+    }
+}
+
+/// Nothing is there, or what is above it is no folder.
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }

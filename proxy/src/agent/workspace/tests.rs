@@ -243,6 +243,26 @@ async fn what_somebody_else_changed_is_not_written_over() {
 }
 
 #[tokio::test]
+async fn what_tests_put_in_place_of_a_folder_gives_way_to_its_files() {
+    let project = project(&SHOP);
+    let mut workspace = open(&project);
+    let [folder, cart] = ["src", "src/cart.py"].map(|path| workspace.folder().join(path));
+    let in_the_way = || {
+        fs::remove_dir_all(&folder).unwrap();
+        fs::write(&folder, "a file\n").unwrap();
+    };
+    in_the_way();
+    let mut edits = whole("src/cart.py", "total = 2\n");
+    edits.extend(whole("src/new/tax.py", "rate = 3\n"));
+    assert_eq!(workspace.apply(&edits).await.unwrap(), Ok(()));
+    assert_eq!(fs::read_to_string(&cart).unwrap(), "total = 2\n");
+    in_the_way();
+    workspace.roll_back().await.unwrap();
+    assert_eq!(fs::read_to_string(&cart).unwrap(), "total = 1\n");
+    assert!(!folder.join("new/tax.py").exists());
+}
+
+#[tokio::test]
 async fn what_tests_do_to_the_copy_changes_nothing() {
     let project = project(&SHOP);
     let outside = tempfile::tempdir().unwrap();

@@ -149,3 +149,13 @@ async fn tests_that_do_not_end_are_ended_with_all_that_they_started() {
     );
     assert!(!runs(b"sleep\x00345"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_the_first_question_has_no_answer_is_told_also_where_it_was_paid() {
+    let endless = model_of(0, |_| Reply::text(&"x".repeat(5 << 20)));
+    let world = World::new(vec![endless], "").await;
+    let answer = world.ask(&repair("py-leap").job()).await;
+    assert_eq!(answer.status, 502, "{answer:?}");
+    assert!(answer.text.contains("is larger than"), "{answer:?}");
+    assert!(world.bill() > 0);
+}
