@@ -43,8 +43,9 @@ pub(crate) struct Live {
     /// Whose tokens open `/mcp`, beside keys.
     pub(crate) oauth: Option<Issuer>,
     access: Access,
-    /// Whether a key was made since, where that closes it.
-    closed: AtomicBool,
+    /// Whether a key was made while it was open for want of one. All that follow share it: a reload that is under way must not open
+    /// what is closed meanwhile.
+    closed: Arc<AtomicBool>,
     /// Whether end users have budgets of their own.
     pub(crate) users_pay: bool,
 }
@@ -52,9 +53,9 @@ pub(crate) struct Live {
 impl Live {
     /// Who may come in.
     pub(crate) fn access(&self) -> Access {
-        match self.closed.load(Ordering::Relaxed) {
-            true => Access::Keys,
-            false => self.access,
+        match self.config.server.auth {
+            None if self.closed.load(Ordering::Relaxed) => Access::Keys,
+            _ => self.access,
         }
     }
 
@@ -89,10 +90,15 @@ impl Gateway {
         let Shared { state, .. } = &*self.0;
         let running = self.live();
         let kept = config.keep_what_runs(&running.config);
-        let built = Built::of(config, state, Some(running.access())).await?;
+        let built = Built::of(config, state, Some(&running)).await?;
         let (live, ring) = built.adopt(state);
         self.0.ring.replace(ring);
-        self.0.live.store(Arc::new(live));
+        let live = Arc::new(live);
+        self.0.live.store(Arc::clone(&live));
+        // Somebody wrote that it may be open.
+        if live.config.server.auth == Some(Auth::None) {
+            live.closed.store(false, Ordering::Relaxed);
+        }
         Ok(kept)
     }
 
@@ -194,8 +200,8 @@ struct Built<'a> {
 }
 
 impl<'a> Built<'a> {
-    /// Builds what `config` says, where a gateway may run that is open to `before`.
-    async fn of(config: Config, state: &'a State, before: Option<Access>) -> anyhow::Result<Self> {
+    /// Builds what `config` says, in place of what may run `before`.
+    async fn of(config: Config, state: &'a State, before: Option<&Live>) -> anyhow::Result<Self> {
         let keys = match state.keys.list().await {
             Ok(keys) => Some(keys),
             Err(error) if is_away(&error) => None,
@@ -204,7 +210,7 @@ impl<'a> Built<'a> {
         // One that opens nothing any more counts as well, or taking back the last would open everything; and there may be some in a
         // store that is away.
         let has_keys = keys.as_ref().is_none_or(|keys| !keys.is_empty());
-        let access = access(&config, has_keys, before)?;
+        let access = access(&config, has_keys, before.map(Live::access))?;
         let catalog = Catalog::new(&config);
         let drains = state.drains.clone().time(config.timeouts.total);
         let providers = config
@@ -250,7 +256,7 @@ impl<'a> Built<'a> {
                 keyring,
                 oauth,
                 access,
-                closed: AtomicBool::new(false),
+                closed: before.map_or_else(Arc::default, |live| Arc::clone(&live.closed)),
             },
             ring,
             breakers,
@@ -377,6 +383,24 @@ mod tests {
             gateway.reload(config()).await.unwrap();
             assert_eq!(access() == Access::Keys, closes, "{auth:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_closes_during_a_reload_is_closed_after_it() {
+        let open = || config([5, 3], "\"1/day\"");
+        let gateway = Gateway::start(open()).await.unwrap();
+        // Somebody else opens accounts, so the reload waits with what it has found.
+        let opening = gateway.state().accounts.prepare(BTreeMap::new()).await;
+        let mut reload = Box::pin(gateway.reload(open()));
+        assert!(futures_util::poll!(&mut reload).is_pending());
+        let new = serde_json::from_value(json!({ "name": "k" })).unwrap();
+        gateway.registry().create(new).await.unwrap();
+        let asking = gateway.close_with_the_first_key();
+        let _ = tokio::time::timeout(TRUST * 2, asking).await;
+        assert_eq!(gateway.live().access(), Access::Keys);
+        drop(opening);
+        reload.await.unwrap();
+        assert_eq!(gateway.live().access(), Access::Keys);
     }
 
     #[tokio::test]
