@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::{
     accounts,
     auth::Principal,
-    config::{AUTO, Routing},
+    config::{AUTO, Access, Routing},
     gateway::{Gateway, Live},
 };
 
@@ -150,7 +150,12 @@ pub(super) fn resolve(live: &Live, principal: &Principal, model: &str) -> Result
         return Ok(targets.clone());
     }
     if let Some(nobody) = &live.config.nobody {
-        return Err(Error::new(ErrorKind::Unavailable, nobody.clone()));
+        let told = match live.access() {
+            Access::Loopback => nobody.clone(),
+            // The operator's sentence may have addresses in it.
+            Access::Keys => "this gateway has no models; its log says why".to_owned(),
+        };
+        return Err(Error::new(ErrorKind::Unavailable, told));
     }
     let near = live
         .catalog

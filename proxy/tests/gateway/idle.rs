@@ -59,3 +59,20 @@ async fn without_models_it_lives_and_is_not_ready() {
     );
     assert_eq!(gateway.get("/health").await.json()["database"], false);
 }
+
+#[tokio::test]
+async fn why_there_are_no_models_is_told_to_who_runs_the_gateway_alone() {
+    let none = "store = { url = \"memory:\" }\n[catalog]\nbuiltin = \"off\"\n";
+    let told = async |gateway: Gateway| {
+        let answer = gateway.ask(&chat("m", "q")).await;
+        assert_eq!(answer.status, 503, "{answer:?}");
+        answer.error()["message"].as_str().unwrap().to_owned()
+    };
+    let open = told(Gateway::serve(none)).await;
+    assert!(open.contains("start an Ollama"), "{open}");
+    let keyed = Gateway::serve(&format!("{none}{}", key("k", KEY, ""))).with_key(KEY);
+    assert_eq!(
+        told(keyed).await,
+        "this gateway has no models; its log says why"
+    );
+}
