@@ -72,6 +72,17 @@ pub struct Balance {
     pub reserved: Money,
 }
 
+/// A [`Balance`], for somebody who wants to know: what other processes have spent is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountBalance {
+    /// Whose it is.
+    pub account: Arc<str>,
+    /// How it stands.
+    pub balance: Balance,
+    /// Whether it is only what this process knows, which has not used the account lately: nobody else could be asked.
+    pub is_stale: bool,
+}
+
 impl Balance {
     /// What may still be held; negative once more was spent than the limit.
     #[must_use]

@@ -62,7 +62,7 @@ mod walk;
 mod window;
 
 pub use audit::{AuditEntry, AuditEvent, AuditLog, AuditRow, AuditWalk};
-pub use budgets::{Balance, Budget, Budgets, Hold, Reservation};
+pub use budgets::{AccountBalance, Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
 pub use conversations::{
     ConversationKey, ConversationStore, LONGEST_CONVERSATION, LONGEST_WINDOW, Memory, RECENT,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use rungs::{
     Error,
-    store::{Balance, Budgets, memory::MemoryBudgets, postgres::LeasedBudgets},
+    store::{AccountBalance, Balance, Budgets, memory::MemoryBudgets, postgres::LeasedBudgets},
 };
 
 /// The budgets in force: of this process alone, or leased from a database that several share.
@@ -47,15 +47,20 @@ impl Book {
     }
 
     /// How accounts stand, one balance per budget, for somebody who wants to know: what others have spent as well.
-    pub(crate) async fn stand(
-        &self,
-        accounts: &[Arc<str>],
-    ) -> Result<Vec<(Arc<str>, Balance)>, Error> {
+    pub(crate) async fn stand(&self, accounts: &[Arc<str>]) -> Result<Vec<AccountBalance>, Error> {
         match self {
-            Self::Own(book) => Ok(accounts
-                .iter()
-                .flat_map(|name| book.balances(name).into_iter().map(|b| (name.clone(), b)))
-                .collect()),
+            Self::Own(book) => {
+                let of = |account: &Arc<str>| {
+                    let account = Arc::clone(account);
+                    let balances = book.balances(&account).into_iter();
+                    balances.map(move |balance| AccountBalance {
+                        account: Arc::clone(&account),
+                        balance,
+                        is_stale: false,
+                    })
+                };
+                Ok(accounts.iter().flat_map(of).collect())
+            }
             Self::Shared(book) => book.stand(accounts).await,
         }
     }

@@ -57,10 +57,7 @@ async fn work(args: &KeysArgs, registry: &Registry, books: &Books<'_>) -> anyhow
             writeln!(out, "{}", serde_json::to_string_pretty(&view)?)?;
         }
         KeysVerb::List { json } => {
-            let mut views = Vec::new();
-            for key in registry.list().await? {
-                views.push(KeyView::of(key, books).await?);
-            }
+            let views = KeyView::all(registry.list().await?, books).await?;
             if *json {
                 writeln!(out, "{}", serde_json::to_string_pretty(&views)?)?;
             } else {

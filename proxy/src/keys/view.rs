@@ -1,12 +1,12 @@
-use std::time::SystemTime;
+use std::{collections::HashMap, sync::Arc, time::SystemTime};
 
 use rungs::{
     Error,
     catalog::{Money, Tier},
     model::OnExhaust,
     store::{
-        Balance, Budget, KeyRecord, Ledger, OnStoreDown, Role, postgres::PostgresKeys,
-        sqlite::SqliteKeys,
+        AccountBalance, Balance, Budget, KeyRecord, Ledger, OnStoreDown, Role,
+        postgres::PostgresKeys, sqlite::SqliteKeys,
     },
 };
 use serde::Serialize;
@@ -50,7 +50,13 @@ pub(crate) struct BudgetView {
     posted: Money,
     reserved: Money,
     resets: Option<String>,
+    /// The database could not be asked: more may have been spent by other processes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
 }
+
+/// How accounts stand that are open in this process, by their names.
+type Open = HashMap<Arc<str>, Vec<AccountBalance>>;
 
 /// Where it is written what was spent.
 pub(crate) enum Books<'a> {
@@ -65,10 +71,23 @@ pub(crate) enum Books<'a> {
 impl KeyView {
     /// A key, with how its budgets stand.
     pub(crate) async fn of(key: KeyRecord, books: &Books<'_>) -> Result<Self, Error> {
+        let open = books.open(std::slice::from_ref(&key)).await?;
+        Self::with(key, &open, books).await
+    }
+
+    /// The same of many, where what is open is asked for once.
+    pub(crate) async fn all(keys: Vec<KeyRecord>, books: &Books<'_>) -> Result<Vec<Self>, Error> {
+        let open = books.open(&keys).await?;
+        let mut views = Vec::with_capacity(keys.len());
+        for key in keys {
+            views.push(Self::with(key, &open, books).await?);
+        }
+        Ok(views)
+    }
+
+    async fn with(key: KeyRecord, open: &Open, books: &Books<'_>) -> Result<Self, Error> {
         let now = SystemTime::now();
-        let balances = books
-            .stand(&accounts::of_key(&key.id), &key.budgets)
-            .await?;
+        let standings = books.stand(&key, open).await?;
         let grace = key.previous.map(|secret| secret.until);
         Ok(Self {
             id: key.id,
@@ -80,7 +99,7 @@ impl KeyView {
             models: key.models,
             max_tier: key.max_tier,
             routes: key.routes,
-            budgets: balances.into_iter().map(BudgetView::of).collect(),
+            budgets: standings.into_iter().map(BudgetView::of).collect(),
             warn_at: key.warn_at,
             on_exhaust: key.on_exhaust,
             on_store_down: key.on_store_down,
@@ -126,8 +145,10 @@ pub(crate) fn resets(budget: &Budget) -> Option<String> {
 }
 
 impl BudgetView {
-    pub(crate) fn of(balance: Balance) -> Self {
+    pub(crate) fn of(standing: AccountBalance) -> Self {
+        let balance = standing.balance;
         Self {
+            stale: standing.is_stale,
             limit: balance.budget.limit,
             posted: balance.posted,
             reserved: balance.reserved,
@@ -138,27 +159,45 @@ impl BudgetView {
 }
 
 impl Books<'_> {
-    async fn stand(&self, account: &str, budgets: &[Budget]) -> Result<Vec<Balance>, Error> {
+    /// How accounts stand that are open in this process.
+    async fn open(&self, keys: &[KeyRecord]) -> Result<Open, Error> {
+        let mut open = Open::new();
         if let Self::Running(book, _) = self {
-            let open = book.stand(&[account.into()]).await?;
-            if open.iter().map(|(_, balance)| &balance.budget).eq(budgets) {
-                return Ok(open.into_iter().map(|(_, balance)| balance).collect());
+            let accounts: Vec<_> = keys.iter().map(|key| accounts::of_key(&key.id)).collect();
+            for standing in book.stand(&accounts).await? {
+                let account = Arc::clone(&standing.account);
+                open.entry(account).or_default().push(standing);
             }
         }
+        Ok(open)
+    }
+
+    async fn stand(&self, key: &KeyRecord, open: &Open) -> Result<Vec<AccountBalance>, Error> {
+        let account = accounts::of_key(&key.id);
+        if let Some(open) = open.get(&account)
+            && open.iter().map(|one| &one.balance.budget).eq(&key.budgets)
+        {
+            return Ok(open.clone());
+        }
         // Nobody has called with it in this process.
-        let mut balances = Vec::with_capacity(budgets.len());
-        for budget in budgets {
+        let mut standings = Vec::with_capacity(key.budgets.len());
+        for budget in &key.budgets {
             let since = budget.window.start(SystemTime::now());
-            balances.push(Balance {
+            let balance = Balance {
                 budget: budget.clone(),
                 posted: match self {
-                    Self::Running(_, ledger) => ledger.spent(account, since).await?,
-                    Self::File(file) => file.spent(account, since).await?,
-                    Self::Database(database) => database.spent(account, since).await?,
+                    Self::Running(_, ledger) => ledger.spent(&account, since).await?,
+                    Self::File(file) => file.spent(&account, since).await?,
+                    Self::Database(database) => database.spent(&account, since).await?,
                 },
                 reserved: Money::ZERO,
+            };
+            standings.push(AccountBalance {
+                account: Arc::clone(&account),
+                balance,
+                is_stale: false,
             });
         }
-        Ok(balances)
+        Ok(standings)
     }
 }

@@ -23,9 +23,9 @@ use super::{
 };
 use crate::{
     catalog::Money,
-    error::Error,
+    error::{Error, ErrorKind},
     store::{
-        Balance, Budget, Budgets, Hold, Ledger, OnStoreDown, StoreFuture,
+        AccountBalance, Balance, Budget, Budgets, Hold, Ledger, OnStoreDown, StoreFuture,
         lease::{Book, Short},
     },
 };
@@ -162,37 +162,42 @@ impl LeasedBudgets {
         desk.book.balances(account, SystemTime::now())
     }
 
-    /// The same for many accounts, where the database is asked about those that this process has not used lately.
+    /// The same for many accounts, where the database is asked about those that this process has not used lately. While it does not
+    /// answer they are [stale](AccountBalance::is_stale).
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it does not answer.
-    pub async fn stand(&self, accounts: &[Arc<str>]) -> Result<Vec<(Arc<str>, Balance)>, Error> {
-        let mut all = Vec::new();
-        let mut idle = Vec::new();
-        for name in accounts {
-            for (balance, is_known) in self.known(name) {
-                if !is_known {
-                    idle.push(all.len());
-                }
-                all.push((name.clone(), balance));
-            }
-        }
+    /// [`ErrorKind::Internal`] if the database cannot be read.
+    pub async fn stand(&self, accounts: &[Arc<str>]) -> Result<Vec<AccountBalance>, Error> {
+        let known = accounts.iter().flat_map(|account| {
+            let balances = self.known(account).into_iter();
+            balances.map(|(balance, is_known)| AccountBalance {
+                account: account.clone(),
+                balance,
+                is_stale: !is_known,
+            })
+        });
+        let mut all: Vec<_> = known.collect();
+        let mut idle: Vec<_> = all.iter_mut().filter(|one| one.is_stale).collect();
         if idle.is_empty() {
             return Ok(all);
         }
         let budgets = idle
             .iter()
-            .map(|at| (&all[*at].0, &all[*at].1.budget.window));
+            .map(|one| (&one.account, &one.balance.budget.window));
         let stands = answered(async {
             let mut connection = self.shared.pool.get().await?;
             standing::read(&mut connection, budgets, SystemTime::now())
                 .await
                 .map_err(failed("the budgets cannot be read"))
         });
-        for (at, (posted, granted)) in idle.iter().zip(stands.await?) {
-            let balance = &mut all[*at].1;
-            balance.posted = Money::from_nanos(posted);
-            balance.reserved = Money::from_nanos(granted);
+        let stands = match stands.await {
+            Err(error) if error.kind() == ErrorKind::Unavailable => Vec::new(),
+            stands => stands?,
+        };
+        for (one, (posted, granted)) in idle.iter_mut().zip(stands) {
+            one.balance.posted = Money::from_nanos(posted);
+            one.balance.reserved = Money::from_nanos(granted);
+            one.is_stale = false;
         }
         Ok(all)
     }
@@ -358,7 +363,6 @@ impl fmt::Debug for LeasedBudgets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
 
     #[tokio::test]
     async fn a_budget_that_cannot_be_held_just_now_says_when_to_ask_again() {
@@ -369,5 +373,16 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Unavailable);
             assert!(error.get_retry_after().is_some(), "{error}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_idle_accounts_stand_is_told_as_far_as_it_is_known_while_the_database_is_away() {
+        let store = PostgresStore::new("postgres://nobody@127.0.0.1:9/none", 1).unwrap();
+        let budgets = LeasedBudgets::open(&store, LeaseTerms::default()).unwrap();
+        budgets.set("key:k", vec!["1/day".parse().unwrap()], None);
+        let stand = budgets.stand(&["key:k".into()]).await.unwrap();
+        let [one] = &*stand else { panic!("{stand:?}") };
+        assert!(one.is_stale);
+        assert_eq!(one.balance, budgets.balances("key:k")[0]);
     }
 }

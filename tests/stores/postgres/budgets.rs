@@ -356,8 +356,9 @@ async fn how_idle_accounts_stand_the_database_knows() {
     ledger.write(rows.into()).await.expect("written");
     assert_eq!(other.balances("key:k")[0].posted, Money::ZERO);
     let stand = other.stand(&accounts).await.expect("it answers");
-    let (name, balance) = &stand[0];
-    assert_eq!((&**name, balance.posted), ("key:k", nanos(40)));
+    let one = &stand[0];
+    let told = (&*one.account, one.balance.posted, one.is_stale);
+    assert_eq!(told, ("key:k", nanos(40), false));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,9 +21,9 @@ pub(in crate::http) async fn list(State(gateway): State<Gateway>) -> Response {
     let listed = async {
         let book = gateway.state().accounts.book();
         let balances = book.stand(&book.accounts()).await?;
-        let lines = balances.into_iter().map(|(account, balance)| Line {
-            account,
-            budget: BudgetView::of(balance),
+        let lines = balances.into_iter().map(|standing| Line {
+            account: Arc::clone(&standing.account),
+            budget: BudgetView::of(standing),
         });
         Ok(json!({ "object": "list", "data": lines.collect::<Vec<_>>() }))
     };

@@ -62,10 +62,8 @@ struct IssuedView {
 
 pub(in crate::http) async fn list(State(gateway): State<Gateway>) -> Response {
     let listed = async {
-        let mut views = Vec::new();
-        for key in gateway.registry().list().await? {
-            views.push(view(&gateway, key).await?);
-        }
+        let keys = gateway.registry().list().await?;
+        let views = KeyView::all(keys, &books(&gateway)).await?;
         Ok(json!({ "object": "list", "data": views }))
     };
     answer(StatusCode::OK, listed.await)
@@ -129,9 +127,12 @@ pub(in crate::http) async fn revoke(
 }
 
 async fn view(gateway: &Gateway, key: KeyRecord) -> Result<KeyView, Error> {
+    KeyView::of(key, &books(gateway)).await
+}
+
+fn books(gateway: &Gateway) -> Books<'_> {
     let state = gateway.state();
-    let books = Books::Running(state.accounts.book(), &*state.ledger);
-    KeyView::of(key, &books).await
+    Books::Running(state.accounts.book(), &*state.ledger)
 }
 
 async fn issued(gateway: &Gateway, issued: Issued) -> Result<IssuedView, Error> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rmcp::schemars::{self, JsonSchema};
-use rungs::{Error, store::Balance};
+use rungs::{Error, store::AccountBalance};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -38,6 +38,8 @@ struct Line {
     held_usd: String,
     /// When it begins anew; null for one that never does.
     resets: Option<String>,
+    /// Whether the database could not be asked: more may have been spent by other processes.
+    stale: bool,
 }
 
 /// The tool.
@@ -56,11 +58,8 @@ async fn remaining(gateway: Gateway, caller: Caller, Input {}: Input) -> Result<
     let book = gateway.state().accounts.book();
     let accounts: Vec<Arc<str>> = visible(&caller.principal).map(Arc::from).collect();
     let balances = book.stand(&accounts).await?;
-    let lines = balances
-        .iter()
-        .map(|(account, balance)| Line::of(account, balance));
     Ok(Output {
-        budgets: lines.collect(),
+        budgets: balances.iter().map(Line::of).collect(),
     })
 }
 
@@ -71,14 +70,16 @@ pub(crate) fn visible(principal: &Principal) -> impl Iterator<Item = &str> {
 }
 
 impl Line {
-    fn of(account: &str, balance: &Balance) -> Self {
+    fn of(standing: &AccountBalance) -> Self {
+        let balance = &standing.balance;
         Self {
-            account: account.to_owned(),
+            account: standing.account.to_string(),
             budget: balance.budget.to_string(),
             remaining_usd: balance.room().to_string(),
             spent_usd: balance.posted.to_string(),
             held_usd: balance.reserved.to_string(),
             resets: resets(&balance.budget),
+            stale: standing.is_stale,
         }
     }
 }
