@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use rmcp::{
         common::server_side_http::ServerSseMessage,
         streamable_http_server::session::{
             SessionId, SessionManager,
-            local::{LocalSessionManager, LocalSessionManagerError},
+            local::{LocalSessionManager, LocalSessionManagerError, SessionError},
         },
     },
 };
@@ -79,6 +80,9 @@ impl Open {
     }
 }
 
+/// How long the answer of a call that has ended may take to its client, before the session may be too many.
+const HANDING_OVER: Duration = Duration::from_secs(1);
+
 /// A call in a session, which is not idle as long as this lives.
 pub(super) struct UnderWay {
     sessions: Arc<Sessions>,
@@ -87,9 +91,23 @@ pub(super) struct UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        if let Some(session) = self.sessions.open().get_mut(&self.id) {
+        let owner = {
+            let mut open = self.sessions.open();
+            let Some(session) = open.get_mut(&self.id) else {
+                return;
+            };
             session.calls -= 1;
             session.used = Instant::now();
+            let owner = session.owner.clone();
+            (owned(&open, &owner) > self.sessions.most).then_some(owner)
+        };
+        // It was kept for its call alone.
+        if let (Some(owner), Ok(runtime)) = (owner, Handle::try_current()) {
+            let sessions = Arc::clone(&self.sessions);
+            drop(runtime.spawn(async move {
+                tokio::time::sleep(HANDING_OVER).await;
+                sessions.end_surplus(&owner);
+            }));
         }
     }
 }
@@ -139,21 +157,15 @@ impl Sessions {
     }
 
     /// Takes in a session of `owner`. In the same moment those that were idle longest are no more, as many as are too many; one in
-    /// which a call is under way is not idle.
-    fn take_in(&self, id: SessionId, owner: Owner) -> Vec<SessionId> {
-        let mut surplus = Vec::new();
+    /// which a call is under way is not idle. `None` if there are twice as many of those as one may have: then it is not taken in.
+    fn take_in(&self, id: SessionId, owner: Owner) -> Option<Vec<SessionId>> {
         self.counted(|open| {
-            let theirs = open.iter().filter(|(_, session)| session.owner == owner);
-            let too_many = (theirs.clone().count() + 1).saturating_sub(self.most);
-            let mut idle: Vec<_> = theirs
-                .filter_map(|(id, session)| Some((session.idle_since()?, id)))
-                .collect();
-            idle.sort_unstable_by_key(|(since, _)| *since);
-            idle.truncate(too_many);
-            surplus = idle.into_iter().map(|(_, id)| id.clone()).collect();
-            for id in &surplus {
-                open.remove(id);
+            let theirs = open.values().filter(|session| session.owner == owner);
+            let at_work = theirs.filter(|session| session.calls > 0).count();
+            if at_work >= self.most.saturating_mul(2) {
+                return None;
             }
+            let surplus = put_out(open, &owner, self.most.saturating_sub(1));
             let used = Instant::now();
             open.insert(
                 id,
@@ -163,8 +175,15 @@ impl Sessions {
                     calls: 0,
                 },
             );
-        });
-        surplus
+            Some(surplus)
+        })
+    }
+
+    /// Ends those that were idle longest, as many as `owner` has too many.
+    fn end_surplus(&self, owner: &Owner) {
+        for id in self.counted(|open| put_out(open, owner, self.most)) {
+            self.end(id);
+        }
     }
 
     /// Ends those that have been idle for too long; gives the time after which another one may have been.
@@ -222,12 +241,32 @@ impl Sessions {
         LocalSessionManagerError::SessionNotFound(id.clone())
     }
 
-    fn counted(&self, change: impl FnOnce(&mut HashMap<SessionId, Open>)) {
+    fn counted<T>(&self, change: impl FnOnce(&mut HashMap<SessionId, Open>) -> T) -> T {
         let mut open = self.open();
-        change(&mut open);
+        let changed = change(&mut open);
         #[expect(clippy::cast_precision_loss, reason = "thousands at most")]
         metrics::gauge!("rungs_mcp_sessions").set(open.len() as f64);
+        changed
     }
+}
+
+/// How many sessions somebody has.
+fn owned(open: &HashMap<SessionId, Open>, owner: &Owner) -> usize {
+    let theirs = open.values().filter(|session| session.owner == *owner);
+    theirs.count()
+}
+
+/// Takes out those of `owner` that were idle longest, as many as are more than `most`.
+fn put_out(open: &mut HashMap<SessionId, Open>, owner: &Owner, most: usize) -> Vec<SessionId> {
+    let too_many = owned(open, owner).saturating_sub(most);
+    let theirs = open.iter().filter(|(_, session)| session.owner == *owner);
+    let mut idle: Vec<_> = theirs
+        .filter_map(|(id, session)| Some((session.idle_since()?, id.clone())))
+        .collect();
+    idle.sort_unstable_by_key(|(since, _)| *since);
+    idle.truncate(too_many);
+    let ids = idle.into_iter().map(|(_, id)| id);
+    ids.inspect(|id| drop(open.remove(id))).collect()
 }
 
 impl SessionManager for Sessions {
@@ -238,7 +277,12 @@ impl SessionManager for Sessions {
         let owner = CALLER.with(Clone::clone);
         let (id, transport) = self.local.create_session().await?;
         // Nothing is waited for from here on: a caller who leaves would leave a session that nobody ends.
-        for surplus in self.take_in(id.clone(), owner) {
+        let Some(surplus) = self.take_in(id.clone(), owner) else {
+            self.end(id);
+            let why = "a call is under way in each session; no other is opened until one has ended";
+            return Err(SessionError::Io(io::Error::other(why)).into());
+        };
+        for surplus in surplus {
             tracing::debug!("an idle MCP session ends: its owner opens too many");
             self.end(surplus);
         }
