@@ -21,7 +21,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{connection::Who, server::Server};
+use super::{connection::Who, server::Server, socket_path::SocketPath};
 use crate::{
     auth::Principal,
     config::{Config, StoreUrl},
@@ -87,7 +87,7 @@ impl Door {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(&path)?;
+        let listener = UnixListener::bind(SocketPath::of(&path)?.path())?;
         let door = Self { path, listener };
         fs::set_permissions(&door.path, fs::Permissions::from_mode(0o600))?;
         Ok(door)
@@ -153,7 +153,7 @@ pub(super) async fn connect(
     path: &Path,
     key: Option<&SecretString>,
 ) -> anyhow::Result<Option<UnixStream>> {
-    let Ok(mut stream) = UnixStream::connect(path).await else {
+    let Ok(mut stream) = dial(path).await else {
         return Ok(None);
     };
     let hello = Hello {
@@ -173,6 +173,11 @@ pub(super) async fn connect(
             bail!("the process that owns the database does not let us in: {why}")
         }
     }
+}
+
+async fn dial(path: &Path) -> io::Result<UnixStream> {
+    let short = SocketPath::of(path)?;
+    UnixStream::connect(short.path()).await
 }
 
 async fn say(to: &mut UnixStream, words: &impl Serialize) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! The MCP server, over rmcp: the gateway's tools, resources and prompts for MCP clients.
 //!
 //! - [`server`]: what is answered, whatever it came over. [`connection`], [`call`], [`consent`], [`changes`], [`resources`], [`prompts`]: its parts.
-//! - [`stdio`]: `rungs mcp`. [`beside`], [`bridge`]: how it works next to another process that owns the database.
+//! - [`stdio`]: `rungs mcp`. [`beside`], [`socket_path`], [`bridge`]: how it works next to another process that owns the database.
 //! - [`http`]: `/mcp`. [`sessions`]: who owns a session of the older revisions. [`token`]: what opens `/mcp` on an open loopback.
 //! - [`upstream`]: other MCP servers, whose tools are mounted.
 //! - [`oauth`]: tokens of an authorization server, in place of keys.
@@ -23,6 +23,7 @@ mod prompts;
 mod resources;
 mod server;
 mod sessions;
+mod socket_path;
 pub(crate) mod stdio;
 pub(crate) mod token;
 pub(crate) mod upstream;
