@@ -82,6 +82,7 @@ fn load_asking(args: &ConfigArgs, ollama: &dyn Fn(&str) -> Ollama) -> anyhow::Re
     let world = World {
         vars: &vars,
         read: &|path| fs::read_to_string(path),
+        find: &|path| fs::canonicalize(path).ok(),
         ollama,
     };
     Ok(Config::load(source.as_ref(), &world)?)
@@ -101,11 +102,16 @@ pub(super) fn say(config: &Config) {
     }
 }
 
-/// Where a database lies that is a file: with another one budgets would be others too.
+/// Where the database lies, or what is on its way to one that processes share: with another one budgets would be others too.
 pub(super) fn say_where(config: &Config) {
-    if let StoreUrl::Sqlite(path) = &config.store.url {
-        let file = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        tracing::info!(file = %file.display(), "the database");
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match &config.store.url {
+        StoreUrl::Sqlite(file) => tracing::info!(file = %whole(file).display(), "the database"),
+        StoreUrl::Postgres(_) => {
+            let folder = whole(&config.store.folder);
+            tracing::info!(folder = %folder.display(), "rows on their way to the database");
+        }
+        StoreUrl::Memory => {}
     }
 }
 

@@ -91,6 +91,8 @@ pub(crate) struct World<'a> {
     pub(crate) vars: &'a Vars,
     /// Reads a secret's file.
     pub(crate) read: &'a dyn Fn(&Path) -> io::Result<String>,
+    /// The whole path of what lies somewhere; nothing, if nothing does.
+    pub(crate) find: &'a dyn Fn(&Path) -> Option<PathBuf>,
     /// What the Ollama at an address such as `http://localhost:11434` says.
     pub(crate) ollama: &'a dyn Fn(&str) -> Ollama,
 }
@@ -204,6 +206,7 @@ impl Config {
         let world = World {
             vars: &Vars::new(),
             read: &|_| Err(io::ErrorKind::NotFound.into()),
+            find: &|_| None,
             ollama: &|_| Ollama::NotAsked,
         };
         Self::load(Some(source), &world)
@@ -269,7 +272,7 @@ impl Config {
             nobody: None,
             warnings,
         };
-        config.begin_paths_in(folder, faults);
+        config.begin_paths_in(folder, world, faults);
         read::nothing_left(&table, &SECTIONS, faults);
         // What refers to something that could not be read would only be blamed for it.
         faults.check()?;

@@ -32,6 +32,7 @@ fn world(vars: &Vars) -> World<'_> {
             Some("/run/secret") => Ok("from-a-file-k9x2m4\n".to_owned()),
             _ => Err(io::ErrorKind::NotFound.into()),
         },
+        find: &|_| None,
         ollama: &|_| Ollama::Silent,
     }
 }

@@ -42,3 +42,63 @@ fn relative_paths_of_a_file_begin_where_it_lies() {
     assert_eq!(found[0], Path::new("other.db"), "the environment's own");
     assert_eq!(found[1..], all("/etc/rungs")[1..]);
 }
+
+/// What is wrong with a file that lies in `folder`, where these are in the working directory and in that of the file.
+fn faults_at(folder: &str, text: &str, there: &[&str]) -> String {
+    let vars = vars(&[("RUNGS_SECRET", &"x9m4".repeat(8))]);
+    let world = World {
+        find: &|path| {
+            let is_there = there.iter().any(|known| Path::new(known) == path);
+            is_there.then(|| Path::new("/work").join(path))
+        },
+        ..world(&vars)
+    };
+    let file = Path::new(folder).join("rungs.toml");
+    let source = Source::new(file.to_str().unwrap(), text);
+    Config::load(Some(&source), &world).map_or_else(|faults| faults.to_string(), |_| String::new())
+}
+
+#[test]
+fn a_database_in_the_working_directory_is_not_left_behind_in_silence() {
+    let shared = "[store]\nurl = \"postgres://db/rungs\"\n";
+    for (text, name, whole) in [
+        ("", "rungs.db", "\"sqlite:/work/rungs.db\""),
+        (shared, "rungs.data", "\"/work/rungs.data\""),
+    ] {
+        let there = Path::new("conf").join(name);
+        let there = there.to_str().unwrap();
+        let told = faults_at("conf", text, &[name]);
+        for words in [there, whole] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert_eq!(faults_at("conf", text, &[name, there]), "");
+        assert_eq!(faults_at("conf", text, &[]), "");
+        assert_eq!(faults_at("", text, &[name]), "");
+    }
+    let named = "[store]\nurl = \"sqlite:/work/rungs.db\"\n";
+    assert_eq!(faults_at("conf", named, &["rungs.db"]), "");
+}
+
+#[test]
+fn a_file_that_lies_elsewhere_opens_its_own_folder_only_by_its_whole_path() {
+    let told = |folder: &str, root: &str| {
+        faults_at(
+            folder,
+            &format!("[tools]\nroots = [\"src\", \"{root}\"]\n"),
+            &[],
+        )
+    };
+    for root in [".", "./", "..", "src/..", "src/../.."] {
+        let told = told("/home/me", root);
+        assert!(
+            told.contains("`tools.roots`") && told.contains("/home/me"),
+            "{root}: {told}"
+        );
+    }
+    for root in ["src", "../src", "/home/me"] {
+        assert_eq!(told("/home/me", root), "", "{root}");
+    }
+    for folder in ["", "."] {
+        assert_eq!(told(folder, "."), "", "it is the working directory");
+    }
+}

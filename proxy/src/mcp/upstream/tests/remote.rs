@@ -90,6 +90,7 @@ async fn every_server_of_the_documentation_is_mounted_in_place_of_a_stand_in() {
     let world = World {
         vars: &vars,
         read: &|_| Err(io::ErrorKind::NotFound.into()),
+        find: &|_| None,
         ollama: &|_| crate::config::Ollama::Silent,
     };
     let mut servers = Config::load(Some(&text), &world).unwrap().upstreams;
