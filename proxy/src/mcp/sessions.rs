@@ -80,7 +80,7 @@ impl Open {
     }
 }
 
-/// How long the answer of a call that has ended may take to its client, before the session may be too many.
+/// How long an answer that is there may take to its client, before the session may end because it is one too many.
 const HANDING_OVER: Duration = Duration::from_secs(1);
 
 /// A call in a session, which is not idle as long as this lives.
@@ -182,7 +182,7 @@ impl Sessions {
     /// Ends those that were idle longest, as many as `owner` has too many.
     fn end_surplus(&self, owner: &Owner) {
         for id in self.counted(|open| put_out(open, owner, self.most)) {
-            self.end(id);
+            self.end(id, Duration::ZERO);
         }
     }
 
@@ -205,7 +205,7 @@ impl Sessions {
             });
         });
         for id in over {
-            self.end(id);
+            self.end(id, Duration::ZERO);
         }
         next
     }
@@ -223,14 +223,15 @@ impl Sessions {
         theirs
     }
 
-    /// Ends the work of a session that is no more.
+    /// Ends the work of a session that is no more, some time later.
     #[expect(
         clippy::disallowed_methods,
-        reason = "it ends when the session's worker has taken one message, or is gone"
+        reason = "it ends some time after the session's worker has taken one message, or is gone"
     )]
-    fn end(&self, id: SessionId) {
+    fn end(&self, id: SessionId, after: Duration) {
         let local = Arc::clone(&self.local);
         tokio::spawn(async move {
+            tokio::time::sleep(after).await;
             if let Err(error) = local.close_session(&id).await {
                 tracing::debug!(%error, "the end of an MCP session");
             }
@@ -278,13 +279,14 @@ impl SessionManager for Sessions {
         let (id, transport) = self.local.create_session().await?;
         // Nothing is waited for from here on: a caller who leaves would leave a session that nobody ends.
         let Some(surplus) = self.take_in(id.clone(), owner) else {
-            self.end(id);
+            self.end(id, Duration::ZERO);
             let why = "a call is under way in each session; no other is opened until one has ended";
             return Err(SessionError::Io(io::Error::other(why)).into());
         };
         for surplus in surplus {
             tracing::debug!("an idle MCP session ends: its owner opens too many");
-            self.end(surplus);
+            // It may have been opened only now.
+            self.end(surplus, HANDING_OVER);
         }
         Ok((id, transport))
     }
