@@ -256,6 +256,8 @@ fn timed(connection: &Connection) -> Result<impl Fn() -> bool + use<>, Error> {
 }
 
 fn find(connection: &Connection, name: &str) -> Result<Table, Error> {
+    // The time of the last change may be over.
+    let _late = timed(connection)?;
     let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name").map_err(failed)?;
     let names = tables.query_map([], |row| row.get(0)).map_err(failed)?;
     let names: Vec<String> = names.collect::<Result<_, _>>().map_err(failed)?;

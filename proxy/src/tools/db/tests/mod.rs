@@ -114,6 +114,18 @@ async fn a_row_in_the_embedded_tables() {
 }
 
 #[tokio::test]
+async fn each_change_has_time_of_its_own() {
+    let (_folder, local) = embedded();
+    for n in 0..2 {
+        let note = row(json!({ "topic": "t", "body": "b" }));
+        let inserted = local.insert("notes".into(), note).await;
+        assert_eq!(inserted.unwrap(), 1, "number {n}");
+        // The database's clock is that of the machine.
+        tokio::time::sleep(PATIENCE).await;
+    }
+}
+
+#[tokio::test]
 async fn hostile_statements_fail_with_the_authorizer_and_without_it() {
     let (folder, mut local) = embedded();
     let other = folder.path().join("other.db");
