@@ -138,7 +138,7 @@ struct Shared {
     numbers: AtomicU32,
     spent: AtomicI64,
     tokens: AtomicU64,
-    /// A bit an attempt, by its number.
+    /// A bit an attempt, by its number; that of the whole call is there from the beginning.
     sent: AtomicU64,
     rates: Mutex<RateFacts>,
     trail: Mutex<Vec<Step>>,
@@ -166,7 +166,7 @@ impl CallContext {
             numbers: AtomicU32::new(0),
             spent: AtomicI64::new(0),
             tokens: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
+            sent: AtomicU64::new(1),
             rates: Mutex::default(),
             trail: Mutex::default(),
         }))
@@ -247,7 +247,8 @@ impl CallContext {
         }
     }
 
-    /// Whether the request of `attempt` went out. Of more attempts than calls have, nobody keeps count: they count as sent.
+    /// Whether the request of `attempt` went out. So has the whole call, which is number 0. Of more attempts than calls have, nobody keeps
+    /// count: they count as sent.
     #[must_use]
     pub fn is_sent(&self, attempt: u32) -> bool {
         let bit = 1u64.checked_shl(attempt);

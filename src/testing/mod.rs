@@ -43,6 +43,19 @@ pub fn ask_stream(question: &str) -> ModelRequest {
     }))
 }
 
+/// `request` as a call of tenant `test` that may be repeated under this name.
+#[must_use]
+pub fn named(name: &str, request: ModelRequest) -> ModelRequest {
+    let call = Call {
+        idempotency: Some(name.into()),
+        ..Call::new("test")
+    };
+    ModelRequest {
+        ctx: CallContext::new(call),
+        ..request
+    }
+}
+
 /// A chat request of tenant `test` with this body.
 ///
 /// # Panics

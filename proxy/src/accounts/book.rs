@@ -43,16 +43,15 @@ impl Book {
     pub(crate) async fn stand(&self, accounts: &[Arc<str>]) -> Result<Vec<AccountBalance>, Error> {
         match self {
             Self::Own(book) => {
-                let of = |account: &Arc<str>| {
-                    let account = Arc::clone(account);
-                    let balances = book.balances(&account).into_iter();
-                    balances.map(move |balance| AccountBalance {
-                        account: Arc::clone(&account),
+                let all = accounts.iter().flat_map(|account| {
+                    let balances = book.balances(account).into_iter();
+                    balances.map(|balance| AccountBalance {
+                        account: Arc::clone(account),
                         balance,
                         is_stale: false,
                     })
-                };
-                Ok(accounts.iter().flat_map(of).collect())
+                });
+                Ok(all.collect())
             }
             Self::Shared(book) => book.stand(accounts).await,
         }

@@ -133,13 +133,7 @@ async fn r10_where_it_is_wanted_the_rest_is_read_and_charged_exactly() {
         free("m", "p", "L0")
     );
     let gateway = Gateway::serve(&config);
-    let mut response = gateway
-        .post("/v1/chat/completions", chat_stream("m", "q").to_string())
-        .send()
-        .await
-        .unwrap();
-    assert!(response.chunk().await.unwrap().is_some());
-    drop(response);
+    drop(gateway.begun("m").await);
     let rows = gateway.rows_after(1).await;
     assert_eq!(rows[0].0, "ok", "{rows:?}");
     assert_eq!((model.calls(), model.cut()), (1, 0));

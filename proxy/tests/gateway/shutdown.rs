@@ -31,12 +31,7 @@ async fn r18_a_running_stream_finishes_after_sigterm() {
     // An idle connection does not keep the process.
     let _idle = TcpStream::connect(gateway.address()).await.unwrap();
     gateway.get("/live").await;
-    let mut stream = gateway
-        .post("/v1/chat/completions", chat_stream("m", "q").to_string())
-        .send()
-        .await
-        .unwrap();
-    assert!(stream.chunk().await.unwrap().is_some());
+    let stream = gateway.begun("m").await;
     gateway.signal("TERM");
     gateway.logs("running answers may finish").await;
     assert_eq!(provider_model.open(), 1, "the stream should still run");
@@ -61,12 +56,7 @@ async fn r18_what_does_not_finish_in_time_is_cut_and_written_down() {
         if http2 {
             gateway = gateway.over_http2();
         }
-        let mut stream = gateway
-            .post("/v1/chat/completions", chat_stream("m", "q").to_string())
-            .send()
-            .await
-            .unwrap();
-        assert!(stream.chunk().await.unwrap().is_some());
+        let _stream = gateway.begun("m").await;
         let start = Instant::now();
         assert!(gateway.stop().await.success());
         assert!(
@@ -82,12 +72,7 @@ async fn r18_what_does_not_finish_in_time_is_cut_and_written_down() {
 #[tokio::test]
 async fn a_second_signal_waits_for_nobody() {
     let (provider_model, _upstream, mut gateway) = paced("30").await;
-    let mut stream = gateway
-        .post("/v1/chat/completions", chat_stream("m", "q").to_string())
-        .send()
-        .await
-        .unwrap();
-    assert!(stream.chunk().await.unwrap().is_some());
+    let stream = gateway.begun("m").await;
     gateway.signal("INT");
     gateway.logs("unless another signal comes").await;
     assert_eq!(provider_model.open(), 1, "the stream should still run");

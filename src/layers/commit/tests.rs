@@ -20,7 +20,7 @@ use crate::{
         Durability, Intent, Ledger, LedgerRow, Spool, StoreFuture, Topic,
         memory::{MemoryIdempotency, MemoryLedger},
     },
-    testing::{Reply, Scripted, ask, ask_stream},
+    testing::{Reply, Scripted, ask, ask_stream, named},
 };
 
 /// A ledger whose disk answers when it is told to.
@@ -233,15 +233,7 @@ async fn who_repeats_a_call_is_told_no_sooner_than_who_paid_for_it() {
             .spool(Arc::new(Spooled(Arc::clone(&spool))))
             .layer(names.layer(cost.layer(provider.clone())));
         let call = || {
-            let call = Call {
-                idempotency: Some("n".into()),
-                ..Call::new("t")
-            };
-            let request = ModelRequest {
-                ctx: CallContext::new(call),
-                ..ask_stream("6 x 7?")
-            };
-            let answering = stack.clone().oneshot(request);
+            let answering = stack.clone().oneshot(named("n", ask_stream("6 x 7?")));
             Box::pin(async { answering.await?.body.collect(9999).await })
         };
         let (mut first, mut repetition) = (call(), call());
@@ -260,16 +252,7 @@ async fn who_repeats_a_call_is_told_no_sooner_than_who_paid_for_it() {
 #[tokio::test]
 async fn nobody_is_told_an_answer_whose_row_may_be_lost() {
     let full = || Err(Error::new(ErrorKind::Unavailable, "the disk is full"));
-    let named = || {
-        let call = Call {
-            idempotency: Some("n".into()),
-            ..Call::new("t")
-        };
-        ModelRequest {
-            ctx: CallContext::new(call),
-            ..ask("6 x 7?")
-        }
-    };
+    let call = || named("n", ask("6 x 7?"));
     let ledger = Slow::new();
     ledger.answer(full());
     let provider = priced(Reply::text("42"));
@@ -277,11 +260,11 @@ async fn nobody_is_told_an_answer_whose_row_may_be_lost() {
     let names = IdempotencyLayer::new(Arc::new(MemoryIdempotency::new(1 << 20)));
     let stack = CommitLayer::new(ledger.clone()).layer(names.layer(cost.layer(provider.clone())));
     for _ in 0..2 {
-        let told = stack.clone().oneshot(named()).await;
+        let told = stack.clone().oneshot(call()).await;
         assert_eq!(told.unwrap_err().kind(), ErrorKind::Unavailable);
     }
     ledger.answer(Ok(()));
-    assert!(stack.oneshot(named()).await.unwrap().meta.replayed);
+    assert!(stack.oneshot(call()).await.unwrap().meta.replayed);
     assert_eq!(provider.calls(), 1);
 
     // A refusal that cost nothing says what it says.
@@ -289,6 +272,6 @@ async fn nobody_is_told_an_answer_whose_row_may_be_lost() {
     let refusing = service_fn(|_: ModelRequest| async {
         Err::<ModelResponse, _>(Error::new(ErrorKind::RateLimited, "later"))
     });
-    let refused = CommitLayer::new(ledger).layer(refusing).oneshot(named());
+    let refused = CommitLayer::new(ledger).layer(refusing).oneshot(call());
     assert_eq!(refused.await.unwrap_err().kind(), ErrorKind::RateLimited);
 }

@@ -63,7 +63,7 @@ pub struct DrainFuture {
 impl DrainFuture {
     /// An attempt that has not gone out has cost nothing, and nobody waits for its answer. A whole call is somebody's, who may come again.
     fn goes_on(&self) -> bool {
-        self.attempt == 0 || self.ctx.is_sent(self.attempt)
+        self.ctx.is_sent(self.attempt)
     }
 }
 

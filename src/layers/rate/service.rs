@@ -114,7 +114,7 @@ impl Unanswered {
 impl Drop for Unanswered {
     /// An attempt whose reader leaves before it has gone out ends, and the provider never hears of it.
     fn drop(&mut self) {
-        if self.attempt > 0 && !self.ctx.is_sent(self.attempt) {
+        if !self.ctx.is_sent(self.attempt) {
             self.admission.give_back();
         }
     }

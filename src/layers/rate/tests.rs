@@ -27,7 +27,7 @@ use crate::{
         Quota, RateDecision, RateStore, Standing, StoreFuture, Take,
         memory::{MemoryCache, MemoryIdempotency, MemoryLedger},
     },
-    testing::{Reply, Scripted, ask, ask_stream, chat, layer_contract},
+    testing::{Reply, Scripted, ask, ask_stream, chat, layer_contract, named},
 };
 
 /// Counts without ever filling up again.
@@ -482,17 +482,7 @@ async fn who_hangs_up_and_comes_again_gets_no_answer_for_nothing() {
     for stack in stacks {
         let store = Arc::new(Counted::default());
         let service = limits(&store, 10, 1000).layer(stack);
-        let call = || {
-            let call = Call {
-                idempotency: Some("n".into()),
-                ..Call::new("t")
-            };
-            let request = ModelRequest {
-                ctx: CallContext::new(call),
-                ..ask("q")
-            };
-            Box::pin(service.clone().oneshot(request))
-        };
+        let call = || Box::pin(service.clone().oneshot(named("n", ask("q"))));
         let (mut first, mut second) = (call(), call());
         for call in [&mut first, &mut second] {
             assert!(futures_util::poll!(call.as_mut()).is_pending());

@@ -56,13 +56,12 @@ impl Account {
     /// How it stands over its windows of now, and whether anybody here knows.
     pub(super) fn balances(&self, at: SystemTime) -> impl Iterator<Item = (Balance, bool)> {
         self.budgets.iter().map(move |budget| {
-            let current = |l: &&Lease| l.budget.window == budget.window && l.contains(at);
             let nothing = || Balance {
                 budget: budget.clone(),
                 posted: Money::ZERO,
                 reserved: Money::ZERO,
             };
-            match self.leases.iter().find(current) {
+            match self.leases.iter().find(|lease| is_of(lease, budget, at)) {
                 Some(lease) => (lease.balance(), lease.is_known()),
                 None => (nothing(), false),
             }
@@ -86,8 +85,7 @@ impl Account {
     pub(super) fn roll(&mut self, at: SystemTime, now: Instant) -> bool {
         let before = self.leases.len();
         for budget in &self.budgets {
-            let current = |l: &Lease| l.budget.window == budget.window && l.contains(at);
-            if !self.leases.iter().any(current) {
+            if !self.leases.iter().any(|lease| is_of(lease, budget, at)) {
                 self.leases.push(Lease::new(budget.clone(), at, now));
             }
         }
@@ -159,8 +157,13 @@ impl Account {
     }
 }
 
+/// Whether it is the lease of `budget` over its window of `at`.
+fn is_of(lease: &Lease, budget: &Budget, at: SystemTime) -> bool {
+    lease.budget.window == budget.window && lease.contains(at)
+}
+
 fn is_current(lease: &Lease, budgets: &[Budget], at: SystemTime) -> bool {
-    lease.contains(at) && !is_unused(lease, budgets)
+    budgets.iter().any(|budget| is_of(lease, budget, at))
 }
 
 /// Whether no budget counts over its window any more.

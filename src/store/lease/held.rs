@@ -106,7 +106,7 @@ impl Lease {
 
     /// What the limit leaves, as far as anybody knows here: a lease may be larger than a limit that has become lower.
     fn under_limit(&self) -> i64 {
-        self.limit() - self.others().0 - self.used - self.doubtful
+        self.limit() - self.others().0 - self.used()
     }
 
     /// Whether its limit is among those that the database has heard of.

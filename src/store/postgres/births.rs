@@ -1,6 +1,6 @@
 use sqlx::PgConnection;
 
-use super::{posting, rows::millis, standing::Ids};
+use super::{posting, rows::end_millis, standing::Ids};
 use crate::store::{lease::Ask, ledger::quarter};
 
 /// Makes the budgets of windows of `now` that are not there yet, with what the ledger knows of them. The limit is that of the window
@@ -11,10 +11,7 @@ pub(super) async fn bear(
     ids: &Ids,
     now: i64,
 ) -> Result<(), sqlx::Error> {
-    let ends: Vec<i64> = asks
-        .iter()
-        .map(|a| a.end.map_or(i64::MAX, millis))
-        .collect();
+    let ends: Vec<i64> = asks.iter().map(|ask| end_millis(ask.end)).collect();
     let missing: bool = sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM unnest($1::TEXT[], $2::TEXT[], $3::BIGINT[], $4::BIGINT[]) AS n (account, span, start_ms, end_ms) \
          LEFT JOIN budgets USING (account, span, start_ms) \

@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection, Row};
 
 use super::{
     births,
-    rows::{self, millis},
+    rows::{self, end_millis, millis},
     standing::{self, Ids, Locked, lease_columns},
 };
 use crate::store::lease::{Answer, Ask, BudgetId, Granted, Line, Questions};
@@ -119,7 +119,7 @@ pub(super) async fn adjust(
     let leases = own_leases(&mut transaction, holder, &ids).await?;
     // Of these something was held before the database knew the lease. Of a window that is over nothing is granted any more: what the
     // ledger has of it need not be looked for.
-    let is_over = |ask: &Ask| ask.end.is_some_and(|end| millis(end) <= now);
+    let is_over = |ask: &Ask| end_millis(ask.end) <= now;
     let anew = asks
         .iter()
         .filter(|ask| ask.used > 0 && !is_over(ask) && ask.is_anew(leases.get(&ask.id)));
@@ -173,17 +173,13 @@ async fn arrived_before(
     };
     let ids = Ids::of(asks.iter().map(|ask| &ask.id));
     let began: Vec<i64> = asks.iter().map(|ask| millis(ask.began)).collect();
-    let ends: Vec<i64> = asks
-        .iter()
-        .map(|a| a.end.map_or(i64::MAX, millis))
-        .collect();
-    let names = asks
-        .iter()
-        .map(|ask| rows::names(std::slice::from_ref(&ask.id.account)));
-    // As it stands among others.
-    let names: Vec<String> = names
-        .map(|list| list[1..list.len() - 1].to_owned())
-        .collect();
+    let ends: Vec<i64> = asks.iter().map(|ask| end_millis(ask.end)).collect();
+    let name = |ask: &&Ask| {
+        // As it stands among others.
+        let list = rows::names(std::slice::from_ref(&ask.id.account));
+        list[1..list.len() - 1].to_owned()
+    };
+    let names: Vec<String> = asks.iter().map(name).collect();
     let found = sqlx::query(
         "SELECT n.account, n.span, n.start_ms, SUM(cost_nanos)::BIGINT AS arrived \
          FROM llm_calls JOIN journals ON journals.id = llm_calls.journal \

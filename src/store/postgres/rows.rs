@@ -1,6 +1,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashSet},
+    time::SystemTime,
 };
 
 use sqlx::PgConnection;
@@ -183,6 +184,11 @@ impl<'a> Columns<'a> {
         .fetch_all(connection)
         .await
     }
+}
+
+/// The end of a window, if it has one.
+pub(super) fn end_millis(end: Option<SystemTime>) -> i64 {
+    end.map_or(i64::MAX, millis)
 }
 
 /// Names as a JSON array.

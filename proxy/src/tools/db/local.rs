@@ -124,6 +124,7 @@ impl Local {
 
     pub(super) async fn insert(&self, table: String, row: Row) -> Result<u64, Error> {
         let work = move |connection: &mut Connection| {
+            let late = timed(connection)?;
             let table = find(connection, &table)?;
             table.has(&row, "row")?;
             let places = vec!["?"; row.len()].join(", ");
@@ -132,13 +133,14 @@ impl Local {
                 quoted(&table.name),
                 list(row.keys())
             );
-            change(connection, &sql, row.values())
+            change(connection, &sql, row.values(), late)
         };
         self.writer.run(work).await
     }
 
     pub(super) async fn update(&self, table: String, key: Row, set: Row) -> Result<u64, Error> {
         let work = move |connection: &mut Connection| {
+            let late = timed(connection)?;
             let table = find(connection, &table)?;
             table.has(&set, "set")?;
             table.is_key(&key)?;
@@ -149,7 +151,7 @@ impl Local {
             };
             let (sets, keys) = (each(&set).join(", "), each(&key).join(" AND "));
             let sql = format!("UPDATE {} SET {sets} WHERE {keys}", quoted(&table.name));
-            change(connection, &sql, set.values().chain(key.values()))
+            change(connection, &sql, set.values().chain(key.values()), late)
         };
         self.writer.run(work).await
     }
@@ -245,7 +247,7 @@ fn select(connection: &mut Connection, sql: &str, params: Vec<Value>) -> Result<
     }
 }
 
-/// Has the database look at the clock from now on; gives whether it is late.
+/// Has the database look at the clock from now on, for one job; gives whether it is late.
 fn timed(connection: &Connection) -> Result<impl Fn() -> bool + use<>, Error> {
     let end = Instant::now() + PATIENCE;
     let late = move || Instant::now() > end;
@@ -256,8 +258,6 @@ fn timed(connection: &Connection) -> Result<impl Fn() -> bool + use<>, Error> {
 }
 
 fn find(connection: &Connection, name: &str) -> Result<Table, Error> {
-    // The time of the last change may be over.
-    let _late = timed(connection)?;
     let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name").map_err(failed)?;
     let names = tables.query_map([], |row| row.get(0)).map_err(failed)?;
     let names: Vec<String> = names.collect::<Result<_, _>>().map_err(failed)?;
@@ -288,8 +288,8 @@ fn change<'a>(
     connection: &mut Connection,
     sql: &str,
     values: impl Iterator<Item = &'a Value>,
+    late: impl Fn() -> bool,
 ) -> Result<u64, Error> {
-    let late = timed(connection)?;
     let transaction = connection.transaction().map_err(failed)?;
     let changed = transaction.execute(sql, params_from_iter(values.map(sql_value)));
     let changed = changed.map_err(|error| if late() { too_slow() } else { wrong(error) })? as u64;

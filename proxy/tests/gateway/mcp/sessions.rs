@@ -109,18 +109,19 @@ async fn ask(gateway: &Gateway, session: &str) -> serde_json::Value {
 
 const SLOW: Duration = Duration::from_secs(3);
 
-async fn slow_model() -> (Scripted, Upstream) {
-    let slow = scripted("small", Reply::text("Paris.").after(SLOW));
-    let upstream = Upstream::serve([slow.clone()]).await.unwrap();
-    (slow, upstream)
+/// A gateway with these settings and a slow model, and a session there.
+async fn slow(settings: &str) -> (Scripted, Upstream, Gateway, String) {
+    let model = scripted("small", Reply::text("Paris.").after(SLOW));
+    let upstream = Upstream::serve([model.clone()]).await.unwrap();
+    let mcp = format!("mcp_server = {{ {settings} }}");
+    let gateway = served_over(&upstream.base_url(), &mcp).with_key(KEY);
+    let session = open(&gateway).await;
+    (model, upstream, gateway, session)
 }
 
 #[tokio::test]
 async fn r20_a_session_does_not_end_in_the_middle_of_a_call() {
-    let (_, upstream) = slow_model().await;
-    let mcp = "mcp_server = { session_seconds = 1 }";
-    let gateway = served_over(&upstream.base_url(), mcp).with_key(KEY);
-    let session = open(&gateway).await;
+    let (_model, _upstream, gateway, session) = slow("session_seconds = 1").await;
     let answer = ask(&gateway, &session).await;
     assert_eq!(answer["isError"], false, "{answer}");
     assert_eq!(sessions(&gateway).await, 1.0, "its time begins anew");
@@ -133,10 +134,7 @@ async fn r20_a_session_does_not_end_in_the_middle_of_a_call() {
 
 #[tokio::test]
 async fn r20_a_session_with_a_call_under_way_does_not_end_for_another_one() {
-    let (model, upstream) = slow_model().await;
-    let mcp = "mcp_server = { max_sessions = 1 }";
-    let gateway = served_over(&upstream.base_url(), mcp).with_key(KEY);
-    let first = open(&gateway).await;
+    let (model, _upstream, gateway, first) = slow("max_sessions = 1").await;
     let others = async {
         until("the call", || model.calls() == 1).await;
         (open(&gateway).await, open(&gateway).await)
@@ -153,10 +151,7 @@ async fn r20_a_session_with_a_call_under_way_does_not_end_for_another_one() {
 
 #[tokio::test]
 async fn r20_calls_under_way_keep_no_more_than_twice_as_many_sessions() {
-    let (model, upstream) = slow_model().await;
-    let mcp = "mcp_server = { max_sessions = 1 }";
-    let gateway = served_over(&upstream.base_url(), mcp).with_key(KEY);
-    let first = open(&gateway).await;
+    let (model, _upstream, gateway, first) = slow("max_sessions = 1").await;
     let other = async {
         until("the call", || model.calls() == 1).await;
         let second = open(&gateway).await;

@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
-use super::{Answer, PATIENCE, SCRAPER, secrets, until};
+use super::{Answer, PATIENCE, SCRAPER, chat_stream, secrets, until};
 
 /// A running gateway; it ends with this.
 pub(crate) struct Gateway {
@@ -245,6 +245,15 @@ impl Gateway {
             request.header(*name, *value)
         });
         Answer::read(request.send().await.unwrap()).await
+    }
+
+    /// A stream of `model` whose answer has begun.
+    pub(crate) async fn begun(&self, model: &str) -> reqwest::Response {
+        let body = chat_stream(model, "q").to_string();
+        let request = self.post("/v1/chat/completions", body);
+        let mut stream = request.send().await.unwrap();
+        assert!(stream.chunk().await.unwrap().is_some());
+        stream
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -23,10 +23,7 @@ proptest! {
 
     #[test]
     fn holders_never_overspend_whatever_is_lost(steps in prop::collection::vec(step(), 1..120)) {
-        let mut world = World::new();
-        for step in &steps {
-            world.step(step);
-        }
+        let mut world = World::after(&steps);
         world.come_to_rest();
         for at in 0..ACCOUNTS {
             let (charged, overcharge) = world.charged(at);
@@ -35,7 +32,7 @@ proptest! {
             prop_assert!(bill <= charged && charged <= bill + overcharge, "{bill} {charged} {overcharge}");
         }
         // All that is left can be spent.
-        let left = (0..ACCOUNTS).map(|at| world.room(at)).min().unwrap_or(0);
+        let left = world.left();
         if left > 0 {
             world.step(&Step::Call(0, Of::Both, left));
             prop_assert_eq!(world.under_way(0), 1);
@@ -44,10 +41,7 @@ proptest! {
 
     #[test]
     fn what_was_spent_counts_once_whatever_was_held_without_a_lease(steps in prop::collection::vec(wild_step(), 1..120)) {
-        let mut world = World::new();
-        for step in &steps {
-            world.step(step);
-        }
+        let mut world = World::after(&steps);
         world.come_to_rest();
         world.agree();
         for at in 0..ACCOUNTS {
@@ -56,7 +50,7 @@ proptest! {
             prop_assert_eq!(posted + excess, world.ledger(at));
         }
         // Whoever wants it can spend all that is left.
-        let left = (0..ACCOUNTS).map(|at| world.room(at)).min().unwrap_or(0);
+        let left = world.left();
         for i in 0..HOLDERS {
             if left > 0 {
                 world.step(&Step::Call(i, Of::Both, left));
@@ -70,10 +64,7 @@ proptest! {
 
     #[test]
     fn nobody_waits_for_what_is_there(steps in prop::collection::vec(step(), 1..120)) {
-        let mut world = World::new();
-        for step in &steps {
-            world.step(step);
-        }
+        let mut world = World::after(&steps);
         for _ in 0..4 {
             world.step(&Step::Round(0, false));
             world.step(&Step::Round(1, false));

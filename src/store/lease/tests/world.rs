@@ -218,6 +218,14 @@ fn set(book: &mut Book, at: usize, limit: i64) {
 }
 
 impl World {
+    pub(super) fn after(steps: &[Step]) -> Self {
+        let mut world = Self::new();
+        for step in steps {
+            world.step(step);
+        }
+        world
+    }
+
     pub(super) fn new() -> Self {
         let holder = || Holder {
             book: book(),
@@ -524,6 +532,11 @@ impl World {
     /// What was charged to a budget, and the part of it that is a kill's fault.
     pub(super) fn charged(&self, at: usize) -> (i64, i64) {
         (self.standings[at].posted, self.overcharge[at])
+    }
+
+    /// What a call that both pay for may still cost.
+    pub(super) fn left(&self) -> i64 {
+        (0..ACCOUNTS).map(|at| self.room(at)).min().unwrap_or(0)
     }
 
     /// What nobody has used of a budget, and nobody can be found to have used, wherever it lies.
