@@ -32,9 +32,11 @@ async fn r18_a_crash_loses_no_row_and_writes_none_twice() {
         let clients = load.begin(&gateway, run);
         tokio::time::sleep(Duration::from_millis(fastrand::u64(5..120))).await;
         let place = format!(
-            "{}={}*off->pause",
+            "{}={}*off->pause;journal.direct={}",
             fastrand::choice(PLACES).unwrap(),
-            fastrand::u8(2..40)
+            fastrand::u8(2..40),
+            // Half of them write through the page cache.
+            fastrand::choice(["off", "return"]).unwrap(),
         );
         let environment: &[(&str, &str)] = match run % 2 {
             0 => &[],

@@ -199,7 +199,8 @@ async fn what_is_free_is_served_while_the_journal_cannot_be_written() {
 #[tokio::test]
 async fn what_a_disk_failed_to_sync_is_not_believed_until_a_restart() {
     let (_wire, gateway) = free_and_paid().await;
-    let mut gateway = gateway.killed(&[("FAILPOINTS", "journal.sync=1*return->off")]);
+    let places = "journal.direct=return;journal.sync=1*return->off";
+    let mut gateway = gateway.killed(&[("FAILPOINTS", places)]);
     let unsynced = gateway.ask(&chat("m", "a")).await;
     assert_eq!(unsynced.status, 503, "{unsynced:?}");
     // What is free goes on, and what costs money does not, though the disk would sync again.

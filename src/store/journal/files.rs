@@ -7,10 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::segment::{HEAD, Head, SIZE};
+use super::{
+    segment::{HEAD, Head, SIZE},
+    tail::Tail,
+};
 use crate::{
     error::{Error, ErrorKind},
-    store::{fail_point::fail_point, numbered},
+    store::{Durability, fail_point::fail_point, numbered},
 };
 
 const KIND: &str = "segment";
@@ -18,13 +21,12 @@ const KIND: &str = "segment";
 /// So many segments stay as they are when their rows are shipped.
 const KEPT: usize = 1;
 
-/// The segments, oldest first, and the place in the last one where the next record goes.
+/// The segments, oldest first, and the end of the last one.
 pub(super) struct Files {
     folder: PathBuf,
     /// Number and first record of each.
     segments: VecDeque<(u64, u64)>,
-    current: Option<File>,
-    at: usize,
+    tail: Option<Tail>,
 }
 
 impl Files {
@@ -39,8 +41,7 @@ impl Files {
         let mut files = Self {
             folder: folder.to_path_buf(),
             segments,
-            current: None,
-            at: SIZE,
+            tail: None,
         };
         if let Some((number, _)) = files.segments.back().copied() {
             let path = files.path(number);
@@ -48,10 +49,9 @@ impl Files {
                 if torn {
                     zero(&mut open_at(&path, at)?, SIZE - at)?;
                 }
-                open_at(&path, at)
+                Tail::open(&path, at)
             };
-            let opened = wiped().map_err(|e| failed(&path, e))?;
-            (files.current, files.at) = (Some(opened), at);
+            files.tail = Some(wiped().map_err(|e| failed(&path, e))?);
             // What a process left that was killed lasts from now on.
             files.sync()?;
         }
@@ -60,26 +60,21 @@ impl Files {
 
     /// Whether `length` more bytes go into the segment.
     pub(super) fn has_room(&self, length: usize) -> bool {
-        self.current.is_some() && self.at + length <= SIZE
+        self.tail.as_ref().is_some_and(|tail| tail.has_room(length))
     }
 
-    /// Appends bytes; they survive the end of the process.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        let Some(file) = &mut self.current else {
+    /// Appends bytes, as [`Tail::write`] does.
+    pub(super) fn write(&mut self, bytes: &[u8], wanted: Durability) -> Result<Durability, Error> {
+        let Some(tail) = &mut self.tail else {
             return Err(Error::internal("a journal without a segment"));
         };
-        if let Err(e) = file.write_all(bytes) {
-            // What went out in part is written over.
-            let _ = file.seek(io::SeekFrom::Start(self.at as u64));
-            return Err(failed(&self.folder, e));
-        }
-        self.at += bytes.len();
-        Ok(())
+        let written = tail.write(bytes, wanted);
+        written.map_err(|e| failed(&self.folder, e))
     }
 
     /// What was appended survives a power loss.
     pub(super) fn sync(&mut self) -> Result<(), Error> {
-        let synced = self.current.as_ref().map_or(Ok(()), File::sync_data);
+        let synced = self.tail.as_mut().map_or(Ok(()), Tail::sync);
         synced.map_err(|e| failed(&self.folder, e))
     }
 
@@ -101,9 +96,8 @@ impl Files {
         fail_point("journal.before_head")?;
         // It has its name when it has its head: whoever finds the one finds the other.
         let begun = begin(&unfinished, &path, head);
-        let file = begun.map_err(|e| failed(&path, e))?;
+        self.tail = Some(begun.map_err(|e| failed(&path, e))?);
         self.segments.push_back((number, head.first));
-        (self.current, self.at) = (Some(file), HEAD);
         Ok(())
     }
 
@@ -148,13 +142,13 @@ fn zero(file: &mut File, mut length: usize) -> io::Result<()> {
 }
 
 /// Writes the head of the segment in `unfinished`, and gives it its name for good.
-fn begin(unfinished: &Path, path: &Path, head: Head) -> io::Result<File> {
-    let mut file = open_at(unfinished, 0)?;
-    file.write_all(&head.to_bytes())?;
-    file.sync_data()?;
+fn begin(unfinished: &Path, path: &Path, head: Head) -> io::Result<Tail> {
+    open_at(unfinished, 0)?.write_all(&head.to_bytes())?;
+    let mut tail = Tail::open(unfinished, HEAD)?;
+    tail.sync()?;
     fs::rename(unfinished, path)?;
     numbered::keep_name(path)?;
-    Ok(file)
+    Ok(tail)
 }
 
 fn open_at(path: &Path, at: usize) -> io::Result<File> {

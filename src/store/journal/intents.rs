@@ -110,7 +110,7 @@ impl Intents {
     }
 
     /// The attempt's row is written. The slot is not emptied yet: the next attempt will write over it.
-    pub(super) fn close(&self, slots: impl Iterator<Item = u32>) {
+    pub(super) fn close(&self, slots: impl IntoIterator<Item = u32>) {
         self.slots().stale.extend(slots);
     }
 

@@ -34,6 +34,7 @@
 
 mod audit;
 mod codec;
+mod direct;
 mod files;
 mod intents;
 mod pace;
@@ -41,6 +42,7 @@ mod recover;
 mod segment;
 mod shared;
 mod shipper;
+mod tail;
 mod unshipped;
 mod writer;
 

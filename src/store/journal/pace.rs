@@ -13,6 +13,7 @@ const LEAVING: usize = 16;
 
 /// A row that comes alone does not wait. Where many come, a sync waits until as many are there as came of late: clients that ask again
 /// when they are answered then share one, and none waits for company that does not come.
+#[derive(Clone, Copy)]
 pub(super) struct Pace {
     /// When the first of the rows was written that are not synced.
     since: Option<Instant>,
@@ -33,10 +34,13 @@ impl Pace {
         }
     }
 
-    /// Rows were written, so many of which cost something.
-    pub(super) fn written(&mut self, paid: usize, now: Instant) {
-        self.since.get_or_insert(now);
-        self.paid += paid;
+    /// As it is when rows are written, so many of which cost something.
+    pub(super) fn written(self, paid: usize, now: Instant) -> Self {
+        Self {
+            since: self.since.or(Some(now)),
+            paid: self.paid + paid,
+            ..self
+        }
     }
 
     /// A sync has ended; nobody waits for rows that were written before, whatever came of it.
@@ -87,7 +91,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn synced(pace: &mut Pace, paid: usize, now: Instant) {
-        pace.written(paid, now);
+        *pace = pace.written(paid, now);
         assert!(pace.is_due(now));
         pace.synced(now);
         assert_eq!(pace.due(), None);
@@ -108,11 +112,11 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         synced(&mut pace, 16, start);
-        pace.written(15, start + MS);
+        pace = pace.written(15, start + MS);
         assert_eq!((pace.missing(), pace.is_due(start + MS)), (1, false));
         assert_eq!(pace.due(), Some(start + SPACING));
         assert!(pace.is_due(start + SPACING));
-        pace.written(1, start + MS);
+        pace = pace.written(1, start + MS);
         assert!(pace.is_due(start + MS), "all are here");
     }
 
@@ -122,7 +126,7 @@ mod tests {
         let mut pace = Pace::new(now);
         synced(&mut pace, 16, now);
         for _ in 0..15 {
-            pace.written(1, now);
+            pace = pace.written(1, now);
             assert!(!pace.is_due(now));
             now += SPACING;
             synced(&mut pace, 0, now);
@@ -134,9 +138,9 @@ mod tests {
     fn what_nobody_waits_for_is_synced_some_time_after_the_first_of_it_whatever_comes() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
-        pace.written(0, start);
+        pace = pace.written(0, start);
         for at in 1..100 {
-            pace.written(0, start + at * MS);
+            pace = pace.written(0, start + at * MS);
             assert!(!pace.is_due(start + at * MS));
         }
         assert!(pace.is_due(start + UNSYNCED));

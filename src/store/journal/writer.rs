@@ -119,21 +119,33 @@ impl Writer {
             return self.turn(rows);
         };
         fail_point("journal.before_write")?;
-        self.files.write(bytes)?;
-        self.chain = last;
-        let written: Vec<_> = rows.drain(..chains.len()).collect();
-        self.intents
-            .close(written.iter().filter_map(|taken| taken.slot));
+        let now = Instant::now();
+        let paid = rows.iter().take(chains.len()).filter(|row| row.is_paid());
+        let pace = self.pace.written(paid.count(), now);
         // What is written to a disk that has failed to sync is not told, and not shipped.
-        if !self.shared.survival.is_broken() {
-            let paid = written.iter().filter(|taken| taken.is_paid());
-            self.pace.written(paid.count(), Instant::now());
+        let is_broken = self.shared.survival.is_broken();
+        let wanted = match pace.is_due(now) && !is_broken {
+            true => Durability::PowerLoss,
+            false => Durability::Crash,
+        };
+        let survives = self.files.write(bytes, wanted)?;
+        self.chain = last;
+        if !is_broken {
+            self.pace = pace;
         }
-        let entries = written.into_iter().zip(chains);
+        let mut slots = Vec::with_capacity(chains.len());
+        let written = rows.drain(..chains.len()).zip(chains);
         self.unsynced
-            .extend(entries.map(|(Taken { seq, row, .. }, chain)| Entry { seq, chain, row }));
-        if let Some(last) = self.unsynced.last() {
-            self.shared.survival.reached(last.seq, Durability::Crash);
+            .extend(written.map(|(Taken { seq, row, slot }, chain)| {
+                slots.extend(slot);
+                Entry { seq, chain, row }
+            }));
+        self.intents.close(slots);
+        match (survives, self.unsynced.last()) {
+            (Durability::Crash, Some(last)) => {
+                self.shared.survival.reached(last.seq, Durability::Crash);
+            }
+            _ => self.synced(),
         }
         fail_point("journal.after_write")
     }
@@ -142,22 +154,27 @@ impl Writer {
         if self.shared.survival.is_broken() {
             return;
         }
-        let synced = fail_point("journal.sync").and_then(|()| self.files.sync());
-        self.pace.synced(Instant::now());
-        match synced {
-            Ok(()) => {
-                let synced = std::mem::take(&mut self.unsynced);
-                let last = synced.last().map(|entry| entry.seq);
-                // Before anybody is told: who was told finds them among what is on its way.
-                self.shared.ship(synced);
-                if let Some(last) = last {
-                    self.synced = last;
-                    self.shared.survival.reached(last, Durability::PowerLoss);
-                }
-                let _ = fail_point("journal.after_sync");
+        match fail_point("journal.sync").and_then(|()| self.files.sync()) {
+            Ok(()) => self.synced(),
+            Err(error) => {
+                self.pace.synced(Instant::now());
+                self.shared.break_down(&error);
             }
-            Err(error) => self.shared.break_down(&error),
         }
+    }
+
+    /// All that is written is on the disk.
+    fn synced(&mut self) {
+        self.pace.synced(Instant::now());
+        let synced = std::mem::take(&mut self.unsynced);
+        let Some(last) = synced.last().map(|entry| entry.seq) else {
+            return;
+        };
+        self.synced = last;
+        // Before anybody is told: who was told finds them among what is on its way.
+        self.shared.ship(synced);
+        self.shared.survival.reached(last, Durability::PowerLoss);
+        let _ = fail_point("journal.after_sync");
     }
 
     /// Goes on in another segment, which begins with the first of `rows`.
