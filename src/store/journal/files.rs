@@ -52,13 +52,11 @@ impl Files {
                 Tail::open(&path, at)
             };
             files.tail = Some(wiped().map_err(|e| failed(&path, e))?);
-            // What a process left that was killed lasts from now on.
-            files.sync()?;
         }
         Ok(files)
     }
 
-    /// Whether `length` more bytes go into the segment.
+    /// Whether `length` more bytes go into the segment at once.
     pub(super) fn has_room(&self, length: usize) -> bool {
         self.tail.as_ref().is_some_and(|tail| tail.has_room(length))
     }
@@ -144,8 +142,7 @@ fn zero(file: &mut File, mut length: usize) -> io::Result<()> {
 /// Writes the head of the segment in `unfinished`, and gives it its name for good.
 fn begin(unfinished: &Path, path: &Path, head: Head) -> io::Result<Tail> {
     open_at(unfinished, 0)?.write_all(&head.to_bytes())?;
-    let mut tail = Tail::open(unfinished, HEAD)?;
-    tail.sync()?;
+    let tail = Tail::open(unfinished, HEAD)?;
     fs::rename(unfinished, path)?;
     numbered::keep_name(path)?;
     Ok(tail)

@@ -33,8 +33,8 @@
 //! ```
 
 mod audit;
+mod blocks;
 mod codec;
-mod direct;
 mod files;
 mod intents;
 mod pace;

@@ -2,51 +2,77 @@
 
 use std::{
     fs::File,
-    io::{self, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
-use super::{direct::Direct, segment::SIZE};
+use super::{
+    blocks::{BLOCK, Blocks},
+    segment::SIZE,
+};
 use crate::store::{Durability, fail_point::fail_point};
 
+/// A segment that is written in two ways: through the page cache, and past it where what is written is to be on the disk at once. That
+/// takes a third less processor time than a write and a sync. Either way whole blocks are written, so neither reads what the
+/// other has left.
 pub(super) struct Tail {
-    file: File,
+    cached: File,
+    /// `None` where it does not work.
+    direct: Option<File>,
+    blocks: Blocks,
     /// Where the next record goes.
     at: usize,
     /// Whether all before that is on the disk.
     synced: bool,
-    /// `None` where it does not work.
-    direct: Option<Direct>,
+    /// Why it is not, for the next sync to tell.
+    failure: Option<io::Error>,
 }
 
 impl Tail {
-    /// Opens the segment at `path`, where the next record goes to `at`.
+    /// Opens the segment at `path`, where the next record goes to `at`. All before that is on the disk from now on.
     pub(super) fn open(path: &Path, at: usize) -> io::Result<Self> {
+        let mut cached = File::options().read(true).write(true).open(path)?;
+        cached.sync_data()?;
+        let mut blocks = Blocks::new(at % BLOCK);
+        if at < SIZE {
+            cached.seek(SeekFrom::Start(start(at)))?;
+            cached.read_exact(blocks.block())?;
+        }
         Ok(Self {
-            file: File::options().read(true).write(true).open(path)?,
+            cached,
+            direct: open_direct(path).ok(),
+            blocks,
             at,
-            synced: false,
-            direct: Direct::open(path, at),
+            synced: true,
+            failure: None,
         })
     }
 
-    /// Whether `length` more bytes go into the segment.
+    /// Whether `length` more bytes go into the segment at once.
     pub(super) fn has_room(&self, length: usize) -> bool {
-        self.at + length <= SIZE
+        self.at + length <= SIZE && self.blocks.has_room(length)
     }
 
     /// Appends bytes, and tells what they survive from now on, with all before them: what is `wanted` if that can be had with one
     /// write, else the end of the process.
     pub(super) fn write(&mut self, bytes: &[u8], wanted: Durability) -> io::Result<Durability> {
-        self.synced = self.synced && wanted == Durability::PowerLoss && self.write_synced(bytes);
-        if !self.synced {
-            // What went out in part is written over.
-            self.file.seek(SeekFrom::Start(self.at as u64))?;
-            self.file.write_all(bytes)?;
-            if let Some(direct) = &mut self.direct {
-                direct.note(bytes, self.at);
+        let at_once = self.synced && wanted == Durability::PowerLoss;
+        self.synced = false;
+        let (start, blocks) = (start(self.at), self.blocks.with(bytes));
+        let direct = self.direct.as_mut().filter(|_| at_once && is_on());
+        match direct.map(|file| write_at(file, blocks, start)) {
+            Some(Ok(())) => self.synced = true,
+            Some(Err(error)) => {
+                self.direct = None;
+                // It may have failed to sync what stands in the same block.
+                self.failure = (!is_refusal(&error)).then_some(error);
             }
+            None => {}
         }
+        if !self.synced {
+            write_at(&mut self.cached, blocks, start)?;
+        }
+        self.blocks.advance(bytes.len());
         self.at += bytes.len();
         Ok(match self.synced {
             true => Durability::PowerLoss,
@@ -56,35 +82,63 @@ impl Tail {
 
     /// What was appended survives a power loss.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
+        self.synced = false;
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        self.cached.sync_data()?;
         self.synced = true;
         Ok(())
     }
+}
 
-    fn write_synced(&mut self, bytes: &[u8]) -> bool {
-        let at = self.at;
-        let Some(direct) = self.direct.as_mut().filter(|it| it.has_room(bytes, at)) else {
-            return false;
-        };
-        let written = fail_point("journal.direct").is_ok() && direct.write(bytes, at).is_ok();
-        if !written {
-            // What is wrong, if it is not this way of writing, shows when it is written in the other.
-            self.direct = None;
-        }
-        written
-    }
+/// Where the block begins that `at` is in.
+fn start(at: usize) -> u64 {
+    (at - at % BLOCK) as u64
+}
+
+fn write_at(file: &mut File, blocks: &[u8], start: u64) -> io::Result<()> {
+    file.seek(SeekFrom::Start(start))?;
+    file.write_all(blocks)
+}
+
+/// Whether it is this way of writing that fails, or what the other way can tell better, and not the disk.
+fn is_refusal(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, QuotaExceeded, StorageFull, Unsupported};
+    matches!(
+        error.kind(),
+        InvalidInput | Unsupported | StorageFull | QuotaExceeded
+    )
+}
+
+fn is_on() -> bool {
+    fail_point("journal.direct").is_ok()
+}
+
+#[cfg(target_os = "linux")]
+fn open_direct(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = File::options();
+    options.custom_flags(libc::O_DIRECT | libc::O_DSYNC);
+    options.write(true).open(path)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_direct(_: &Path) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tempfile::NamedTempFile;
 
     use super::*;
 
     /// A segment with something left in it of an earlier use.
-    fn used() -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), vec![7; SIZE]).unwrap();
+    fn used() -> NamedTempFile {
+        let file = NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), vec![0xff; SIZE]).unwrap();
         file
     }
 
@@ -100,24 +154,21 @@ mod tests {
 
         #[test]
         fn what_is_written_in_turns_stands_in_a_row(
-            start in prop_oneof![0..10_000usize, SIZE - 50_000..SIZE],
+            start in prop_oneof![0..10_000usize, SIZE - 50_000..=SIZE],
             steps in prop::collection::vec(step(), 1..20),
         ) {
             let segment = used();
             let mut tail = Tail::open(segment.path(), start).unwrap();
-            let mut expected = vec![7; start];
-            tail.sync().unwrap();
+            let mut expected = vec![0xff; start];
             let mut synced = true;
             for (number, (length, wanted, sync)) in (1..).zip(steps) {
                 if !tail.has_room(length) {
                     break;
                 }
                 let bytes = vec![number; length];
-                let direct = tail.direct.is_some();
-                let at_once = expected.len() % 4_096 + length <= 16 * 4_096;
                 let survives = tail.write(&bytes, wanted).unwrap();
                 expected.extend(bytes);
-                synced &= wanted == Durability::PowerLoss && direct && at_once;
+                synced &= wanted == Durability::PowerLoss && tail.direct.is_some();
                 prop_assert_eq!(survives == Durability::PowerLoss, synced);
                 if sync {
                     tail.sync().unwrap();
@@ -130,16 +181,51 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_linux_file_is_written_past_the_cache() {
+    /// A tail whose other way of writing leads elsewhere.
+    fn leading_to(elsewhere: File) -> (NamedTempFile, Tail) {
         let segment = used();
         let mut tail = Tail::open(segment.path(), 40).unwrap();
-        tail.sync().unwrap();
+        tail.direct = Some(elsewhere);
+        (segment, tail)
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_told_by_the_next_sync() {
+        let elsewhere = NamedTempFile::new().unwrap();
+        let (segment, mut tail) = leading_to(File::open(elsewhere.path()).unwrap());
         let survives = tail.write(b"row", Durability::PowerLoss).unwrap();
-        let expected = match cfg!(target_os = "linux") {
-            true => Durability::PowerLoss,
-            false => Durability::Crash,
+        assert_eq!(survives, Durability::Crash);
+        assert_eq!(std::fs::read(segment.path()).unwrap()[40..43], *b"row");
+        assert!(tail.sync().is_err());
+        let later = tail.write(b"row", Durability::PowerLoss).unwrap();
+        assert_eq!(later, Durability::Crash);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_refused_is_written_the_other_way() {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let (segment, mut tail) = leading_to(full);
+        let survives = tail.write(b"row", Durability::PowerLoss).unwrap();
+        assert_eq!(survives, Durability::Crash);
+        assert_eq!(std::fs::read(segment.path()).unwrap()[40..43], *b"row");
+        tail.sync().unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_to_be_on_the_disk_is_written_past_the_cache() {
+        use std::os::fd::AsRawFd;
+        let segment = used();
+        // Not every file system has it.
+        let Ok(direct) = open_direct(segment.path()) else {
+            return;
         };
-        assert_eq!(survives, expected);
+        let path = format!("/proc/self/fdinfo/{}", direct.as_raw_fd());
+        let told = std::fs::read_to_string(path).unwrap();
+        let flags = told.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = i32::from_str_radix(flags.unwrap().trim(), 8).unwrap();
+        let wanted = libc::O_DIRECT | libc::O_DSYNC;
+        assert_eq!(flags & wanted, wanted, "{told}");
     }
 }

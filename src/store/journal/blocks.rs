@@ -1,0 +1,60 @@
+//! Bytes on their way to a file that is written in whole blocks.
+
+/// What is written past the page cache begins and ends at a multiple of so many bytes, in the file and in memory.
+pub(super) const BLOCK: usize = 4096;
+
+/// As much as is written at a time: the rows of some hundred calls.
+const ROOM: usize = 64 * BLOCK;
+
+/// The block in which a file ends, and room behind it.
+pub(super) struct Blocks {
+    buffer: Vec<u8>,
+    /// Where the block begins in the buffer, which is aligned from there.
+    aligned: usize,
+    /// How many bytes of the block the file has.
+    filled: usize,
+}
+
+impl Blocks {
+    /// For a file that ends `filled` bytes into its last block, to be read into [`block`](Self::block).
+    pub(super) fn new(filled: usize) -> Self {
+        let buffer = vec![0; ROOM + BLOCK];
+        let aligned = buffer.as_ptr().align_offset(BLOCK);
+        Self {
+            buffer,
+            aligned,
+            filled,
+        }
+    }
+
+    pub(super) fn block(&mut self) -> &mut [u8] {
+        &mut self.room()[..BLOCK]
+    }
+
+    /// Whether there is room for so many bytes.
+    pub(super) fn has_room(&self, length: usize) -> bool {
+        self.filled + length <= ROOM
+    }
+
+    /// What to write from the start of the block on so that `bytes` stand behind what the file has. They end with zeros.
+    pub(super) fn with(&mut self, bytes: &[u8]) -> &[u8] {
+        let filled = self.filled;
+        let end = filled + bytes.len();
+        let blocks = &mut self.room()[..end.next_multiple_of(BLOCK)];
+        blocks[filled..end].copy_from_slice(bytes);
+        blocks[end..].fill(0);
+        blocks
+    }
+
+    /// The file has the next `length` bytes too.
+    pub(super) fn advance(&mut self, length: usize) {
+        let end = self.filled + length;
+        self.filled = end % BLOCK;
+        let last = end - self.filled;
+        self.room().copy_within(last..end, 0);
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.aligned..][..ROOM]
+    }
+}
