@@ -3,8 +3,8 @@
 /// What is written past the page cache begins and ends at a multiple of so many bytes, in the file and in memory.
 pub(super) const BLOCK: usize = 4096;
 
-/// As much as is written at a time: the rows of some hundred calls.
-const ROOM: usize = 64 * BLOCK;
+/// The room there is at first: for the rows of some hundred calls.
+const ROOM: usize = 16 * BLOCK;
 
 /// The block in which a file ends, and room behind it.
 pub(super) struct Blocks {
@@ -18,7 +18,11 @@ pub(super) struct Blocks {
 impl Blocks {
     /// For a file that ends `filled` bytes into its last block, to be read into [`block`](Self::block).
     pub(super) fn new(filled: usize) -> Self {
-        let buffer = vec![0; ROOM + BLOCK];
+        Self::with_room(ROOM, filled)
+    }
+
+    fn with_room(room: usize, filled: usize) -> Self {
+        let buffer = vec![0; room + BLOCK];
         let aligned = buffer.as_ptr().align_offset(BLOCK);
         Self {
             buffer,
@@ -28,19 +32,14 @@ impl Blocks {
     }
 
     pub(super) fn block(&mut self) -> &mut [u8] {
-        &mut self.room()[..BLOCK]
-    }
-
-    /// Whether there is room for so many bytes.
-    pub(super) fn has_room(&self, length: usize) -> bool {
-        self.filled + length <= ROOM
+        self.room(BLOCK)
     }
 
     /// What to write from the start of the block on so that `bytes` stand behind what the file has. They end with zeros.
     pub(super) fn with(&mut self, bytes: &[u8]) -> &[u8] {
         let filled = self.filled;
         let end = filled + bytes.len();
-        let blocks = &mut self.room()[..end.next_multiple_of(BLOCK)];
+        let blocks = self.room(end.next_multiple_of(BLOCK));
         blocks[filled..end].copy_from_slice(bytes);
         blocks[end..].fill(0);
         blocks
@@ -51,10 +50,16 @@ impl Blocks {
         let end = self.filled + length;
         self.filled = end % BLOCK;
         let last = end - self.filled;
-        self.room().copy_within(last..end, 0);
+        self.room(end).copy_within(last..end, 0);
     }
 
-    fn room(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.aligned..][..ROOM]
+    /// The first `length` bytes from the start of the block.
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        if self.buffer.len() - BLOCK < length {
+            let mut larger = Self::with_room(length.next_power_of_two(), self.filled);
+            larger.block().copy_from_slice(self.block());
+            *self = larger;
+        }
+        &mut self.buffer[self.aligned..][..length]
     }
 }

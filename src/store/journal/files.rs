@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    segment::{HEAD, Head, SIZE},
+    segment::{Head, SIZE},
     tail::Tail,
 };
 use crate::{
@@ -30,12 +30,12 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The segments of a folder, as they were found, with the next record at `at` in the last. Where a row is `torn` off, those behind
+    /// The segments of a folder, as they were found, the last of which ends with `written`. Where a row is `torn` off, those behind
     /// it are wiped out: they must not be taken for rows that come in its place.
     pub(super) fn new(
         folder: &Path,
         segments: VecDeque<(u64, u64)>,
-        at: usize,
+        written: &[u8],
         torn: bool,
     ) -> Result<Self, Error> {
         let mut files = Self {
@@ -47,16 +47,18 @@ impl Files {
             let path = files.path(number);
             let wiped = || {
                 if torn {
-                    zero(&mut open_at(&path, at)?, SIZE - at)?;
+                    let mut file = File::options().write(true).open(&path)?;
+                    file.seek(io::SeekFrom::Start(written.len() as u64))?;
+                    zero(&mut file, SIZE - written.len())?;
                 }
-                Tail::open(&path, at)
+                Tail::open(&path, written)
             };
             files.tail = Some(wiped().map_err(|e| failed(&path, e))?);
         }
         Ok(files)
     }
 
-    /// Whether `length` more bytes go into the segment at once.
+    /// Whether `length` more bytes go into the segment.
     pub(super) fn has_room(&self, length: usize) -> bool {
         self.tail.as_ref().is_some_and(|tail| tail.has_room(length))
     }
@@ -86,8 +88,11 @@ impl Files {
                 .get(1)
                 .is_some_and(|(_, next)| *next <= shipped + 1);
         let unfinished = path.with_extension("new");
-        if spent && let Some((old, _)) = self.segments.pop_front() {
+        if spent && let Some((old, _)) = self.segments.front().copied() {
             fs::rename(self.path(old), &unfinished).map_err(|e| failed(&path, e))?;
+            self.segments.pop_front();
+            // It must not be found under its old name with another head.
+            numbered::keep_name(&path).map_err(|e| failed(&path, e))?;
         } else {
             fill(&unfinished).map_err(|e| failed(&path, e))?;
         }
@@ -102,9 +107,11 @@ impl Files {
     /// Removes segments beyond those that are kept, all of whose rows are shipped.
     pub(super) fn tidy(&mut self, shipped: u64) {
         while self.segments.len() > KEPT + 1 && self.segments[1].1 <= shipped + 1 {
-            if let Some((number, _)) = self.segments.pop_front() {
-                let _ = fs::remove_file(self.path(number));
+            // One that stays holds up those behind it: a gap would be taken for damage.
+            if fs::remove_file(self.path(self.segments[0].0)).is_err() {
+                return;
             }
+            self.segments.pop_front();
         }
     }
 
@@ -141,17 +148,10 @@ fn zero(file: &mut File, mut length: usize) -> io::Result<()> {
 
 /// Writes the head of the segment in `unfinished`, and gives it its name for good.
 fn begin(unfinished: &Path, path: &Path, head: Head) -> io::Result<Tail> {
-    open_at(unfinished, 0)?.write_all(&head.to_bytes())?;
-    let tail = Tail::open(unfinished, HEAD)?;
+    let tail = Tail::open(unfinished, &head.to_bytes())?;
     fs::rename(unfinished, path)?;
     numbered::keep_name(path)?;
     Ok(tail)
-}
-
-fn open_at(path: &Path, at: usize) -> io::Result<File> {
-    let mut file = File::options().read(true).write(true).open(path)?;
-    file.seek(io::SeekFrom::Start(at as u64))?;
-    Ok(file)
 }
 
 /// A disk that fails: calls that cost money are turned away until it does not.

@@ -24,7 +24,7 @@ const HEAD: usize = 8;
 
 /// A file of slots. A slot is free again when the attempt's row is written.
 ///
-/// Its writes are not synced: it is there for the end of a process, not of the machine.
+/// No attempt waits for a sync of it: it is there for the end of a process, not of the machine.
 pub(super) struct Intents {
     path: PathBuf,
     file: File,
@@ -114,14 +114,16 @@ impl Intents {
         self.slots().stale.extend(slots);
     }
 
-    /// Empties the slots that no attempt has taken since. To be done before the segments with their rows go.
-    pub(super) fn tidy(&self) {
+    /// Empties the slots that no attempt has taken since, and keeps that from a power loss too: to be done before the segments with
+    /// their rows go, which are all that tells that those attempts have ended.
+    pub(super) fn tidy(&self) -> Result<(), Error> {
         let stale = std::mem::take(&mut self.slots().stale);
         for slot in &stale {
             // A slot that cannot be emptied is charged once more at worst.
             let _ = self.write(*slot, &[0; HEAD]);
         }
         self.slots().empty.extend(stale);
+        self.file.sync_data().map_err(|e| failed(&self.path, e))
     }
 
     fn write(&self, slot: u32, bytes: &[u8]) -> io::Result<()> {

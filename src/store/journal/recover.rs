@@ -47,7 +47,7 @@ pub(super) fn read(
         next: shipped + 1,
         chain: last.map_or_else(Chain::default, |(_, chain)| chain),
         segments: VecDeque::new(),
-        at: 0,
+        newest: Vec::new(),
         torn: false,
         unshipped: Vec::new(),
         ended: HashSet::new(),
@@ -59,7 +59,7 @@ pub(super) fn read(
         .partition::<Vec<_>, _>(|(_, row)| ended.contains(&(row.request.clone(), row.attempt)));
     intents.close(ended.into_iter().map(|(slot, _)| slot));
     Ok(Found {
-        files: Files::new(folder, walk.segments, walk.at, walk.torn)?,
+        files: Files::new(folder, walk.segments, &walk.newest, walk.torn)?,
         intents,
         next_seq: walk.next,
         chain: walk.chain,
@@ -77,7 +77,8 @@ struct Walk<'a> {
     next: u64,
     chain: Chain,
     segments: VecDeque<(u64, u64)>,
-    at: usize,
+    /// The newest segment, up to the end of its last record.
+    newest: Vec<u8>,
     /// Behind the last row are others that a lost one parts from it.
     torn: bool,
     unshipped: Vec<Entry>,
@@ -94,12 +95,11 @@ impl Walk<'_> {
         for number in numbers {
             let path = files::path(self.folder, number);
             let bytes = fs::read(&path).map_err(|e| failed(&path, e))?;
-            match Head::read(&bytes) {
-                Some(head) => self.segment(number, head, &bytes, number == newest)?,
-                // It was being made when the process ended.
-                None if number == newest => fs::remove_file(&path).map_err(|e| failed(&path, e))?,
-                None => return Err(self.damaged("a segment has no head")),
-            }
+            // It has had its head before it had its name.
+            let Some(head) = Head::read(&bytes) else {
+                return Err(self.damaged("a segment has no head"));
+            };
+            self.segment(number, head, bytes, number == newest)?;
         }
         if self.next < expected {
             let ends = self.next - 1;
@@ -115,7 +115,7 @@ impl Walk<'_> {
         &mut self,
         number: u64,
         head: Head,
-        bytes: &[u8],
+        mut bytes: Vec<u8>,
         is_newest: bool,
     ) -> Result<(), Error> {
         if self.segments.is_empty() {
@@ -132,18 +132,20 @@ impl Walk<'_> {
             return Err(self.damaged(&format!("row {next} is damaged or missing")));
         }
         self.segments.push_back((number, head.first));
-        self.at = HEAD;
-        while let Some(record) = Record::read(&bytes[self.at..], self.next) {
+        let mut at = HEAD;
+        while let Some(record) = Record::read(&bytes[at..], self.next) {
             self.record(&record)?;
-            self.at += record.length;
+            at += record.length;
         }
         if is_newest {
             // A row that had been synced does not go in a crash.
-            let behind = Record::find_behind(&bytes[self.at..], self.next);
+            let behind = Record::find_behind(&bytes[at..], self.next);
             self.torn = behind.is_some();
             if behind.is_some_and(|later| later.synced >= self.next) {
                 return Err(self.damaged(&format!("row {} is damaged", self.next)));
             }
+            bytes.truncate(at);
+            self.newest = bytes;
         }
         Ok(())
     }

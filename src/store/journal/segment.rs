@@ -3,8 +3,11 @@
 use super::codec::next_chain;
 use crate::store::Chain;
 
-/// The size of a segment, in bytes.
-pub(super) const SIZE: usize = 4 * 1024 * 1024;
+/// The size of a segment, in bytes. Tests that stop it at places come to its end more often.
+pub(super) const SIZE: usize = match cfg!(feature = "failpoints") {
+    true => 128 * 1024,
+    false => 4 * 1024 * 1024,
+};
 
 /// Where the first record stands.
 pub(super) const HEAD: usize = 40;

@@ -17,7 +17,7 @@ use super::{
     shared::{Shared, Taken},
 };
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     store::{Chain, Durability, Entry, fail_point::fail_point},
 };
 
@@ -185,9 +185,16 @@ impl Writer {
         let Some(first) = rows.front().map(|taken| taken.seq) else {
             return Ok(());
         };
-        // The slots of rows whose segment may go now say that they are done.
-        self.intents.tidy();
         self.sync();
+        if self.shared.survival.is_broken() {
+            // What it has failed to sync is written once more at the next start, in the newest segment alone.
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the journal's disk has failed to sync; a restart is needed",
+            ));
+        }
+        // The slots of rows whose segment may go now say that they are done.
+        self.intents.tidy()?;
         let chain = self.chain;
         let shipped = self.shared.shipped();
         self.files.turn(Head { first, chain }, shipped)?;
@@ -197,7 +204,7 @@ impl Writer {
 
     fn end(mut self) {
         self.sync();
-        self.intents.tidy();
+        let _ = self.intents.tidy();
         drop(self.files);
         drop(self.lock);
         self.shared.ended();

@@ -25,7 +25,8 @@ pub(super) fn told(
     }
 }
 
-/// How far a journal has arrived, as of the last batch that was known to. Not synced: what is older than the truth does no harm.
+/// How far a journal has arrived, as of the last batch that was known to. Synced, because the journal lets go of rows that have: what is
+/// older than all it still has would not fit it.
 pub(super) struct ArrivedFile(Mutex<(File, Option<(u64, Chain)>)>);
 
 const CHECK: usize = 16;
@@ -63,6 +64,7 @@ impl ArrivedFile {
         let (file, last) = &mut *arrived;
         file.rewind()
             .and_then(|()| file.write_all(&bytes))
+            .and_then(|()| file.sync_data())
             .map_err(|e| {
                 Error::internal("it cannot be written down how far the journal has arrived")
                     .with_source(e)
