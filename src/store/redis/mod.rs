@@ -24,8 +24,12 @@
 //! | [`RedisIdempotency`] | a name holds within this process |
 //! | [`RedisHot`] | nothing: the cold store is asked |
 //!
-//! No money is kept here: a Redis may be flushed, restored from older data or failed over to a replica that lags behind, and the
-//! worst is a limit or a name that starts anew.
+//! No money is kept here: a Redis may be flushed, and the worst is a limit or a name that starts anew. One that is restored from older
+//! data, or failed over to a replica that lags behind, may also have a copy again of a conversation that has gone on, or was deleted,
+//! for as long as copies last.
+//!
+//! A database of a Redis belongs to the gateways of one ledger. Those of another need one of their own (`redis://host/1`): names of
+//! conversations, limits and calls are the same in both.
 //!
 //! # Keys
 //! `llm:{rate}:<limit>`, `llm:cache:<model>:<256 bits>`, `llm:call:<256 bits>`, and per conversation `conv:messages:{<tenant>/<id>}`,
