@@ -101,9 +101,10 @@ impl Balance {
     }
 
     /// The error for who would have held `amount` at `now`. It shows the kind of the account, never its id: the caller need not be
-    /// its owner.
+    /// its owner. What all have spent together, on an account without an id, is no business of one of them.
     pub(crate) fn refusal(&self, account: &str, amount: Money, now: SystemTime) -> Error {
-        let kind = account.split_once(':').map_or(account, |(kind, _)| kind);
+        let owned = account.split_once(':');
+        let kind = owned.map_or(account, |(kind, _)| kind);
         let Self {
             budget,
             posted,
@@ -113,9 +114,12 @@ impl Balance {
         let message = if self.is_spent() {
             format!("the {kind} budget of ${budget} is spent; it {reset}")
         } else {
+            let sums = match owned {
+                Some(_) => format!(": ${posted} is spent and ${reserved} held by calls under way"),
+                None => String::new(),
+            };
             format!(
-                "the {kind} budget of ${budget} has no room for ${amount}, the most this call can cost: \
-                 ${posted} is spent and ${reserved} held by calls under way; it {reset}"
+                "the {kind} budget of ${budget} has no room for ${amount}, the most this call can cost{sums}; it {reset}"
             )
         };
         let error = Error::new(ErrorKind::Budget, message);

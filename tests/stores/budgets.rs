@@ -85,6 +85,29 @@ fn a_refusal_says_what_stands_in_the_way_and_until_when() {
 }
 
 #[test]
+fn a_refusal_by_a_budget_of_all_tells_nobody_what_the_others_spend() {
+    let (book, _) = book_at(SATURDAY_NIGHT);
+    let account: [Arc<str>; 1] = ["global".into()];
+    book.set(account[0].clone(), vec![budget("0.01/day")]);
+    let window = budget("0.01/day").window;
+    book.seed(&account[0], &window, "0.004".parse().expect("money"));
+    let held = book.hold(&account, "0.005".parse().expect("money"));
+    let error = book
+        .hold(&account, "0.0011".parse().expect("money"))
+        .expect_err("there is no room");
+    book.settle(&account, held.expect("there is room"), Money::ZERO);
+    let message = error.message();
+    assert!(
+        message.contains("global budget of $0.01/day has no room for $0.0011"),
+        "{message}"
+    );
+    assert!(message.contains("; it resets on 2026-11-29"), "{message}");
+    for sum in ["0.004", "0.005"] {
+        assert!(!message.contains(sum), "{message}");
+    }
+}
+
+#[test]
 fn windows_roll_over_at_their_own_midnight() {
     let (book, clock) = book_at(SATURDAY_NIGHT);
     let account: [Arc<str>; 1] = ["key:k".into()];
