@@ -279,7 +279,7 @@ pub(crate) enum KeysVerb {
     Rotate {
         /// Its id.
         id: String,
-        /// How long the old secret opens after it, like 1h.
+        /// How long the old secret opens after it, like 1h; not while that of an earlier rotation does.
         #[arg(long, default_value = "0s")]
         grace: Age,
         /// Print JSON.

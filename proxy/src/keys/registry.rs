@@ -9,7 +9,7 @@ use rungs::{
     store::{KeyRecord, KeyStore, OnStoreDown, Secret},
 };
 
-use super::{Family, NewKey, Rules, Terms};
+use super::{Family, NewKey, Rules, Terms, rfc3339};
 use crate::auth::{Credential, Pepper};
 
 /// Keys, and all that can be done with them.
@@ -83,13 +83,31 @@ impl Registry {
         })
     }
 
-    /// Gives a key a new secret. The old one opens for `grace` longer.
+    /// Gives a key a new secret. The old one opens for `grace` longer. What the key may do is not looked at, only whether it is in
+    /// force: whatever has changed around it, a secret that has leaked must go.
     pub(crate) async fn rotate(&self, id: &str, grace: Duration) -> Result<Issued, Error> {
         if grace > LONGEST_GRACE {
             return Err(Error::invalid("`grace` is longer than 30 days").param("grace"));
         }
         let mut text = String::new();
-        let key = self.change(id, |key, now| {
+        let key = self.change(id, |key, above, now| {
+            let expired = key.expires.is_some_and(|end| end <= now);
+            if expired || above.is_some_and(|above| above.has_ended(now)) {
+                return Err(Error::invalid(
+                    "the key, or one above it, has expired or was revoked: it opens nothing",
+                ));
+            }
+            // There is room for one older secret: a client that still has it counts on its time.
+            if let Some(old) = &key.previous
+                && old.until > now
+                && !grace.is_zero()
+            {
+                let what = format!(
+                    "the secret before the last rotation opens until {}: rotate without `grace`, which ends both, or later",
+                    rfc3339(old.until)
+                );
+                return Err(Error::invalid(what).param("grace"));
+            }
             let fresh = Credential::again(&key.id, &self.pepper)?;
             let old = std::mem::replace(&mut key.hash, fresh.hash);
             key.previous = (!grace.is_zero()).then_some(Secret {
@@ -107,9 +125,9 @@ impl Registry {
 
     /// Changes what is given, and nothing else.
     pub(crate) async fn patch(&self, id: &str, terms: &Terms) -> Result<KeyRecord, Error> {
-        self.change(id, |key, now| {
+        self.change(id, |key, above, now| {
             terms.apply(key, &self.rules.zone, now);
-            Ok(())
+            self.rules.check(key, above, now)
         })
         .await
     }
@@ -142,11 +160,12 @@ impl Registry {
         Family::of(key, &*self.store).await.map_err(down)
     }
 
-    /// Makes a change to a key in force, and again if another came before it.
+    /// Makes a change to a key in force, with what is above it, and again if another came before it. Nothing can fail once it is
+    /// made: a new secret that nobody is told is lost.
     async fn change(
         &self,
         id: &str,
-        mut change: impl FnMut(&mut KeyRecord, SystemTime) -> Result<(), Error>,
+        mut change: impl FnMut(&mut KeyRecord, Option<&Family>, SystemTime) -> Result<(), Error>,
     ) -> Result<KeyRecord, Error> {
         for _ in 0..TRIES {
             let now = now();
@@ -154,14 +173,14 @@ impl Registry {
             if key.revoked.is_some() {
                 return Err(Error::invalid("the key is revoked; make a new one"));
             }
-            change(&mut key, now)?;
             let parent = match &key.parent {
                 Some(id) => Some(self.family(id).await?),
                 None => None,
             };
-            self.rules.check(&key, parent.as_ref(), now)?;
+            change(&mut key, parent.as_ref(), now)?;
             if self.store.update(&key).await.map_err(down)? {
-                return self.show(id).await;
+                key.version += 1;
+                return Ok(key);
             }
         }
         Err(Error::new(

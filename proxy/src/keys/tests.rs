@@ -1,9 +1,15 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
 use rungs::{
     ErrorKind,
     catalog::Tier,
-    store::{KeyRecord, KeyStore, Role, memory::MemoryKeys},
+    store::{KeyRecord, KeyStore, Role, StoreFuture, memory::MemoryKeys},
 };
 use serde_json::{Value, json};
 
@@ -17,11 +23,14 @@ fn registry() -> (Registry, Arc<MemoryKeys>) {
     let text = "[budget]\ntz = \"Asia/Tokyo\"\n[[project]]\nname = \"web\"\nbudget = \"9/day\"\n";
     let config = Config::alone(&Source::new("rungs.toml", text)).unwrap();
     let store = Arc::new(MemoryKeys::new());
-    let pepper = Pepper::random().unwrap();
-    (
-        Registry::new(store.clone(), pepper, Rules::of(&config)),
-        store,
-    )
+    let project = "[[project]]\nname = \"web\"\nbudget = \"9/day\"\n";
+    (registry_of(store.clone(), project), store)
+}
+
+fn registry_of(store: Arc<dyn KeyStore>, more: &str) -> Registry {
+    let text = format!("[budget]\ntz = \"Asia/Tokyo\"\n{more}");
+    let config = Config::alone(&Source::new("rungs.toml", &text)).unwrap();
+    Registry::new(store, Pepper::random().unwrap(), Rules::of(&config))
 }
 
 fn new(body: Value) -> NewKey {
@@ -417,5 +426,100 @@ fn unknown_routes_of_a_stored_key_open_nothing() {
                 .into_iter()
                 .all(|other| only.contains(other) == (other == scope))
         );
+    }
+}
+
+/// Keys that cannot be read any more once one has been changed.
+#[derive(Default)]
+struct Unreadable {
+    keys: MemoryKeys,
+    changed: AtomicBool,
+}
+
+impl KeyStore for Unreadable {
+    fn get<'a>(&'a self, id: &'a str) -> StoreFuture<'a, Option<KeyRecord>> {
+        match self.changed.load(Ordering::Relaxed) {
+            false => self.keys.get(id),
+            true => Box::pin(async { Err(rungs::Error::internal("away")) }),
+        }
+    }
+
+    fn insert<'a>(&'a self, key: &'a KeyRecord) -> StoreFuture<'a, ()> {
+        self.keys.insert(key)
+    }
+
+    fn update<'a>(&'a self, key: &'a KeyRecord) -> StoreFuture<'a, bool> {
+        self.changed.store(true, Ordering::Relaxed);
+        self.keys.update(key)
+    }
+
+    fn revoke<'a>(&'a self, id: &'a str) -> StoreFuture<'a, bool> {
+        self.keys.revoke(id)
+    }
+
+    fn list(&self) -> StoreFuture<'_, Vec<KeyRecord>> {
+        self.keys.list()
+    }
+}
+
+#[tokio::test]
+async fn a_new_secret_is_told_though_the_key_cannot_be_read_again() {
+    let store = Arc::new(Unreadable::default());
+    let registry = registry_of(store.clone(), "");
+    let made = registry.create(new(json!({ "name": "n" }))).await.unwrap();
+    let grace = Duration::from_secs(60);
+    let rotated = registry.rotate(&made.key.id, grace).await.unwrap().key;
+    assert_eq!(store.keys.list().await.unwrap(), [rotated]);
+}
+
+#[tokio::test]
+async fn a_grace_that_was_given_is_not_cut_short_unseen() {
+    let (registry, _) = registry();
+    let made = registry.create(new(json!({ "name": "n" }))).await.unwrap();
+    let id = &made.key.id;
+    let hour = Duration::from_secs(3600);
+    let first = registry.rotate(id, hour).await.unwrap().key;
+    let error = registry.rotate(id, hour).await.err().unwrap();
+    let until = first.previous.as_ref().unwrap().until;
+    let (param, message) = fault(&error);
+    assert_eq!(param, Some("grace"));
+    assert!(message.contains(&rfc3339(until)), "{message}");
+    assert_eq!(registry.show(id).await.unwrap(), first, "nothing changed");
+    let without = registry.rotate(id, Duration::ZERO).await.unwrap().key;
+    assert_eq!(without.previous, None);
+    // One that is over stands in nobody's way.
+    let short = Duration::from_millis(1);
+    registry.rotate(id, short).await.unwrap();
+    tokio::time::sleep(short * 5).await;
+    registry.rotate(id, hour).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_secret_can_go_whatever_has_changed_around_its_key() {
+    let (registry, store) = registry();
+    let top = json!({ "name": "top", "models": ["a", "b"], "project": "web" });
+    let top = registry.create(new(top)).await.unwrap().key;
+    let child = json!({ "name": "child", "parent": top.id, "models": ["b"] });
+    let child = registry.create(new(child)).await.unwrap().key;
+    let narrower = terms(json!({ "models": ["a"] }));
+    registry.patch(&top.id, &narrower).await.unwrap();
+    let renamed = terms(json!({ "name": "x" }));
+    let error = registry.patch(&child.id, &renamed).await.unwrap_err();
+    assert_eq!(fault(&error).0, Some("models"));
+    let rotated = registry.rotate(&child.id, Duration::ZERO).await.unwrap();
+    assert_ne!(rotated.key.hash, child.hash);
+    let without_project = registry_of(store.clone(), "");
+    for id in [&top.id, &child.id] {
+        without_project.rotate(id, Duration::ZERO).await.unwrap();
+    }
+    // What opens nothing needs no other secret.
+    let ended = KeyRecord {
+        expires: Some(SystemTime::UNIX_EPOCH),
+        ..registry.show(&top.id).await.unwrap()
+    };
+    assert!(store.update(&ended).await.unwrap());
+    for id in [&top.id, &child.id] {
+        let error = registry.rotate(id, Duration::ZERO).await.err().unwrap();
+        assert!(fault(&error).1.contains("expired"), "{error}");
     }
 }

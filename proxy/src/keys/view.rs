@@ -71,8 +71,17 @@ pub(crate) enum Books<'a> {
 impl KeyView {
     /// A key, with how its budgets stand.
     pub(crate) async fn of(key: KeyRecord, books: &Books<'_>) -> Result<Self, Error> {
-        let open = books.open(std::slice::from_ref(&key)).await?;
-        Self::with(key, &open, books).await
+        let standings = books.stand_alone(&key).await?;
+        Ok(Self::with(key, standings))
+    }
+
+    /// A key that was just made or changed. That it cannot be told how its budgets stand is no reason to say that it was not.
+    pub(crate) async fn changed(key: KeyRecord, books: &Books<'_>) -> Self {
+        let standings = books.stand_alone(&key).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, key = key.id, "how the budgets of the key stand cannot be read");
+            unread(&key)
+        });
+        Self::with(key, standings)
     }
 
     /// The same of many, where what is open is asked for once.
@@ -80,16 +89,16 @@ impl KeyView {
         let open = books.open(&keys).await?;
         let mut views = Vec::with_capacity(keys.len());
         for key in keys {
-            views.push(Self::with(key, &open, books).await?);
+            let standings = books.stand(&key, &open).await?;
+            views.push(Self::with(key, standings));
         }
         Ok(views)
     }
 
-    async fn with(key: KeyRecord, open: &Open, books: &Books<'_>) -> Result<Self, Error> {
+    fn with(key: KeyRecord, standings: Vec<AccountBalance>) -> Self {
         let now = SystemTime::now();
-        let standings = books.stand(&key, open).await?;
         let grace = key.previous.map(|secret| secret.until);
-        Ok(Self {
+        Self {
             id: key.id,
             name: key.name,
             role: key.role,
@@ -111,7 +120,7 @@ impl KeyView {
             grace: grace.filter(|until| *until > now).map(rfc3339),
             revoked: key.revoked.is_some(),
             revoked_at: key.revoked.map(rfc3339),
-        })
+        }
     }
 
     /// One line for people.
@@ -144,6 +153,22 @@ pub(crate) fn resets(budget: &Budget) -> Option<String> {
     budget.window.end(SystemTime::now()).map(rfc3339)
 }
 
+/// Its budgets where nobody can tell what was spent.
+fn unread(key: &KeyRecord) -> Vec<AccountBalance> {
+    let account = accounts::of_key(&key.id);
+    let budgets = key.budgets.iter();
+    let standings = budgets.map(|budget| AccountBalance {
+        account: Arc::clone(&account),
+        balance: Balance {
+            budget: budget.clone(),
+            posted: Money::ZERO,
+            reserved: Money::ZERO,
+        },
+        is_stale: true,
+    });
+    standings.collect()
+}
+
 impl BudgetView {
     pub(crate) fn of(standing: AccountBalance) -> Self {
         let balance = standing.balance;
@@ -170,6 +195,11 @@ impl Books<'_> {
             }
         }
         Ok(open)
+    }
+
+    async fn stand_alone(&self, key: &KeyRecord) -> Result<Vec<AccountBalance>, Error> {
+        let open = self.open(std::slice::from_ref(key)).await?;
+        self.stand(key, &open).await
     }
 
     async fn stand(&self, key: &KeyRecord, open: &Open) -> Result<Vec<AccountBalance>, Error> {

@@ -3,7 +3,7 @@
 use rungs::testing::{Reply, Scripted, Upstream};
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::{ledger::change, support::*};
 
 pub(crate) const ADMIN: &str = "Adm-9f2K-pQ71-xZ83-vB46-mN05";
 
@@ -512,4 +512,33 @@ async fn an_admin_key_of_the_store_looks_after_keys_and_calls_nothing() {
         world.admin("POST", "/admin/v1/keys", &below).await.status,
         400
     );
+}
+
+#[tokio::test]
+async fn a_secret_is_told_though_nobody_can_tell_what_was_spent() {
+    let world = world("").await;
+    change(&world.gateway, "ALTER TABLE spending RENAME TO away").await;
+    let (id, first) = world
+        .create(json!({ "name": "n", "budgets": ["1/day", "2/total"] }))
+        .await;
+    let path = format!("/admin/v1/keys/{id}");
+    let rotate = format!("{path}/rotate");
+    let rotated = world.admin("POST", &rotate, &json!({})).await;
+    assert_eq!(rotated.status, 200, "{rotated:?}");
+    let patched = world.admin("PATCH", &path, &json!({ "rpm": 9 })).await;
+    assert_eq!(patched.status, 200, "{patched:?}");
+    for shown in [rotated.json(), patched.json()] {
+        let budgets = shown["budgets"].as_array().unwrap();
+        assert_eq!(budgets.len(), 2);
+        assert!(
+            budgets.iter().all(|budget| budget["stale"] == true),
+            "{shown}"
+        );
+    }
+    change(&world.gateway, "ALTER TABLE away RENAME TO spending").await;
+    assert!(world.show(&id).await["budgets"][0]["stale"].is_null());
+    let second = rotated.json()["key"].as_str().unwrap().to_owned();
+    for (key, status) in [(&first, 401), (&second, 200)] {
+        assert_eq!(world.ask(key, &chat("free", "q")).await.status, status);
+    }
 }

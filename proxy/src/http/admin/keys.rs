@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use http::{Request, StatusCode};
-use rungs::{Error, store::KeyRecord};
+use rungs::Error;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 
@@ -70,7 +70,10 @@ pub(in crate::http) async fn list(State(gateway): State<Gateway>) -> Response {
 }
 
 pub(in crate::http) async fn show(State(gateway): State<Gateway>, id: Id) -> Response {
-    let shown = async { view(&gateway, gateway.registry().show(&of(id)?).await?).await };
+    let shown = async {
+        let key = gateway.registry().show(&of(id)?).await?;
+        KeyView::of(key, &books(&gateway)).await
+    };
     answer(StatusCode::OK, shown.await)
 }
 
@@ -80,7 +83,8 @@ pub(in crate::http) async fn create(
 ) -> Response {
     let created = async {
         let new: NewKey = read(&gateway, request).await?;
-        issued(&gateway, gateway.registry().create(new).await?).await
+        let key = gateway.registry().create(new).await?;
+        Ok(issued(&gateway, key).await)
     };
     answer(StatusCode::CREATED, created.await)
 }
@@ -93,7 +97,7 @@ pub(in crate::http) async fn patch(
     let patched = async {
         let (id, terms): (_, Terms) = (of(id)?, read(&gateway, request).await?);
         let key = changing(&gateway, gateway.registry().patch(&id, &terms)).await?;
-        view(&gateway, key).await
+        Ok(KeyView::changed(key, &books(&gateway)).await)
     };
     answer(StatusCode::OK, patched.await)
 }
@@ -107,7 +111,7 @@ pub(in crate::http) async fn rotate(
         let (id, rotation): (_, Rotation) = (of(id)?, read(&gateway, request).await?);
         let grace = rotation.grace.map_or(Duration::ZERO, |age| age.0);
         let key = changing(&gateway, gateway.registry().rotate(&id, grace)).await?;
-        issued(&gateway, key).await
+        Ok(issued(&gateway, key).await)
     };
     answer(StatusCode::OK, rotated.await)
 }
@@ -121,13 +125,9 @@ pub(in crate::http) async fn revoke(
         let id = of(id)?;
         let Nothing {} = read(&gateway, request).await?;
         let key = changing(&gateway, gateway.registry().revoke(&id)).await?;
-        view(&gateway, key).await
+        Ok(KeyView::changed(key, &books(&gateway)).await)
     };
     answer(StatusCode::OK, revoked.await)
-}
-
-async fn view(gateway: &Gateway, key: KeyRecord) -> Result<KeyView, Error> {
-    KeyView::of(key, &books(gateway)).await
 }
 
 fn books(gateway: &Gateway) -> Books<'_> {
@@ -135,11 +135,11 @@ fn books(gateway: &Gateway) -> Books<'_> {
     Books::Running(state.accounts.book(), &*state.ledger)
 }
 
-async fn issued(gateway: &Gateway, issued: Issued) -> Result<IssuedView, Error> {
-    Ok(IssuedView {
+async fn issued(gateway: &Gateway, issued: Issued) -> IssuedView {
+    IssuedView {
         key: issued.credential,
-        view: view(gateway, issued.key).await?,
-    })
+        view: KeyView::changed(issued.key, &books(gateway)).await,
+    }
 }
 
 fn of(id: Id) -> Result<String, Error> {
