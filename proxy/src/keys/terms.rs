@@ -6,7 +6,7 @@ use rungs::{
     Error,
     catalog::Tier,
     model::OnExhaust,
-    store::{Budget, KeyRecord, OnStoreDown, Role, Zone},
+    store::{Budget, KeyRecord, OnStoreDown, Role, Window, Zone},
 };
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -97,7 +97,10 @@ impl Terms {
         match (&self.budgets, &self.tz) {
             (Some(budgets), Some(zone)) => key.budgets = budgets.in_zone(zone),
             (Some(budgets), None) => {
-                let before = key.budgets.first().map(|budget| budget.window.zone());
+                // One over all time has no midnight.
+                let mut before = key.budgets.iter().map(|budget| &budget.window);
+                let before = before.find(|window| **window != Window::TOTAL);
+                let before = before.map(Window::zone);
                 key.budgets = budgets.in_zone(&before.unwrap_or(zone).clone());
             }
             (None, Some(zone)) => {
