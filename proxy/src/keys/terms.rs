@@ -8,28 +8,35 @@ use rungs::{
     model::OnExhaust,
     store::{Budget, KeyRecord, OnStoreDown, Role, Window, Zone},
 };
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Map, Value};
 
 use super::{Expiry, Scope};
 
-/// What can be said of a key now and changed later. What is not given stays; `null` takes it away.
+/// What can be said of a key now and changed later. What is not given stays; `null` takes away what a key can be without.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Terms {
+    #[serde(deserialize_with = "something")]
     pub(crate) name: Option<String>,
     #[serde(deserialize_with = "given")]
     pub(crate) project: Option<Option<String>>,
+    #[serde(deserialize_with = "something")]
     pub(crate) models: Option<Vec<String>>,
     #[serde(deserialize_with = "given")]
     pub(crate) max_tier: Option<Option<Tier>>,
+    #[serde(deserialize_with = "something")]
     pub(crate) routes: Option<Vec<Scope>>,
+    #[serde(deserialize_with = "something")]
     pub(crate) budgets: Option<BudgetTexts>,
     /// Where the budgets have their midnight that name no time zone themselves.
+    #[serde(deserialize_with = "something")]
     pub(crate) tz: Option<Zone>,
     #[serde(deserialize_with = "given")]
     pub(crate) warn_at: Option<Option<u8>>,
+    #[serde(deserialize_with = "something")]
     pub(crate) on_exhaust: Option<OnExhaust>,
+    #[serde(deserialize_with = "something")]
     pub(crate) on_store_down: Option<OnStoreDown>,
     #[serde(deserialize_with = "given")]
     pub(crate) rpm: Option<Option<u64>>,
@@ -68,6 +75,14 @@ fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     d: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Deserialize::deserialize(d).map(Some)
+}
+
+/// Not `null`, which would look like a change and be none.
+fn something<'de, T: Deserialize<'de>, D: Deserializer<'de>>(d: D) -> Result<Option<T>, D::Error> {
+    let given = Option::deserialize(d)?.map(Some);
+    given.ok_or_else(|| {
+        D::Error::custom("null is nothing that it can be: leave it out, or say what it is to be")
+    })
 }
 
 impl Terms {
@@ -112,10 +127,22 @@ impl Terms {
     }
 }
 
+/// What a key is never without, so that `null` takes nothing away from one that is there. In a new one it says nothing.
+const NEVER_NULL: [&str; 7] = [
+    "name",
+    "models",
+    "routes",
+    "budgets",
+    "tz",
+    "on_exhaust",
+    "on_store_down",
+];
+
 impl TryFrom<Map<String, Value>> for NewKey {
     type Error = serde_json::Error;
 
     fn try_from(mut members: Map<String, Value>) -> Result<Self, serde_json::Error> {
+        members.retain(|name, value| !value.is_null() || !NEVER_NULL.contains(&&**name));
         let mut take = |name| {
             let value = members.remove(name).unwrap_or_default();
             Option::<String>::deserialize(value)

@@ -20,8 +20,6 @@ use crate::{
 };
 
 fn registry() -> (Registry, Arc<MemoryKeys>) {
-    let text = "[budget]\ntz = \"Asia/Tokyo\"\n[[project]]\nname = \"web\"\nbudget = \"9/day\"\n";
-    let config = Config::alone(&Source::new("rungs.toml", text)).unwrap();
     let store = Arc::new(MemoryKeys::new());
     let project = "[[project]]\nname = \"web\"\nbudget = \"9/day\"\n";
     (registry_of(store.clone(), project), store)
@@ -123,6 +121,70 @@ async fn a_change_touches_what_it_names() {
         .await
         .unwrap();
     assert!(none.budgets.is_empty());
+}
+
+#[tokio::test]
+async fn budgets_take_the_zone_of_those_before_that_have_a_midnight() {
+    let (registry, _) = registry();
+    for (before, zone) in [
+        (json!("9/total"), "Asia/Tokyo"),
+        (json!(["9/total", "1/day Europe/Berlin"]), "Europe/Berlin"),
+    ] {
+        let made = json!({ "name": "n", "budgets": before });
+        let id = registry.create(new(made)).await.unwrap().key.id;
+        let change = terms(json!({ "budgets": "2/week" }));
+        let key = registry.patch(&id, &change).await.unwrap();
+        assert_eq!(written(&key), [format!("2/week {zone}")]);
+    }
+}
+
+#[tokio::test]
+async fn null_takes_nothing_away_from_what_a_key_is_never_without() {
+    let members = [
+        "name",
+        "models",
+        "routes",
+        "budgets",
+        "tz",
+        "on_exhaust",
+        "on_store_down",
+    ];
+    for member in members {
+        assert!(
+            serde_json::from_value::<Terms>(json!({ member: null })).is_err(),
+            "{member}"
+        );
+    }
+    for member in ["project", "max_tier", "warn_at", "rpm", "tpm", "expires"] {
+        terms(json!({ member: null }));
+    }
+    // In a new key nothing is there that it could take away.
+    let (registry, _) = registry();
+    let mut nulls = json!({ "name": "n", "tenant": null, "parent": null, "rpm": null });
+    for member in &members[1..] {
+        nulls[member] = Value::Null;
+    }
+    let made = registry.create(new(nulls)).await.unwrap().key;
+    let bare = registry.create(new(json!({ "name": "n" }))).await.unwrap();
+    let bare = bare.key;
+    let same = KeyRecord {
+        id: made.id.clone(),
+        hash: made.hash,
+        created: made.created,
+        ..bare
+    };
+    assert_eq!(made, same);
+    for wrong in [
+        json!({ "name": "n", "role": null }),
+        json!({ "name": "n", "budget": null }),
+    ] {
+        assert!(
+            serde_json::from_value::<NewKey>(wrong.clone()).is_err(),
+            "{wrong}"
+        );
+    }
+    let error = registry.create(new(json!({ "name": null }))).await;
+    assert_eq!(fault(&error.err().unwrap()).0, Some("name"));
 }
 
 #[tokio::test]

@@ -434,6 +434,7 @@ async fn t3_bodies_are_strict_and_a_refused_one_changes_nothing() {
         ("PATCH", &key, r#"{"tenant":"other"}"#),
         ("PATCH", &key, r#"{"id":"x"}"#),
         ("PATCH", &key, r#"{"rpm":9,"rqm":1}"#),
+        ("PATCH", &key, r#"{"rpm":9,"name":null}"#),
         ("PATCH", &key, r#"{"rpm":-1}"#),
         ("POST", &rotate, r#"{"grace":"1y"}"#),
         ("POST", &rotate, r#"{"key":"mine"}"#),
@@ -443,6 +444,9 @@ async fn t3_bodies_are_strict_and_a_refused_one_changes_nothing() {
         assert_eq!(answer.status, 400, "{method} {path} {body}: {answer:?}");
         answer.error();
     }
+    let nothing = r#"{"budgets":null}"#;
+    let nothing = world.as_key(ADMIN, "PATCH", &key, nothing).await;
+    assert_eq!(nothing.error()["param"], "budgets", "{nothing:?}");
     let unknown = world.as_key(ADMIN, "PATCH", &key, r#"{"rqm":1}"#).await;
     assert!(
         unknown.error()["message"]
