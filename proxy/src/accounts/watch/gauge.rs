@@ -87,9 +87,14 @@ impl Gauge {
             let end = balance.budget.window.end(look.now);
             look_at = look_at.into_iter().chain(end).min();
             let past = balance.posted >= mark;
-            let before = seen
-                .iter()
-                .find(|seen| seen.percent == percent && seen.budget == balance.budget);
+            let before = seen.iter().find(|seen| {
+                seen.percent == percent && seen.budget.window == balance.budget.window
+            });
+            // What was told of another limit says nothing of this one; what was not told of it is news here as well.
+            let before = before.filter(|seen| {
+                seen.budget.limit == balance.budget.limit
+                    || seen.told == Some(false) && seen.end == end
+            });
             let told = match before.map(|seen| (seen.told, seen.end)) {
                 Some((Some(told), then)) => Some(told && then == end),
                 _ if !is_known => None,

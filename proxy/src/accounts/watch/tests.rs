@@ -210,3 +210,31 @@ fn settlements_are_looked_at_and_the_book_is_as_without() {
     watched.forget("key:k");
     assert!(watched.gauge("key:k").is_none());
 }
+
+#[test]
+fn a_limit_that_changes_does_not_swallow_what_was_not_told() {
+    let gauge = Gauge::default();
+    gauge.set_percent(Some(80));
+    let told = |limit: &str, posted, now| {
+        let look = Look {
+            default: None,
+            now,
+            again: None,
+        };
+        let balance = Balance {
+            budget: format!("{limit}/day").parse().unwrap(),
+            posted: Money::from_nanos(posted),
+            reserved: Money::ZERO,
+        };
+        gauge.look(&look, || vec![(balance, true)]).len()
+    };
+    assert_eq!(told("0.0000001", 60, noon()), 0);
+    assert_eq!(told("0.00000005", 60, noon()), 1, "narrower, and past it");
+    assert_eq!(told("0.00000005", 61, noon()), 0, "once");
+    assert_eq!(told("0.00000004", 61, noon()), 0, "it was told");
+    assert_eq!(told("0.0000001", 61, noon()), 0, "wider");
+    assert_eq!(told("0.0000001", 80, noon()), 1);
+    // Of another day nobody knows what was told.
+    assert_eq!(told("0.0000001", 0, noon() + DAY), 0);
+    assert_eq!(told("0.0000002", 190, noon() + DAY * 2), 0);
+}
