@@ -29,20 +29,23 @@ impl Pepper {
     /// The secret beside `database`; made, readable by its owner only, if there is none.
     pub(crate) fn beside(database: &Path) -> anyhow::Result<Self> {
         let path = PathBuf::from(format!("{}.secret", database.display()));
-        match fs::read(&path) {
-            Ok(bytes) if bytes.len() == 32 => Ok(Self::from_secret(&bytes)),
-            Ok(_) => bail!(
+        let read = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                place(&path, &random_bytes()?)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+                // Another process may have come first: its secret is the one.
+                fs::read(&path)
+            }
+            read => read,
+        };
+        let secret = read.with_context(|| format!("cannot read {}", path.display()))?;
+        if secret.len() != 32 {
+            bail!(
                 "{} is damaged: it must hold 32 bytes. Restore it, or delete it and make new keys",
                 path.display()
-            ),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let secret = random_bytes()?;
-                create(&path, &secret)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-                Ok(Self::from_secret(&secret))
-            }
-            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+            );
         }
+        Ok(Self::from_secret(&secret))
     }
 
     /// The secret that the configuration gives.
@@ -77,7 +80,27 @@ pub(crate) fn random_bytes() -> anyhow::Result<[u8; 32]> {
     Ok(bytes)
 }
 
-fn create(path: &Path, secret: &[u8]) -> io::Result<()> {
+/// Makes the file at `path`, whole and to stay, unless there is one. A crash leaves no part of a secret under its name.
+fn place(path: &Path, secret: &[u8; 32]) -> anyhow::Result<()> {
+    let unlike_others = blake3::Hash::from_bytes(random_bytes()?).to_hex();
+    let new = path.with_extension(format!("{}.secret", &unlike_others[..16]));
+    let placed = write(&new, secret).and_then(|()| match fs::hard_link(&new, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        // Not every file system has links. A name that is taken meanwhile is lost there.
+        Err(_) => fs::rename(&new, path),
+        Ok(()) => Ok(()),
+    });
+    // It has its own name now, or is of no use.
+    let _ = fs::remove_file(&new);
+    placed?;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    Ok(())
+}
+
+fn write(path: &Path, secret: &[u8]) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

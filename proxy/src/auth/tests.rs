@@ -242,3 +242,26 @@ fn the_pepper_beside_a_database_stays_the_same_and_private() {
     assert!(Pepper::beside(&database).is_err());
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn those_who_make_a_pepper_at_once_have_the_same() {
+    let folder = std::env::temp_dir().join(format!("rungs-peppers-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for round in 0..50 {
+        let database = folder.join(format!("{round}.db"));
+        let hash = || Pepper::beside(&database).unwrap().hash("k");
+        let begin = std::sync::Barrier::new(8);
+        let together = || {
+            begin.wait();
+            hash()
+        };
+        let hashes: Vec<_> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(together)).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(hashes.iter().all(|one| *one == hash()));
+    }
+    let files = std::fs::read_dir(&folder).unwrap();
+    assert_eq!(files.count(), 50, "only the secrets are left");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
