@@ -24,13 +24,14 @@ use rungs::{
     model::{BoxModelService, ModelRequest, chat::Answer},
     route::Route,
 };
-use tower::ServiceBuilder;
+use tower::{Layer, ServiceBuilder};
 
 use crate::{accounts::UsersLayer, config::Config, epoch::epoch, provider::Provider, state::State};
 
 /// What happens to each user's call.
 pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxModelService {
     let routing = &config.routing;
+    let users = users(config, state);
     BoxModelService::new(
         ServiceBuilder::new()
             // Sees every call once, also those that a limit refuses or the cache answers.
@@ -57,7 +58,7 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
                     )),
             )
             // Below what repeats a call, which is no second turn; above the cache, because what was said before is part of the question.
-            .layer(conversation(config, &route, state))
+            .layer(conversation(config, &route, users.as_ref(), state))
             // Above the money: a hit costs nothing and needs no budget. Identical calls at once become one.
             .option_layer(config.cache.enabled.then(|| {
                 CacheLayer::new(state.cache.clone(), CacheScope::Tenant)
@@ -66,7 +67,7 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
                     .ledger(state.ledger.clone())
             }))
             // Where users have budgets, theirs is in the book before anything is spent below.
-            .option_layer(users(config, state))
+            .option_layer(users)
             // Asks the stack below several times; below the cache, so that only a checked answer is kept.
             .option_layer(routing.cross_check.when().map(cross_check))
             // Asks again one tier up; below the cross-check, so that each voice may climb on its own.
@@ -95,14 +96,24 @@ fn commit(state: &State) -> CommitLayer {
     }
 }
 
-/// Summaries go straight to the route: they are nobody's question, and are paid like every attempt.
-fn conversation(config: &Config, route: &Route, state: &State) -> ConversationLayer {
+/// Summaries go straight to the route: they are nobody's question, and are paid like every attempt, by the user as well. The call
+/// before one need not have opened the user's account: the cache may have answered it.
+fn conversation(
+    config: &Config,
+    route: &Route,
+    users: Option<&UsersLayer>,
+    state: &State,
+) -> ConversationLayer {
     let settings = &config.conversation;
     let layer = ConversationLayer::new(state.conversations.clone()).config(settings.to_layer());
-    match settings.summarize {
-        true => layer.summarizer(BoxModelService::new(route.clone())),
-        false => layer,
+    if !settings.summarize {
+        return layer;
     }
+    let route = route.clone();
+    layer.summarizer(match users {
+        Some(users) => BoxModelService::new(users.layer(route)),
+        None => BoxModelService::new(route),
+    })
 }
 
 fn users(config: &Config, state: &State) -> Option<UsersLayer> {

@@ -504,3 +504,40 @@ async fn r17_a_key_chooses_what_becomes_of_its_conversations_while_the_database_
     ];
     assert_eq!(world.shown(), all);
 }
+
+#[tokio::test]
+async fn a_summary_is_paid_by_a_user_whom_the_cache_has_answered() {
+    let world = World::start().await;
+    let config = |per_user: &str| {
+        format!(
+            "[conversation]\nwindow = 12\n[budget]\nper_user = \"{per_user}\"\n{}{}{}",
+            key("ours", KEY, "tenant = \"acme\""),
+            provider("p", &world.upstream.base_url()),
+            model(
+                "m",
+                "p",
+                "L0",
+                "price = { input = \"1\", output = \"1\" }\nmax_output = 10"
+            )
+        )
+    };
+    let gateway = Gateway::serve(&config("100/day")).with_key(KEY);
+    let talk = async |conversation| {
+        for n in 1..=7 {
+            let mut body = chat("m", &format!("message {n}"));
+            body["user"] = json!("ann");
+            let name = [(CONVERSATION, conversation)];
+            let answer = gateway.ask_with(&body, &name).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+        }
+    };
+    talk("first").await;
+    until("the summary", || world.asked.calls() == 8).await;
+    // A day's budget of less than was spent, which the cache does not ask about.
+    std::fs::write(gateway.folder.join("rungs.toml"), config("0.000001/day")).unwrap();
+    gateway.signal("HUP");
+    gateway.logs(": reloaded").await;
+    talk("second").await;
+    gateway.logs("was not summarized").await;
+    assert_eq!(world.asked.calls(), 8, "nobody was asked again");
+}
