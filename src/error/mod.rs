@@ -196,6 +196,11 @@ impl Error {
         !self.is_upstream() || refused && !self.0.may_be_billed
     }
 
+    /// Whether it is about one deployment alone.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.0.elsewhere
+    }
+
     /// Whether another try would end alike.
     #[must_use]
     pub fn is_conclusive(&self) -> bool {

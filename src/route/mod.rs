@@ -9,7 +9,8 @@
 //! 2. from the tier where the [`Classifier`] says that it can be carried, or from the lowest where the request says so
 //!    ([`Start`](crate::model::Start)), upwards; in a tier by suitability, then priority;
 //! 3. then the cheaper tiers below, for calls whose budget does not reach further; such an answer says so in
-//!    [`meta.notes`](crate::model::ResponseMeta::notes), and no cache keeps it;
+//!    [`meta.notes`](crate::model::ResponseMeta::notes), and no cache keeps it. Above a deployment that the budget did not reach
+//!    nobody is asked;
 //! 4. then the configured fallbacks, unless the request excludes them.
 //!
 //! # Example

@@ -68,7 +68,11 @@ impl Route {
             return Err(nobody(&decision));
         }
         let mut failures = Failures::default();
+        let mut ceiling = request.route.max_tier;
         for candidate in &decision.candidates {
+            if candidate.deployment.tier > ceiling {
+                continue;
+            }
             match self.ask_one(candidate, &request).await {
                 Ok(mut response) => {
                     response.meta.fallback |= candidate.fallback;
@@ -79,7 +83,12 @@ impl Route {
                 Err(error) if error.retry() == Retry::Never || stops(&request, &error) => {
                     return Err(error);
                 }
-                Err(error) => failures.add(error),
+                Err(error) => {
+                    if is_too_dear(&error) {
+                        ceiling = candidate.deployment.tier;
+                    }
+                    failures.add(error);
+                }
             }
             if !request.ctx.may_try() {
                 break;
@@ -116,6 +125,11 @@ impl Route {
         }
         result
     }
+}
+
+/// Whether the accounts cannot pay for it, so that a higher tier need not be asked. A deployment without a price says nothing of others.
+fn is_too_dear(error: &Error) -> bool {
+    error.kind() == ErrorKind::Budget && !error.is_elsewhere()
 }
 
 /// What the accounts cannot pay for is not asked of somebody cheaper where they say so.

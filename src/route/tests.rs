@@ -6,10 +6,11 @@ use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 
 use super::*;
 use crate::{
-    catalog::{Capability, Deployment, Targets, Tier},
+    catalog::{Capability, Deployment, Price, Targets, Tier},
     error::{Error, ErrorKind},
     json::RawObject,
     layers::{
+        budget::BudgetLayer,
         cache::{CacheLayer, CacheScope},
         cross_check::{CrossCheckLayer, When},
         escalate::{EscalateLayer, StandardJudge},
@@ -18,7 +19,10 @@ use crate::{
         Call, CallContext, ModelRequest, ModelResponse, OnExhaust, Operation, Quality, RouteHint,
         Start,
     },
-    store::memory::MemoryCache,
+    store::{
+        Budgets,
+        memory::{MemoryBudgets, MemoryCache},
+    },
     testing::{Reply, Scripted, ask, chat},
 };
 
@@ -164,6 +168,56 @@ async fn a_budget_that_does_not_reach_goes_down_a_tier() {
         "free"
     );
     assert_eq!(world.calls(), [1, 1]);
+}
+
+#[tokio::test]
+async fn a_budget_that_does_not_reach_goes_up_nowhere() {
+    let broke = || Reply::error(Error::new(ErrorKind::Budget, "no room"));
+    let world = World(vec![
+        at("near", Tier::L1, broke()),
+        at("same", Tier::L1, down()),
+        at("far", Tier::L2, Reply::text("a")),
+        at("low", Tier::L0, down()),
+    ]);
+    let error = world.call(critical(ask("hi"))).await.unwrap_err();
+    assert_eq!(error.message(), "down");
+    assert_eq!(world.calls(), [1, 1, 0, 1]);
+
+    // A fallback is no way up either.
+    let near = at("near", Tier::L0, broke());
+    let spare = at("spare", Tier::L1, Reply::text("a"));
+    let targets = Targets::new([near.deployment()]).or_else([spare.deployment()]);
+    let route = World(vec![near, spare.clone()]).route();
+    let request = ask("hi").route(RouteHint::to(targets));
+    let error = route.oneshot(request).await.unwrap_err();
+    assert_eq!((error.kind(), spare.calls()), (ErrorKind::Budget, 0));
+}
+
+#[tokio::test]
+async fn a_deployment_that_no_budget_can_pay_for_is_no_ceiling() {
+    let book = MemoryBudgets::new();
+    book.set("key:k", vec!["1/day".parse().unwrap()]);
+    let book: Arc<dyn Budgets> = Arc::new(book);
+    let unpriced = at("unpriced", Tier::L0, Reply::text("a"));
+    let free = Deployment::new("p", "free").tier(Tier::L1);
+    let free = Scripted::at(free.price(Price::FREE), [Reply::text("a")]);
+    let rings = [&unpriced, &free].map(|s| {
+        let budget = BudgetLayer::new(s.deployment(), book.clone());
+        let ring = BoxCloneSyncService::new(budget.layer(s.clone()));
+        (s.deployment(), ring)
+    });
+    let call = Call {
+        accounts: Arc::new(["key:k".into()]),
+        ..Call::new("t")
+    };
+    let request = ModelRequest {
+        ctx: CallContext::new(call),
+        ..ask("hi")
+    };
+    let targets = Targets::new([unpriced.deployment(), free.deployment()]);
+    let request = request.route(RouteHint::to(targets));
+    let answer = Route::new(rings).oneshot(request).await.unwrap();
+    assert_eq!(name(&answer), "free");
 }
 
 #[tokio::test]

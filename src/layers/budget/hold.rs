@@ -134,4 +134,5 @@ fn no_price(deployment: &Deployment, service: &str) -> Error {
             deployment.model
         ),
     )
+    .elsewhere()
 }
