@@ -36,7 +36,7 @@ impl Drop for Change<'_> {
 }
 
 /// Accounts that are about to have other terms: until it is committed the old ones are in force, and new budgets over windows that had
-/// none beside them. Dropped, it leaves everything as it was. Nobody else opens an account meanwhile.
+/// none beside them. Dropped, it leaves everything as it was. Nobody else opens an account meanwhile, but of users apart from all others.
 pub(crate) struct Opening<'a> {
     accounts: &'a Accounts,
     wanted: BTreeMap<Arc<str>, Terms>,
@@ -69,6 +69,8 @@ pub(crate) struct Accounts {
     ledger: Arc<dyn Ledger>,
     /// Held while an account is opened: two calls with a new key must not both put what was spent into the book.
     opening: Mutex<()>,
+    /// The same for users, of whom many may come at once: nobody else waits behind them.
+    opening_users: Mutex<()>,
 }
 
 impl Accounts {
@@ -77,6 +79,7 @@ impl Accounts {
             watched: Arc::new(Watched::new(book)),
             ledger,
             opening: Mutex::default(),
+            opening_users: Mutex::default(),
         }
     }
 
@@ -95,23 +98,33 @@ impl Accounts {
         self.watched.set_rules(rules);
     }
 
-    /// Puts an account's terms into the book, unless they are there. No call may use an account before that.
+    /// Puts the terms of a user's account into the book, unless they are there. No call may use an account before that.
     pub(crate) async fn open(&self, account: &str, terms: &Terms) -> Result<(), Error> {
         let wanted = BTreeMap::from([(account.into(), terms.clone())]);
-        self.prepare(wanted).await?.commit();
+        let alone = self.opening_users.lock().await;
+        self.prepare_alone(wanted, alone).await?.commit();
         Ok(())
     }
 
-    /// Finds out what is to be known before the accounts can have these terms.
+    /// Finds out what is to be known before the accounts, none of them a user's, can have these terms.
     pub(crate) async fn prepare(
         &self,
         wanted: BTreeMap<Arc<str>, Terms>,
     ) -> Result<Opening<'_>, Error> {
+        let alone = self.opening.lock().await;
+        self.prepare_alone(wanted, alone).await
+    }
+
+    async fn prepare_alone<'a>(
+        &'a self,
+        wanted: BTreeMap<Arc<str>, Terms>,
+        alone: MutexGuard<'a, ()>,
+    ) -> Result<Opening<'a>, Error> {
         let mut opening = Opening {
             accounts: self,
             wanted,
             changes: Vec::new(),
-            _alone: self.opening.lock().await,
+            _alone: alone,
         };
         let Book::Own(book) = self.book() else {
             return Ok(opening);

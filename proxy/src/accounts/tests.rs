@@ -141,6 +141,42 @@ async fn idle_users_are_forgotten_and_busy_ones_are_not() {
     assert!(world.spent("user2999").is_some());
 }
 
+#[tokio::test(start_paused = true)]
+async fn few_users_are_forgotten_too_when_it_is_time() {
+    let world = World::new();
+    world.call("idle", "1/day").await.unwrap();
+    for _ in 0..3 {
+        tokio::time::advance(HOUR * 2 / 3).await;
+        world.call("busy", "1/day").await.unwrap();
+    }
+    assert_eq!(world.spent("idle"), None);
+    assert!(world.spent("busy").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_invents_users_is_stopped_and_stops_nobody_else() {
+    let world = World::new();
+    world.call("ann", "1/day").await.unwrap();
+    let fill = |tenant: &str, from| {
+        for n in from..users::MOST {
+            let account = of_user(tenant, &n.to_string());
+            let forget = |_| ();
+            let open = world.users.visit(&tenant.into(), &account, 1, HOUR, forget);
+            assert!(!open.unwrap());
+        }
+    };
+    fill("other", 0);
+    world.call("bob", "1/day").await.unwrap();
+    fill("t", 2);
+    let error = world.call("eve", "1/day").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RateLimited);
+    assert_eq!(error.get_retry_after(), Some(HOUR));
+    assert_eq!(world.spent("eve"), None);
+    world.call("ann", "1/day").await.unwrap();
+    tokio::time::advance(HOUR * 2).await;
+    world.call("eve", "1/day").await.unwrap();
+}
+
 #[tokio::test]
 async fn other_budgets_begin_with_what_was_spent_in_their_windows() {
     let (book, ledger) = (
@@ -275,4 +311,20 @@ async fn a_client_that_leaves_while_its_account_is_opened_gets_no_budget_anew() 
     accounts.open("key:k_1", &terms).await.unwrap();
     let balance = accounts.budgets().balance("key:k_1").unwrap();
     assert_eq!(balance.posted.nanos(), 7);
+}
+
+#[tokio::test]
+async fn a_key_does_not_wait_for_users_whose_accounts_are_opened() {
+    let ledger = Arc::new(Slow(
+        MemoryLedger::default(),
+        tokio::sync::Semaphore::new(0),
+    ));
+    let accounts = Accounts::new(Book::Own(Arc::default()), ledger);
+    let terms: Terms = vec!["1/day".parse().unwrap()].into();
+    let user = of_user("t", "ann");
+    let mut opening = Box::pin(accounts.open(&user, &terms));
+    assert!(futures_util::poll!(&mut opening).is_pending());
+    let key = [(of_key("k"), Terms::default())].into();
+    let mut prepared = Box::pin(accounts.prepare(key));
+    assert!(futures_util::poll!(&mut prepared).is_ready());
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    future::ready,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
@@ -9,7 +10,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use rungs::{
-    Error,
+    Error, ErrorKind,
     model::{BoxModelService, ModelRequest, ModelResponse},
 };
 use tokio::time::Instant;
@@ -21,18 +22,28 @@ use super::{Accounts, Terms, of_user};
 #[derive(Default)]
 pub(crate) struct Users(Mutex<Seen>);
 
+/// When users were last seen, by their accounts, and under the budgets of which ring.
+type Lately = HashMap<Arc<str>, (Instant, u64)>;
+
 #[derive(Default)]
 struct Seen {
-    /// When they were last seen, and under the budgets of which ring.
-    last: HashMap<Arc<str>, (Instant, u64)>,
+    /// The users of each tenant.
+    last: HashMap<Arc<str>, Lately>,
+    /// How many there are.
+    count: usize,
     /// Counts the rings.
     rings: u64,
     /// How many there were after the last sweep.
     swept: usize,
+    /// When that was.
+    swept_at: Option<Instant>,
 }
 
-/// So many are kept without looking who is idle.
+/// So many are kept without looking who is idle, until it is time.
 const FEW: usize = 1_000;
+
+/// So many users of one tenant at a time: whoever invents names fills neither the memory nor the book of all others.
+pub(super) const MOST: usize = 100_000;
 
 /// Before the first ring.
 const NOBODYS: u64 = 0;
@@ -47,37 +58,67 @@ impl Users {
 
     /// Notes that a call on `ring` uses `account`; whether it was open under these budgets or newer ones. Those idle for `patience` are
     /// forgotten before anybody else looks.
-    fn visit(
+    ///
+    /// # Errors
+    /// [`ErrorKind::RateLimited`] for a further user of a tenant that has too many.
+    pub(super) fn visit(
         &self,
+        tenant: &Arc<str>,
         account: &Arc<str>,
         ring: u64,
         patience: Duration,
         forget: impl FnMut(Arc<str>),
-    ) -> bool {
+    ) -> Result<bool, Error> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let open = seen.last.get_mut(account).is_some_and(|(last, under)| {
-            *last = now;
-            *under >= ring
+        let users = seen.last.get_mut(tenant);
+        let open = users.and_then(|users| users.get_mut(account)).map(|user| {
+            user.0 = now;
+            user.1 >= ring
         });
-        if seen.last.len() <= 2 * seen.swept.max(FEW) {
-            return open;
+        seen.sweep(now, patience, forget);
+        if let Some(open) = open {
+            return Ok(open);
         }
-        let idle = seen
-            .last
-            .extract_if(|_, (last, _)| now.duration_since(*last) > patience)
-            .map(|(account, _)| account);
-        idle.for_each(forget);
-        seen.swept = seen.last.len();
-        open
+        let users = seen.last.entry(Arc::clone(tenant)).or_default();
+        if users.len() >= MOST {
+            let what = "too many end users of this tenant have called of late for another one";
+            return Err(Error::new(ErrorKind::RateLimited, what).retry_after(patience));
+        }
+        users.insert(Arc::clone(account), (now, NOBODYS));
+        seen.count += 1;
+        Ok(false)
     }
 
     /// Notes that a call on `ring` has put its budgets in force. Where those of a newer one were, the next call puts them back.
-    fn opened(&self, account: Arc<str>, ring: u64) {
+    fn opened(&self, tenant: &Arc<str>, account: Arc<str>, ring: u64) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = seen.last.get(&account).map_or(0, |(_, under)| *under);
-        let under = if before > ring { NOBODYS } else { ring };
-        seen.last.insert(account, (Instant::now(), under));
+        let users = seen.last.entry(Arc::clone(tenant)).or_default();
+        let before = users.get(&account).map(|(_, under)| *under);
+        let under = match before {
+            Some(before) if before > ring => NOBODYS,
+            _ => ring,
+        };
+        users.insert(account, (Instant::now(), under));
+        seen.count += usize::from(before.is_none());
+    }
+}
+
+impl Seen {
+    /// Forgets those idle for `patience`, if there are many more than after the last time, or that was so long ago.
+    fn sweep(&mut self, now: Instant, patience: Duration, mut forget: impl FnMut(Arc<str>)) {
+        let swept_at = *self.swept_at.get_or_insert(now);
+        if self.count <= 2 * self.swept.max(FEW) && now.duration_since(swept_at) < patience {
+            return;
+        }
+        for users in self.last.values_mut() {
+            let idle = users.extract_if(|_, (last, _)| now.duration_since(*last) > patience);
+            idle.for_each(|(account, _)| forget(account));
+        }
+        self.last.retain(|_, users| !users.is_empty());
+        self.count = self.last.values().map(HashMap::len).sum();
+        self.swept = self.count;
+        self.swept_at = Some(now);
     }
 }
 
@@ -133,7 +174,8 @@ impl Service<ModelRequest> for UserAccounts {
         let Some(user) = &request.ctx.user else {
             return self.inner.call(request);
         };
-        let account = of_user(&request.ctx.tenant, user);
+        let tenant = Arc::clone(&request.ctx.tenant);
+        let account = of_user(&tenant, user);
         let UsersLayer {
             accounts,
             users,
@@ -141,13 +183,16 @@ impl Service<ModelRequest> for UserAccounts {
             patience,
             ..
         } = &self.terms;
-        if users.visit(&account, *ring, *patience, |idle| accounts.forget(idle)) {
-            return self.inner.call(request);
+        let forget = |idle| accounts.forget(idle);
+        match users.visit(&tenant, &account, *ring, *patience, forget) {
+            Ok(true) => return self.inner.call(request),
+            Ok(false) => {}
+            Err(error) => return Box::pin(ready(Err(error))),
         }
         let (inner, terms) = (self.inner.clone(), self.terms.clone());
         Box::pin(async move {
             terms.accounts.open(&account, &terms.each).await?;
-            terms.users.opened(account, terms.ring);
+            terms.users.opened(&tenant, account, terms.ring);
             inner.oneshot(request).await
         })
     }
@@ -158,18 +203,22 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3_600);
+    const TENANT: &str = "t";
 
     #[test]
     fn an_account_that_an_older_ring_has_opened_last_is_opened_once_more() {
         let users = Users::default();
         let [old, new] = [users.next_ring(), users.next_ring()];
-        let is_open = |ring| users.visit(&"ann".into(), ring, HOUR, |_| ());
-        users.opened("ann".into(), new);
+        let is_open = |ring| {
+            let open = users.visit(&TENANT.into(), &"ann".into(), ring, HOUR, |_| ());
+            open.unwrap()
+        };
+        users.opened(&TENANT.into(), "ann".into(), new);
         assert!(is_open(new) && is_open(old));
         // It has waited while the newer one opened the account.
-        users.opened("ann".into(), old);
+        users.opened(&TENANT.into(), "ann".into(), old);
         assert!(!is_open(new));
-        users.opened("ann".into(), new);
+        users.opened(&TENANT.into(), "ann".into(), new);
         assert!(is_open(new));
     }
 
@@ -177,15 +226,15 @@ mod tests {
     async fn nobody_sees_a_user_who_is_being_forgotten() {
         let users = Users::default();
         for n in 0..3_000 {
-            users.opened(format!("user{n}").into(), 1);
+            users.opened(&TENANT.into(), format!("user{n}").into(), 1);
         }
         tokio::time::advance(HOUR).await;
         let mut forgotten = 0;
-        let open = users.visit(&"busy".into(), 1, HOUR / 2, |_| {
+        let open = users.visit(&TENANT.into(), &"busy".into(), 1, HOUR / 2, |_| {
             assert!(users.0.try_lock().is_err(), "a call could find it open");
             forgotten += 1;
         });
-        assert!(!open);
+        assert!(!open.unwrap());
         assert_eq!(forgotten, 3_000);
     }
 }
