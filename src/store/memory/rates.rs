@@ -175,7 +175,8 @@ impl Bucket {
             self.used = self.used.saturating_mul(quota.period.as_nanos()) / old;
         }
         self.quota = quota;
-        self.at = now;
+        // Whoever waited for the lock comes with an older time, and from then to now it is refilled already.
+        self.at = self.at.max(now);
     }
 
     /// When `units` could be taken; `None` if that is now.
@@ -260,4 +261,26 @@ impl fmt::Debug for MemoryRates {
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_gives_back_once_also_to_who_read_the_clock_before_another() {
+        let quota = Quota::per_minute(60);
+        let start = Instant::now();
+        let mut bucket = Bucket {
+            used: 0,
+            quota,
+            at: start,
+        };
+        bucket.add(60);
+        let later = start + Duration::from_secs(30);
+        for now in [later, start, later] {
+            bucket.refill(quota, now);
+        }
+        assert_eq!(bucket.used, bucket.worth(30));
+    }
 }
