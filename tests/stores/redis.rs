@@ -104,14 +104,19 @@ async fn names_of_calls_keep_their_contract() {
     contract::idempotency_store(&names(&redis)).await;
 }
 
+/// Has a server be a cluster of one; its URL.
+fn of_cluster(server: &RedisServer) -> RedisUrl {
+    server
+        .command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"])
+        .expect("it takes the slots");
+    let url = server.url().replace("redis://", "redis+cluster://");
+    url.trim_end_matches('/').parse().expect("a URL")
+}
+
 #[tokio::test]
 async fn a_cluster_keeps_the_contracts() {
     let server = RedisServer::with("cluster-enabled yes").unwrap();
-    server
-        .command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"])
-        .unwrap();
-    let url = server.url().replace("redis://", "redis+cluster://");
-    let url: RedisUrl = url.trim_end_matches('/').parse().unwrap();
+    let url = of_cluster(&server);
     let redis = Arc::new(Redis::open(&url, patient()).await.unwrap());
     until("the cluster is up", async || redis.is_up()).await;
     contract::rate_store(&RedisRates::new(redis.clone(), 1)).await;
@@ -654,6 +659,16 @@ async fn a_redis_that_will_not_do_is_named_at_the_start() {
             assert!(Redis::open(&url, accepting).await.unwrap().is_up());
         }
     }
+    let cluster =
+        RedisServer::with("cluster-enabled yes\nmaxmemory 100mb\nmaxmemory-policy allkeys-lru");
+    let cluster = cluster.unwrap();
+    let url = of_cluster(&cluster);
+    // Until its slots are served it is away.
+    until("an evicting node of a cluster is named", async || {
+        let error = Redis::open(&url, patient()).await.err();
+        error.is_some_and(|error| error.message().contains("maxmemory-policy allkeys-lru"))
+    })
+    .await;
     let unbounded = RedisServer::with("maxmemory-policy allkeys-lru").unwrap();
     assert!(open(&unbounded, patient()).await.is_up(), "never full");
 }

@@ -1,6 +1,6 @@
 use std::sync::LazyLock;
 
-use redis::{RedisResult, cmd};
+use redis::{FromRedisValue, RedisResult, Value, cmd};
 
 use super::{
     connection::Connection,
@@ -45,20 +45,30 @@ pub(super) async fn fitness(connection: &mut Connection) -> RedisResult<Fitness>
         }
     }
     // Some servers for rent do not tell: then nothing is known against them.
-    let memory: String = match cmd("INFO").arg("memory").query_async(connection).await {
-        Ok(memory) => memory,
-        Err(error) if error.is_io_error() => return Err(error),
-        Err(_) => return Ok(Fitness::Fit),
+    let told = match cmd("INFO").arg("memory").query_async(connection).await {
+        // Of a cluster each node tells.
+        Ok(Value::Map(nodes)) => nodes.into_iter().map(|(_, told)| told).collect(),
+        Ok(told) => vec![told],
+        Err(error) if error.code().is_some() => return Ok(Fitness::Fit),
+        Err(error) => return Err(error),
     };
+    for told in told {
+        if let Some(policy) = evicts(&String::from_redis_value(told)?) {
+            return Ok(Fitness::Evicts(policy.to_owned()));
+        }
+    }
+    Ok(Fitness::Fit)
+}
+
+/// The policy by which a server that tells this of its memory throws keys away.
+fn evicts(memory: &str) -> Option<&str> {
     let field = |name: &str| {
         let mut lines = memory.lines();
         lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
     };
     let is_bounded = field("maxmemory").is_some_and(|bytes| bytes.trim() != "0");
-    Ok(match field("maxmemory_policy").map(str::trim) {
-        Some(policy) if is_bounded && policy != "noeviction" => Fitness::Evicts(policy.to_owned()),
-        _ => Fitness::Fit,
-    })
+    let policy = field("maxmemory_policy").map(str::trim)?;
+    (is_bounded && policy != "noeviction").then_some(policy)
 }
 
 /// Whether it is a decision of the server's owner, and no state that will pass.
