@@ -22,7 +22,10 @@ use rungs::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     task::JoinSet,
     time::sleep,
 };
@@ -212,8 +215,19 @@ async fn r16_a_frozen_redis_costs_a_few_short_waits_and_comes_back_by_itself() {
     .await;
 }
 
-/// A way to `server` on which each answer takes `delay`; its URL.
-async fn slow_way(server: &RedisServer, delay: Duration) -> String {
+/// Passes on what comes, up to 64 KiB at once, and waits `delay` before each.
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, delay: Duration) {
+    let mut bytes = vec![0; 64 << 10];
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        sleep(delay).await;
+        if to.write_all(&bytes[..count]).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// A way to `server` on which each 64 KiB take `there`, and each answer takes `back`; its URL.
+async fn slow_way(server: &RedisServer, there: Duration, back: Duration) -> String {
     let address = server.url();
     let address = address.trim_start_matches("redis://").trim_end_matches('/');
     let (address, listener) = (
@@ -225,20 +239,9 @@ async fn slow_way(server: &RedisServer, delay: Duration) -> String {
         let mut ways = JoinSet::new();
         while let Ok((near, _)) = listener.accept().await {
             let far = TcpStream::connect(&address).await.expect("the server");
-            let ((mut from_near, mut to_near), (mut from_far, mut to_far)) =
-                (near.into_split(), far.into_split());
-            ways.spawn(async move {
-                let _ = tokio::io::copy(&mut from_near, &mut to_far).await;
-            });
-            ways.spawn(async move {
-                let mut bytes = [0; 4096];
-                while let Ok(count @ 1..) = from_far.read(&mut bytes).await {
-                    sleep(delay).await;
-                    if to_near.write_all(&bytes[..count]).await.is_err() {
-                        break;
-                    }
-                }
-            });
+            let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
+            ways.spawn(pass(from_near, to_far, there));
+            ways.spawn(pass(from_far, to_near, back));
         }
     };
     #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
@@ -249,7 +252,7 @@ async fn slow_way(server: &RedisServer, delay: Duration) -> String {
 #[tokio::test]
 async fn r16_a_slow_redis_is_left_alone_and_not_tried_on_calls() {
     let server = RedisServer::start().unwrap();
-    let url = slow_way(&server, Duration::from_millis(150)).await;
+    let url = slow_way(&server, Duration::ZERO, Duration::from_millis(150)).await;
     let redis = Redis::open(&url.parse().unwrap(), RedisConfig::default()).await;
     let redis = Arc::new(redis.unwrap());
     let cache = cache(&redis);
@@ -262,6 +265,27 @@ async fn r16_a_slow_redis_is_left_alone_and_not_tried_on_calls() {
     }
     assert!(!redis.is_up());
     assert!(long <= 5, "{long} waits");
+}
+
+#[tokio::test]
+async fn much_that_is_large_goes_over_a_slow_way_too() {
+    const ENTRIES: u8 = 40;
+    let server = RedisServer::start().unwrap();
+    // All of it takes a second and more.
+    let url = slow_way(&server, Duration::from_millis(4), Duration::ZERO).await;
+    let redis = Redis::open(&url.parse().unwrap(), patient()).await;
+    let redis = Arc::new(redis.unwrap());
+    let near = Arc::new(MemoryCache::new(1 << 20));
+    let cache = RedisCache::new(redis.clone(), near, 1 << 20);
+    let large: &'static str = String::leak("x".repeat(400 << 10));
+    for n in 0..ENTRIES {
+        cache.put(question(n), entry("p/m", large), Duration::from_secs(60));
+    }
+    until("all of it is there", async || {
+        server.command(&["DBSIZE"]).unwrap() == ENTRIES.to_string() || !redis.is_up()
+    })
+    .await;
+    assert!(redis.is_up());
 }
 
 /// So long that nothing comes back within a test.
@@ -570,7 +594,7 @@ async fn a_claim_that_was_confirmed_too_late_is_taken_back_with_its_call() {
 #[tokio::test]
 async fn who_leaves_while_a_name_is_claimed_leaves_no_claim() {
     let server = RedisServer::start().unwrap();
-    let url = slow_way(&server, Duration::from_millis(200)).await;
+    let url = slow_way(&server, Duration::ZERO, Duration::from_millis(200)).await;
     let redis = Arc::new(Redis::open(&url.parse().unwrap(), patient()).await.unwrap());
     let names = names(&redis);
     tokio::select! {

@@ -23,8 +23,9 @@ use super::{
 const JOBS: usize = 4096;
 const BYTES: usize = 32 << 20;
 
-/// Jobs that share a round trip.
+/// What shares a round trip: so many jobs, and no more once they are of so many bytes, which a slow way carries in time.
 pub(super) const BATCH: usize = 64;
+const BATCH_BYTES: usize = 1 << 20;
 
 /// The time limit of a batch. Nobody waits for it, but whatever comes behind does.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -125,13 +126,27 @@ impl Task {
             }
             tokio::select! {
                 () = self.server.breaker.opened() => {}
-                count = self.waiting.recv_many(&mut batch, BATCH) => {
-                    if count == 0 {
+                first = self.waiting.recv() => {
+                    let Some(first) = first else {
                         break;
-                    }
+                    };
+                    self.gather(first, &mut batch);
                     self.work(&mut batch).await;
                 }
             }
+        }
+    }
+
+    /// A job, and those behind it that go with it.
+    fn gather(&mut self, first: Job, batch: &mut Vec<Job>) {
+        let mut bytes = first.weight();
+        batch.push(first);
+        while batch.len() < BATCH && bytes < BATCH_BYTES {
+            let Ok(job) = self.waiting.try_recv() else {
+                break;
+            };
+            bytes += job.weight();
+            batch.push(job);
         }
     }
 
