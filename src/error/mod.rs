@@ -123,6 +123,13 @@ impl Error {
         self
     }
 
+    /// Says nothing about when to try again.
+    #[must_use]
+    pub(crate) fn without_retry_after(mut self) -> Self {
+        self.0.retry_after = None;
+        self
+    }
+
     /// Says the same in other words, without the cause.
     #[must_use]
     pub(crate) fn reworded(mut self, message: String, param: Option<String>) -> Self {

@@ -29,7 +29,8 @@ impl Carrying {
     /// An error is kept only if it has cost something, or may have: of what is still under way, nobody knows yet.
     pub(super) fn failed(self, error: &Error) {
         match self.ctx.spent() > Money::ZERO || !error.is_unbilled() {
-            true => self.end(KeptOutcome::Failed(error.clone())),
+            // A repetition is told the same whenever it comes: to wait is of no use.
+            true => self.end(KeptOutcome::Failed(error.clone().without_retry_after())),
             false => self.claim.fail(error),
         }
     }

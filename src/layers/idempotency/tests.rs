@@ -226,16 +226,18 @@ async fn an_error_is_kept_only_if_it_has_cost_something() {
     read(stack_.oneshot(named("n", ask("q"))).await).await;
     assert_eq!(provider.calls(), 2);
 
-    let cut = Error::new(ErrorKind::Cut, "it broke off");
+    let cut = Error::new(ErrorKind::Cut, "it broke off").retry_after(wait);
     let provider = priced([Reply::text("a b c").fail_after(2, cut), Reply::text("ok")]);
     let stack = stack(&IdempotencyLayer::new(store()), &provider);
     let first = stack.clone().oneshot(named("n", ask_stream("q"))).await;
-    assert!(first.unwrap().body.collect(9999).await.is_err());
+    let error = first.unwrap().body.collect(9999).await.unwrap_err();
+    assert_eq!(error.get_retry_after(), Some(wait));
     let error = stack
         .oneshot(named("n", ask_stream("q")))
         .await
         .unwrap_err();
     assert_eq!(error.message(), "it broke off");
+    assert_eq!(error.get_retry_after(), None, "waiting is of no use");
     assert_eq!(provider.calls(), 1, "nobody pays twice under one name");
 }
 
