@@ -1,12 +1,19 @@
 //! Names of calls in a file, and in a database that processes share: over restarts, kills, outages, and two processes at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use rungs::{
     ErrorKind,
     store::{
-        Begun, Durability, IdempotencyStore, KeptOutcome, Spool, memory::MemoryIdempotency,
-        spool::FileSpool,
+        Begun, Durability, IdempotencyStore, KeptOutcome, Spool, StoreFuture, Topic,
+        memory::MemoryIdempotency,
+        spool::{FileSpool, Left},
     },
     testing::store_contract::{self as contract, kept},
 };
@@ -282,4 +289,55 @@ async fn while_the_database_is_away_a_name_holds_here_and_what_came_of_its_call_
     for (name, said) in [(1, "before"), (2, "meanwhile")] {
         assert_eq!(text(&begin(&other, name, 1, LATER).await), said);
     }
+}
+
+/// A spool that only counts the bytes that it is given.
+#[derive(Default)]
+struct Counting {
+    bytes: AtomicUsize,
+    full: AtomicBool,
+}
+
+impl Spool for Counting {
+    fn add(&self, _: Topic, record: Vec<u8>) -> u64 {
+        self.bytes.fetch_add(record.len(), Ordering::Relaxed) as u64
+    }
+
+    fn done(&self, _: &[u64]) {}
+
+    fn has_room(&self) -> bool {
+        !self.full.load(Ordering::Relaxed)
+    }
+
+    fn survives(&self, _: Durability) -> Option<StoreFuture<'static, ()>> {
+        None
+    }
+
+    fn left(&self, _: Topic) -> Vec<Left> {
+        Vec::new()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_spool_gets_no_more_than_it_has_room_for_and_no_more_than_waits() {
+    const WAITS: usize = 64 << 20;
+    let mut database = Database::new();
+    let spool = Arc::new(Counting::default());
+    let names = database.store().names(near(), Some(spool.clone()));
+    spool.full.store(true, Ordering::Relaxed);
+    answer(&names, 1, "42").await;
+    names.flush().await.expect("it is written");
+    assert_eq!(spool.bytes.load(Ordering::Relaxed), 0);
+    let other = database.store().names(near(), None);
+    assert_eq!(text(&begin(&other, 1, 1, LATER).await), "42");
+
+    spool.full.store(false, Ordering::Relaxed);
+    database.server.stop().expect("it stops");
+    let long: &'static str = String::leak("x".repeat(1 << 20));
+    for n in 0..80 {
+        let claim = claim_numbered(&names, n).await;
+        names.finish(&numbered(n), claim, kept([1; 32], long), DAY);
+    }
+    let given = spool.bytes.load(Ordering::Relaxed);
+    assert!((WAITS - (2 << 20)..=WAITS).contains(&given), "{given}");
 }

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Left, Spool, Topic,
     files::{Files, failed},
-    writer::{Shared, Writer},
+    writer::{ROOM, Shared, Writer},
 };
 use crate::{
     error::Error,
@@ -31,6 +31,10 @@ impl FileSpool {
     /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the folder cannot be used, belongs to another process, or is damaged.
     /// The message says which, and what to do.
     pub fn open(folder: &Path) -> Result<Self, Error> {
+        Self::with_room(folder, ROOM)
+    }
+
+    fn with_room(folder: &Path, room: u64) -> Result<Self, Error> {
         std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
         let lock = lock::take(folder)?.ok_or_else(|| {
             let folder = folder.display();
@@ -43,7 +47,7 @@ impl FileSpool {
         for (number, kind, bytes) in found.left {
             left.entry(kind).or_default().push((number, bytes));
         }
-        let shared = Arc::new(Shared::new(found.next));
+        let shared = Arc::new(Shared::new(found.next, room));
         Writer::start(Arc::clone(&shared), found.files, lock)?;
         Ok(Self {
             shared,
@@ -100,14 +104,52 @@ impl fmt::Debug for FileSpool {
 mod tests {
     use std::{path::PathBuf, time::Duration};
 
+    use tokio::sync::Mutex;
+
     use super::*;
+
+    /// One test at a time: a fail point is the whole program's.
+    static ALONE: Mutex<()> = Mutex::const_new(());
+
+    /// A folder for a spool.
+    fn folder(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("rungs-{name}-{}", std::process::id()))
+    }
 
     /// A spool in a folder of its own.
     fn spool(name: &str) -> (PathBuf, FileSpool) {
-        let name = format!("rungs-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
+        let folder = folder(name);
         let spool = FileSpool::open(&folder).expect("a spool");
         (folder, spool)
+    }
+
+    #[tokio::test]
+    async fn there_is_no_more_room_than_on_the_disk_and_in_memory_together() {
+        const ROOM: u64 = 16 << 20;
+        let _alone = ALONE.lock().await;
+        let folder = folder("spool-room");
+        let spool = FileSpool::with_room(&folder, ROOM).expect("a spool");
+        let oldest = spool.add(Topic::Turns, b"needed".to_vec());
+        for _ in 0..3 {
+            let number = spool.add(Topic::Turns, vec![1; 5 << 20]);
+            spool.done(&[number]);
+            assert!(is_safe(&spool, Durability::Crash).await);
+            assert!(spool.has_room());
+        }
+        let number = spool.add(Topic::Turns, vec![1; 1 << 20]);
+        assert!(!spool.has_room(), "it is not written, or it is");
+        spool.done(&[number]);
+        assert!(is_safe(&spool, Durability::Crash).await);
+        assert!(!spool.has_room(), "no file goes before the oldest");
+        spool.close().await;
+
+        let spool = FileSpool::with_room(&folder, ROOM).expect("a spool");
+        assert!(!spool.has_room(), "also after a restart");
+        spool.done(&[oldest]);
+        assert!(is_safe(&spool, Durability::Crash).await);
+        assert!(spool.has_room());
+        spool.close().await;
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     async fn is_safe(spool: &FileSpool, what: Durability) -> bool {
@@ -117,9 +159,9 @@ mod tests {
         }
     }
 
-    // One test: a fail point is the whole program's.
     #[tokio::test]
     async fn a_sync_that_failed_is_never_believed_again() {
+        let _alone = ALONE.lock().await;
         let (folder, long) = spool("spool-turn");
         long.add(Topic::Turns, vec![1; 5 << 20]);
         assert!(is_safe(&long, Durability::Crash).await);

@@ -1,7 +1,7 @@
 //! The files of a spool: a record is appended to the newest, and the oldest goes when nothing in it is needed any more.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs::{self, File},
     io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -23,14 +23,24 @@ const EMPTIED: u64 = 1 << 20;
 
 pub(super) struct Files {
     folder: PathBuf,
-    /// Number and first record of each, oldest first.
-    all: VecDeque<(u64, u64)>,
+    /// Oldest first.
+    all: VecDeque<Part>,
     newest: File,
     at: u64,
     /// The folder has other files than it is known to have after a power loss.
     changed: bool,
-    /// The records that are not done with, and their lengths.
-    open: BTreeMap<u64, u64>,
+    /// The records that are not done with.
+    open: BTreeSet<u64>,
+}
+
+/// A file.
+#[derive(Clone, Copy)]
+struct Part {
+    number: u64,
+    /// Its first record.
+    first: u64,
+    /// Its length, once it is left.
+    length: u64,
 }
 
 /// What was found in a folder.
@@ -50,7 +60,11 @@ impl Files {
         for number in &numbers {
             let path = path(folder, *number);
             let bytes = fs::read(&path).map_err(|e| failed(&path, e))?;
-            all.push_back((*number, next));
+            all.push_back(Part {
+                number: *number,
+                first: next,
+                length: bytes.len() as u64,
+            });
             let mut rest = &*bytes;
             while let Some((record, behind)) = Record::read(rest) {
                 next = next.max(record.number + 1);
@@ -66,21 +80,22 @@ impl Files {
             at = (bytes.len() - rest.len()) as u64;
         }
         let number = numbers.last().copied().unwrap_or(1);
-        if all.is_empty() {
-            all.push_back((number, next));
-        }
+        // The last is gone on with.
+        let first = all.pop_back().map_or(next, |last: Part| last.first);
+        all.push_back(Part {
+            number,
+            first,
+            length: 0,
+        });
         let path = path(folder, number);
         let newest = begin(&path, at).map_err(|e| failed(&path, e))?;
-        let open = left
-            .iter()
-            .map(|(number, (_, bytes))| (*number, bytes.len() as u64));
         let mut files = Self {
             folder: folder.to_owned(),
             all,
             newest,
             at,
             changed: true,
-            open: open.collect(),
+            open: left.keys().copied().collect(),
         };
         // What a process left that was killed lasts from now on.
         files.sync()?;
@@ -116,17 +131,17 @@ impl Files {
         synced.map_err(|e| failed(&self.folder, e))
     }
 
-    pub(super) fn note(&mut self, number: u64, length: usize) {
-        self.open.insert(number, length as u64);
+    pub(super) fn note(&mut self, number: u64) {
+        self.open.insert(number);
     }
 
     pub(super) fn forget(&mut self, number: u64) {
         self.open.remove(&number);
     }
 
-    /// The bytes of records that are needed.
+    /// The bytes of all files, also of records that are done with and stand behind one that is not.
     pub(super) fn weight(&self) -> u64 {
-        self.open.values().sum()
+        self.at + self.all.iter().map(|part| part.length).sum::<u64>()
     }
 
     /// Whether the newest file is so long that another should begin.
@@ -147,17 +162,14 @@ impl Files {
     /// Lets the oldest file go if it is not needed; says whether there was such a one. It must be synced before another goes, or is
     /// emptied: what is done in this one may be said in that one alone.
     pub(super) fn remove(&mut self) -> io::Result<bool> {
-        let needed = self
-            .open
-            .first_key_value()
-            .map_or(u64::MAX, |(number, _)| *number);
-        let [(oldest, _), (_, first), ..] = *self.all.make_contiguous() else {
+        let needed = self.open.first().copied().unwrap_or(u64::MAX);
+        let [oldest, next, ..] = *self.all.make_contiguous() else {
             return Ok(false);
         };
-        if first > needed {
+        if next.first > needed {
             return Ok(false);
         }
-        fs::remove_file(path(&self.folder, oldest))?;
+        fs::remove_file(path(&self.folder, oldest.number))?;
         self.all.pop_front();
         self.changed = true;
         Ok(true)
@@ -177,14 +189,21 @@ impl Files {
         let number = self.newest() + 1;
         let path = path(&self.folder, number);
         self.newest = begin(&path, 0).map_err(|e| failed(&path, e))?;
+        if let Some(left) = self.all.back_mut() {
+            left.length = self.at;
+        }
         self.at = 0;
         self.changed = true;
-        self.all.push_back((number, first));
+        self.all.push_back(Part {
+            number,
+            first,
+            length: 0,
+        });
         Ok(())
     }
 
     fn newest(&self) -> u64 {
-        self.all.back().map_or(0, |(number, _)| *number)
+        self.all.back().map_or(0, |part| part.number)
     }
 }
 

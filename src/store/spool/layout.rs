@@ -29,6 +29,11 @@ impl<'a> Record<'a> {
         Some(())
     }
 
+    /// How many bytes are appended.
+    pub(super) fn length(&self) -> u64 {
+        (HEAD + self.bytes.len()) as u64
+    }
+
     /// The whole record at the start of `from`, and what stands behind it; `None` if there is none.
     pub(super) fn read(from: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (sum, rest) = from.split_first_chunk()?;

@@ -28,8 +28,8 @@ const SOON: Duration = Duration::from_millis(100);
 const PAUSE: Duration = Duration::from_millis(100);
 const TRIES_AT_CLOSE: u32 = 5;
 
-/// Past so many bytes that are not done with, no more are to come.
-const ROOM: u64 = 512 << 20;
+/// Past so many bytes in files and on their way there, no more are to come.
+pub(super) const ROOM: u64 = 512 << 20;
 
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -37,8 +37,10 @@ pub(super) struct Shared {
     work: Condvar,
     /// Of the steps, counted from 1.
     survival: Survival,
-    /// The bytes that are not done with.
+    /// The bytes of the files, those of the steps that are not written yet, and how many they may be.
     weight: AtomicU64,
+    coming: AtomicU64,
+    room: u64,
     ended: watch::Sender<bool>,
 }
 
@@ -57,7 +59,8 @@ enum Step {
 }
 
 impl Shared {
-    pub(super) fn new(next: u64) -> Self {
+    /// The next record is that of number `next`; no more than `room` bytes are to be held.
+    pub(super) fn new(next: u64, room: u64) -> Self {
         Self {
             state: Mutex::new(State {
                 steps: Vec::new(),
@@ -68,6 +71,8 @@ impl Shared {
             work: Condvar::new(),
             survival: Survival::new(0, gone),
             weight: AtomicU64::new(0),
+            coming: AtomicU64::new(0),
+            room,
             ended: watch::Sender::new(false),
         }
     }
@@ -87,14 +92,18 @@ impl Shared {
     fn take(&self, state: &mut State, steps: impl IntoIterator<Item = Step>) {
         let before = state.steps.len();
         state.steps.extend(steps);
-        let more = (state.steps.len() - before) as u64;
+        let steps = &state.steps[before..];
+        let more = steps.len() as u64;
+        let bytes = steps.iter().map(|step| step.record().length()).sum();
+        self.coming.fetch_add(bytes, Ordering::Relaxed);
         let taken = self.survival.taken() + more;
         self.survival.take(taken, Durability::PowerLoss);
         self.work.notify_one();
     }
 
     pub(super) fn has_room(&self) -> bool {
-        !self.survival.is_failing() && self.weight.load(Ordering::Relaxed) < ROOM
+        let bytes = self.weight.load(Ordering::Relaxed) + self.coming.load(Ordering::Relaxed);
+        !self.survival.is_failing() && bytes < self.room
     }
 
     pub(super) fn survives(&self, what: Durability) -> Option<StoreFuture<'static, ()>> {
@@ -148,6 +157,23 @@ impl Shared {
     }
 }
 
+impl Step {
+    fn record(&self) -> Record<'_> {
+        match self {
+            Self::Add(number, kind, bytes) => Record {
+                number: *number,
+                kind: *kind,
+                bytes,
+            },
+            Self::Done(number) => Record {
+                number: *number,
+                kind: DONE,
+                bytes: &[],
+            },
+        }
+    }
+}
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
     files: Files,
@@ -166,6 +192,7 @@ impl Writer {
             synced: 0,
             lock,
         };
+        writer.weigh();
         let thread = thread::Builder::new().name("rungs-spool".into());
         let started = thread.spawn(|| writer.run());
         started
@@ -189,8 +216,9 @@ impl Writer {
                 break;
             }
             self.written = taken;
-            let weight = self.files.weight();
-            self.shared.weight.store(weight, Ordering::Relaxed);
+            self.weigh();
+            let written = bytes.len() as u64;
+            self.shared.coming.fetch_sub(written, Ordering::Relaxed);
             self.shared.survival.reached(taken, Durability::Crash);
             if self.shared.state().wanted > self.synced {
                 self.sync();
@@ -207,8 +235,15 @@ impl Writer {
     fn rest(&mut self) {
         if self.files.is_spent() {
             self.empty();
+            self.weigh();
         }
         self.sync();
+    }
+
+    /// Tells how large the files are.
+    fn weigh(&self) {
+        let weight = self.files.weight();
+        self.shared.weight.store(weight, Ordering::Relaxed);
     }
 
     fn empty(&mut self) {
@@ -254,22 +289,10 @@ impl Writer {
         bytes.clear();
         let mut first = self.shared.state().next;
         for step in steps {
-            let record = match step {
-                Step::Add(number, kind, bytes) => {
-                    first = first.min(*number);
-                    Record {
-                        number: *number,
-                        kind: *kind,
-                        bytes,
-                    }
-                }
-                Step::Done(number) => Record {
-                    number: *number,
-                    kind: DONE,
-                    bytes: &[],
-                },
-            };
-            record
+            if let Step::Add(number, ..) = step {
+                first = first.min(*number);
+            }
+            step.record()
                 .append(bytes)
                 .ok_or_else(|| Error::internal("a record is too long"))?;
         }
@@ -282,7 +305,7 @@ impl Writer {
         self.files.write(bytes)?;
         for step in steps {
             match step {
-                Step::Add(number, _, bytes) => self.files.note(*number, bytes.len()),
+                Step::Add(number, ..) => self.files.note(*number),
                 Step::Done(number) => self.files.forget(*number),
             }
         }

@@ -109,15 +109,14 @@ impl<D: Database> SqlNames<D> {
         (*until > SystemTime::now()).then(|| Bytes::copy_from_slice(call))
     }
 
-    /// Hands over a job; says whether there was a place for it.
-    fn later(&self, job: Job) -> bool {
-        let weight = job.weight();
+    /// A place for a job of this weight, if there is one; it must be used.
+    fn place(&self, weight: usize) -> Option<mpsc::Permit<'_, Job>> {
         let room = self.weight.fetch_add(weight, Ordering::Relaxed) + weight <= BYTES;
-        let sent = room && self.jobs.try_send(job).is_ok();
-        if !sent {
+        let place = self.jobs.try_reserve().ok().filter(|_| room);
+        if place.is_none() {
             self.weight.fetch_sub(weight, Ordering::Relaxed);
         }
-        sent
+        place
     }
 
     async fn ask(
@@ -215,20 +214,21 @@ impl<D: Database> Register for SqlNames<D> {
             until: now.checked_add(ttl).unwrap_or(now),
             number: None,
         };
-        let spool = self.spool.as_ref();
+        let Some(place) = self.place(finished.weight()) else {
+            return metrics::counter!("rungs_call_names_dropped_total").increment(1);
+        };
+        // Without room there it is in memory alone until the database has it.
+        let spool = self.spool.as_ref().filter(|spool| spool.has_room());
         finished.number = spool.map(|spool| spool.add(Topic::Names, finished.to_record()));
-        let number = finished.number;
-        if !self.later(Job::Finish(finished)) {
-            metrics::counter!("rungs_call_names_dropped_total").increment(1);
-            if let (Some(spool), Some(number)) = (spool, number) {
-                spool.done(&[number]);
-            }
-        }
+        place.send(Job::Finish(finished));
     }
 
     fn abandon(&self, key: &IdempotencyKey, claim: Vec<u8>) {
         if self.texts.claims.is_some() {
-            self.later(Job::Abandon(*key, claim));
+            let job = Job::Abandon(*key, claim);
+            if let Some(place) = self.place(job.weight()) {
+                place.send(job);
+            }
         }
     }
 

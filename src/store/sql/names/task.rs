@@ -78,6 +78,11 @@ impl Finished {
             number: Some(number),
         })
     }
+
+    /// Roughly what it takes in memory, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        Job::LEAST + self.call.len()
+    }
 }
 
 impl Job {
@@ -87,7 +92,7 @@ impl Job {
     /// Roughly what it takes in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         match self {
-            Self::Finish(finished) => Self::LEAST + finished.call.len(),
+            Self::Finish(finished) => finished.weight(),
             Self::Abandon(..) => Self::LEAST,
             Self::Mark(_) => 0,
         }
