@@ -87,7 +87,7 @@ pub trait RateStore: Send + Sync {
     /// Takes units from each of these limits, whose names differ, or from none.
     fn take<'a>(&'a self, takes: &'a [Take<'a>]) -> StoreFuture<'a, RateDecision>;
 
-    /// Corrects an earlier take to what was really used: `delta` more units, or fewer if negative. Never refused; it may take
-    /// effect a moment later. Called from a tap: it must not block.
-    fn adjust(&self, name: &str, quota: Quota, delta: i64);
+    /// Corrects an earlier take of `taken` units to what was really used: `delta` more, or fewer if negative. Never refused; it may
+    /// take effect a moment later. Called from a tap: it must not block.
+    fn adjust(&self, name: &str, quota: Quota, taken: u64, delta: i64);
 }

@@ -124,17 +124,17 @@ async fn several_at_once(store: &dyn RateStore) {
 
 async fn corrections(store: &dyn RateStore) {
     ask(store, "fix", 10).await;
-    store.adjust("fix", QUOTA, -10);
+    store.adjust("fix", QUOTA, 10, -10);
     until(async || left(store, "fix").await == 10, "a refund").await;
-    store.adjust("fix", QUOTA, -100);
+    store.adjust("fix", QUOTA, 100, -100);
     sleep(Duration::from_millis(20)).await;
     assert_eq!(left(store, "fix").await, 10, "never more than the quota");
 
-    store.adjust("fix", QUOTA, 25);
+    store.adjust("fix", QUOTA, 10, 25);
     until(async || left(store, "fix").await == 0, "overuse").await;
     let wait = refused(&ask(store, "fix", 10).await).expect("overuse must be worked off");
     assert!(wait > QUOTA.period, "{wait:?}");
-    store.adjust("new", QUOTA, 10);
+    store.adjust("new", QUOTA, 0, 10);
     until(
         async || left(store, "new").await < 9,
         "a correction may come first",

@@ -142,7 +142,7 @@ async fn names_that_went_idle_are_forgotten_and_those_in_use_are_not() {
         ask(&rates, &format!("user:{n}"), quota, 1).await;
         ask(&rates, "busy", quota, 0).await;
         if n % 100 == 0 {
-            rates.adjust("busy", quota, 10);
+            rates.adjust("busy", quota, 1, 10);
             sleep(Duration::from_millis(100)).await;
         }
     }

@@ -320,8 +320,9 @@ proptest! {
                     }
                 };
                 prop_assert_eq!(outline(&far), outline(&near));
+                let taken = limits[one].1.min(40);
                 for rates in [&there as &dyn RateStore, &here] {
-                    rates.adjust(limits[one].0, takes[0].quota, delta);
+                    rates.adjust(limits[one].0, takes[0].quota, taken, delta.max(-taken.cast_signed()));
                 }
                 redis.flush().await;
             }
@@ -331,17 +332,13 @@ proptest! {
 }
 
 #[tokio::test]
-async fn quotas_that_cannot_be_counted_exactly_are_refused() {
+async fn periods_that_cannot_be_counted_exactly_are_refused() {
     let server = RedisServer::start().unwrap();
     let rates = RedisRates::new(open(&server, patient()).await, 1);
     for quota in [
         Quota {
-            limit: u64::MAX,
-            period: Duration::from_secs(60),
-        },
-        Quota {
-            limit: 1_000_000,
-            period: AGE * 10,
+            limit: 1,
+            period: AGE * 10_000,
         },
         Quota {
             limit: 1,
@@ -350,6 +347,33 @@ async fn quotas_that_cannot_be_counted_exactly_are_refused() {
     ] {
         let error = rates.take(&[take("k", quota, 1)]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Internal, "{quota:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_above_what_counts_exactly_is_the_largest_that_does() {
+    const MOST: u64 = 37_529_996_894;
+    let server = RedisServer::start().unwrap();
+    let redis = open(&server, patient()).await;
+    let rates = RedisRates::new(redis.clone(), 1);
+    let remaining = async |quota, units| {
+        let decision = rates.take(&[take("k", quota, units)]).await.unwrap();
+        let RateDecision::Taken(standings) = decision else {
+            panic!("it has room: {decision:?}");
+        };
+        standings[0].remaining
+    };
+    for limit in [MOST, MOST + 1, u64::MAX / 2] {
+        let quota = Quota::per_minute(limit);
+        assert_eq!(remaining(quota, 1).await, MOST - 1, "{limit}");
+        server.flush().unwrap();
+        // As much as may be asked is all that there is, and what of it was not used is given back.
+        assert_eq!(remaining(quota, limit).await, 0, "{limit}");
+        rates.adjust("k", quota, limit, 1_000 - limit.cast_signed());
+        redis.flush().await;
+        let back = remaining(quota, 0).await;
+        assert!(back >= MOST - 1_000, "{limit}: {back}");
+        server.flush().unwrap();
     }
 }
 
@@ -403,6 +427,54 @@ async fn without_redis_a_limit_is_shared_out_or_denied_and_never_multiplied() {
 }
 
 #[tokio::test]
+async fn what_was_used_is_gone_from_a_share_that_was_less_than_the_estimate() {
+    let tokens = Quota {
+        limit: 100_000,
+        period: Duration::from_secs(10_000),
+    };
+    let mut server = RedisServer::start().unwrap();
+    let rates = RedisRates::new(open(&server, patient()).await, 4);
+    let is_taken = async |name, units| {
+        let decision = rates.take(&[take(name, tokens, units)]).await.unwrap();
+        matches!(decision, RateDecision::Taken(_))
+    };
+    // 20,000 are used, of a share of 25,000.
+    assert!(is_taken("before", 100_000).await);
+    rates.adjust("before", tokens, 100_000, -80_000);
+    server.kill().unwrap();
+    assert!(is_taken("meanwhile", 100_000).await);
+    rates.adjust("meanwhile", tokens, 100_000, -80_000);
+    for name in ["before", "meanwhile"] {
+        assert!(!is_taken(name, 6_000).await, "{name}: it was used");
+        assert!(is_taken(name, 4_000).await, "{name}: it was not used");
+    }
+    // What a call uses beyond its estimate is gone whole.
+    assert!(is_taken("more", 5_000).await);
+    rates.adjust("more", tokens, 5_000, 20_000);
+    assert!(!is_taken("more", 1_000).await);
+}
+
+#[tokio::test]
+async fn a_share_that_is_nearly_gone_remembers_what_still_fits() {
+    let tokens = Quota {
+        limit: 100,
+        period: Duration::from_secs(10_000),
+    };
+    let mut server = RedisServer::start().unwrap();
+    let rates = RedisRates::new(open(&server, patient()).await, 4);
+    for units in [1, 30] {
+        let decision = rates.take(&[take("k", tokens, units)]).await.unwrap();
+        assert!(matches!(decision, RateDecision::Taken(_)));
+    }
+    server.kill().unwrap();
+    let decision = rates.take(&[take("k", tokens, 1)]).await.unwrap();
+    assert!(
+        matches!(decision, RateDecision::Refused { .. }),
+        "{decision:?}"
+    );
+}
+
+#[tokio::test]
 async fn what_was_taken_without_redis_is_not_given_back_to_it() {
     let mut server = RedisServer::start().unwrap();
     let redis = open(&server, patient()).await;
@@ -420,7 +492,7 @@ async fn what_was_taken_without_redis_is_not_given_back_to_it() {
         assert!(granted(&other, "k", Alone::Deny).await);
     }
     let giving_back = async || {
-        rates.adjust("k", FIVE, -1);
+        rates.adjust("k", FIVE, 1, -1);
         redis.flush().await;
         granted(&other, "k", Alone::Deny).await
     };
@@ -442,12 +514,12 @@ async fn what_was_used_while_redis_was_away_is_counted_when_it_is_back() {
     assert!(granted(&rates, "k", Alone::Deny).await);
     server.kill().unwrap();
     // Not all notice at once that it has gone.
-    rates.adjust("k", FIVE, 1);
+    rates.adjust("k", FIVE, 1, 1);
     until("it is away", async || {
         !granted(&rates, "other", Alone::Deny).await && !redis.is_up()
     })
     .await;
-    rates.adjust("k", FIVE, 2);
+    rates.adjust("k", FIVE, 1, 2);
     server.restart().unwrap();
     until("it is back", async || redis.is_up()).await;
     // The server began anew: of what it knew before nothing is left, of what it was not told all comes.

@@ -192,7 +192,7 @@ impl Taken {
             false => wide(used - self.units),
         };
         if delta != 0 {
-            self.store.adjust(&self.name, self.quota, delta);
+            self.store.adjust(&self.name, self.quota, self.units, delta);
         }
     }
 }

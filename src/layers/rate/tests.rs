@@ -81,7 +81,7 @@ impl RateStore for Counted {
         })))
     }
 
-    fn adjust(&self, name: &str, _: Quota, delta: i64) {
+    fn adjust(&self, name: &str, _: Quota, _: u64, delta: i64) {
         *self.used.lock().unwrap().entry(name.into()).or_default() += delta;
     }
 }

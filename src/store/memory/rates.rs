@@ -104,6 +104,12 @@ impl MemoryRates {
         }
     }
 
+    /// Takes what there is of so many units.
+    #[cfg(feature = "redis")]
+    pub(in crate::store) fn fill(&self, name: &str, quota: Quota, units: u64) {
+        self.change(name, quota, |bucket| bucket.fill(units));
+    }
+
     /// The units in use, rounded up.
     #[cfg(feature = "redis")]
     pub(in crate::store) fn used(&self, name: &str, quota: Quota) -> u64 {
@@ -118,6 +124,14 @@ impl MemoryRates {
         let bucket = shard.bucket(name, quota, Instant::now());
         shard.buckets.remove(name);
         bucket.units()
+    }
+
+    fn change(&self, name: &str, quota: Quota, change: impl FnOnce(&mut Bucket)) {
+        let now = Instant::now();
+        let mut shard = lock(&self.shards[self.shard(name)]);
+        let mut bucket = shard.bucket(name, quota, now);
+        change(&mut bucket);
+        shard.put(name, bucket, now);
     }
 
     fn shard(&self, name: &str) -> usize {
@@ -194,6 +208,13 @@ impl Bucket {
         self.used = self.used.saturating_add(self.worth(units));
     }
 
+    #[cfg(feature = "redis")]
+    fn fill(&mut self, units: u64) {
+        let full = self.worth(self.quota.limit).max(self.used);
+        self.add(units);
+        self.used = self.used.min(full);
+    }
+
     fn standing(&self) -> Standing {
         let Quota { limit, period } = self.quota;
         let free = self.worth(limit).saturating_sub(self.used);
@@ -236,12 +257,8 @@ impl RateStore for MemoryRates {
         done(self.take_now(takes))
     }
 
-    fn adjust(&self, name: &str, quota: Quota, delta: i64) {
-        let now = Instant::now();
-        let mut shard = lock(&self.shards[self.shard(name)]);
-        let mut bucket = shard.bucket(name, quota, now);
-        bucket.adjust(delta);
-        shard.put(name, bucket, now);
+    fn adjust(&self, name: &str, quota: Quota, _: u64, delta: i64) {
+        self.change(name, quota, |bucket| bucket.adjust(delta));
     }
 }
 

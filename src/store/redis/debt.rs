@@ -15,7 +15,7 @@ pub(super) struct Owed {
 
 impl Owed {
     fn add(&self, name: &str, quota: Quota, units: i64) {
-        self.rates.adjust(name, quota, units);
+        self.rates.adjust(name, quota, 0, units);
         self.any.store(true, Ordering::SeqCst);
     }
 

@@ -45,6 +45,9 @@ const AWAY: Duration = Duration::from_secs(1);
 /// Token buckets in Redis, the same as [`MemoryRates`] keeps, to the millisecond of the server's clock: processes that share the
 /// Redis share the limits.
 ///
+/// A limit of more units a minute than about 37 billion is that many, which is the most that a script counts exactly; over longer
+/// periods it is fewer.
+///
 /// All limits of a call are in one script, so a call takes from all or from none; in a cluster they are in one slot. While the
 /// Redis is away each limit is what its [`Alone`] says. A process knows what it has taken itself, so that its share is not a
 /// new one when the Redis goes; still, a change between the two may let one share more through.
@@ -81,7 +84,10 @@ impl RedisRates {
             let owed = debt.as_ref().map_or(0, Debt::units);
             debts.extend(debt);
             call = call.number(limit).number(period);
-            call = call.number(take.units.min(limit.saturating_add(1)));
+            call = call.number(match take.units > take.quota.limit {
+                true => limit + 1,
+                false => take.units.min(limit),
+            });
             call = call.number(owed.min(EXACT / period));
         }
         let answer = self
@@ -103,7 +109,8 @@ impl RedisRates {
     /// What this process took is gone from its share too; more than the share cannot be gone.
     fn remember(&self, takes: &[Take<'_>]) {
         for take in takes {
-            self.share.take_now(&[self.part(take)]);
+            let part = self.part(take);
+            self.share.fill(part.name, part.quota, part.units);
         }
     }
 
@@ -118,7 +125,7 @@ impl RedisRates {
         if matches!(decision, RateDecision::Taken(_)) {
             for take in takes {
                 let units = i64::try_from(take.units).unwrap_or(i64::MAX);
-                self.alone.adjust(take.name, take.quota, units);
+                self.alone.adjust(take.name, take.quota, 0, units);
             }
         }
         Ok(decision)
@@ -132,7 +139,7 @@ impl RedisRates {
         let alone = i64::try_from(self.alone.used(name, quota)).unwrap_or(i64::MAX);
         let kept = alone.min(delta.saturating_neg());
         if kept > 0 {
-            self.alone.adjust(name, quota, -kept);
+            self.alone.adjust(name, quota, 0, -kept);
         }
         delta + kept
     }
@@ -142,7 +149,7 @@ impl RedisRates {
         // Nobody asks for more than the whole quota, but its part may be less than one call needs.
         let units = match take.units > take.quota.limit {
             true => take.units,
-            false => take.units.min(quota.limit.max(1)),
+            false => take.units.min(most_of(quota)),
         };
         Take {
             quota,
@@ -164,12 +171,14 @@ impl RateStore for RedisRates {
         Box::pin(self.ask(takes))
     }
 
-    fn adjust(&self, name: &str, quota: Quota, delta: i64) {
-        self.share.adjust(name, self.part_of(quota), delta);
-        let delta = self.correction(name, quota, delta);
+    fn adjust(&self, name: &str, quota: Quota, taken: u64, delta: i64) {
+        let part = self.part_of(quota);
+        let of_part = bounded(taken, delta, most_of(part));
+        self.share.adjust(name, part, taken, of_part);
         let Ok((limit, period)) = whole(quota) else {
             return;
         };
+        let delta = self.correction(name, quota, bounded(taken, delta, limit));
         // Whatever becomes of it from here on, more than was taken stays owed until it is counted.
         let more = u64::try_from(delta).unwrap_or(0);
         let debt = (more > 0).then(|| Debt::new(&self.owed, name, quota, more));
@@ -185,6 +194,20 @@ impl RateStore for RedisRates {
     }
 }
 
+/// The most that one call takes from a part. A part of nothing refuses it.
+fn most_of(part: Quota) -> u64 {
+    part.limit.max(1)
+}
+
+/// A correction of `taken` units for who was asked for `most` of them at most: what was never taken there is not given back there.
+fn bounded(taken: u64, delta: i64, most: u64) -> i64 {
+    if delta >= 0 {
+        return delta;
+    }
+    let there = |units: u64| i64::try_from(units.min(most)).unwrap_or(i64::MAX);
+    there(taken.saturating_add_signed(delta)) - there(taken)
+}
+
 /// The key of a limit. The braces put all of them into one slot of a cluster.
 fn key(name: &str) -> String {
     match name.len() <= LONGEST_NAME {
@@ -193,18 +216,15 @@ fn key(name: &str) -> String {
     }
 }
 
-/// A quota in the script's numbers: units and milliseconds.
+/// A quota in the script's numbers: units and milliseconds. A limit above what these hold is the largest that they do: of a
+/// minute nobody sees the difference, and who meant no limit at all is not refused for it.
 fn whole(quota: Quota) -> Result<(u64, u64), Error> {
     let period = u64::try_from(quota.period.as_millis()).unwrap_or(u64::MAX);
-    let most = quota
-        .limit
-        .checked_mul(period)
-        .is_some_and(|n| n < EXACT / 4);
-    match period > 0 && most {
-        true => Ok((quota.limit, period)),
-        false => Err(Error::internal(format!(
-            "a limit of {} per {:?} is beyond what can be counted exactly",
-            quota.limit, quota.period
+    match (EXACT / 4 - 1).checked_div(period) {
+        Some(most @ 1..) => Ok((quota.limit.min(most), period)),
+        _ => Err(Error::internal(format!(
+            "a limit per {:?} cannot be counted exactly",
+            quota.period
         ))),
     }
 }
