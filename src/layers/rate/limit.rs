@@ -187,8 +187,11 @@ impl Taken {
     pub(super) fn correct(&self, used: u64) {
         let wide = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
         let delta = match used < self.units {
-            // What time has given back is not given back again: it would be what others have taken since.
-            true => -wide((self.units - used).saturating_sub(self.quota.refill(self.at.elapsed()))),
+            // What time has given back is not given back again: it would be what others have taken since. What was used comes first.
+            true => {
+                let refilled = self.quota.refill(self.at.elapsed());
+                -wide((self.units - used).saturating_sub(refilled.saturating_sub(used)))
+            }
             false => wide(used - self.units),
         };
         if delta != 0 {

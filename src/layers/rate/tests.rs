@@ -4,7 +4,9 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::ready;
+use futures_util::future::{join, join_all, ready};
+use proptest::prelude::*;
+use tokio::time::sleep;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use super::*;
@@ -25,9 +27,11 @@ use crate::{
     route::Route,
     store::{
         Quota, RateDecision, RateStore, Standing, StoreFuture, Take,
-        memory::{MemoryCache, MemoryIdempotency, MemoryLedger},
+        memory::{MemoryCache, MemoryIdempotency, MemoryLedger, MemoryRates},
     },
-    testing::{Reply, Scripted, ask, ask_stream, chat, layer_contract, named},
+    testing::{
+        Reply, Scripted, ask, ask_stream, chat, layer_contract, named, store_contract::take,
+    },
 };
 
 /// Counts without ever filling up again.
@@ -494,5 +498,96 @@ async fn who_hangs_up_and_comes_again_gets_no_answer_for_nothing() {
         assert!(again, "{:?}", answer.meta);
         answer.body.collect(9999).await.unwrap();
         assert_eq!(store.used(TOKENS), estimate + 47);
+    }
+}
+
+/// A call that is estimated at so many tokens, uses so many, and takes so long.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    estimate: u64,
+    used: u64,
+    lasts: Duration,
+}
+
+const TEN_A_SECOND: Quota = Quota::per_minute(600);
+
+async fn remaining(rates: &MemoryRates, quota: Quota) -> u64 {
+    let decision = rates.take(&[take(TOKENS, quota, 0)]).await.unwrap();
+    let (RateDecision::Taken(standings) | RateDecision::Refused { standings, .. }) = decision;
+    standings[0].remaining
+}
+
+/// Carries it out if there is room; `truth` gets what it uses when it begins.
+async fn carry_out(plan: Plan, rates: &Arc<MemoryRates>, truth: &Arc<MemoryRates>) {
+    let mut body = serde_json::json!({ "model": "m", "messages": [], "max_tokens": 100 });
+    let rest = chat(&body).body.as_bytes().len() as u64 / 4;
+    body["max_tokens"] = (plan.estimate - rest).into();
+    let reply = Reply::text("a").usage(Usage::new(plan.used, 0));
+    let provider = provider(reply.after(plan.lasts));
+    let truth = Arc::clone(truth);
+    let leaf = tower::service_fn(move |request| {
+        truth.adjust(TOKENS, TEN_A_SECOND, 0, plan.used.cast_signed());
+        provider.clone().oneshot(request)
+    });
+    let layer = RateLayer::new(rates.clone(), "p/m").tokens(TEN_A_SECOND);
+    if let Ok(answer) = layer.layer(leaf).oneshot(chat(&body)).await {
+        answer.body.collect(9999).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_gives_back_what_was_used_before_what_was_not() {
+    // (used, how long it took, what remains of 600 in the end); 300 are estimated.
+    for (used, seconds, left) in [
+        (200, 0, 400),
+        (200, 10, 500),
+        (200, 20, 600),
+        (200, 40, 600),
+    ] {
+        let [rates, truth] = std::array::from_fn(|_| Arc::new(MemoryRates::new()));
+        let plan = Plan {
+            estimate: 300,
+            used,
+            lasts: Duration::from_secs(seconds),
+        };
+        carry_out(plan, &rates, &truth).await;
+        assert_eq!(remaining(&rates, TEN_A_SECOND).await, left, "{plan:?}");
+    }
+}
+
+proptest! {
+    /// Each call: when it begins and how long it takes, in tenths of a second, its estimate, and how much of that is used.
+    #[test]
+    fn no_call_is_given_back_what_others_use(
+        calls in prop::collection::vec((0..600_u64, 0..600_u64, 100..600_u64, 0..=100_u64), 1..20),
+    ) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let [rates, truth] = std::array::from_fn(|_| Arc::new(MemoryRates::new()));
+            // The refill is deducted in whole units.
+            let rounded = calls.len() as u64;
+            let all = calls.into_iter().map(|(begins, lasts, estimate, percent)| {
+                let plan = Plan {
+                    estimate,
+                    used: estimate * percent / 100,
+                    lasts: Duration::from_millis(lasts * 100),
+                };
+                let (rates, truth) = (&rates, &truth);
+                async move {
+                    sleep(Duration::from_millis(begins * 100)).await;
+                    carry_out(plan, rates, truth).await;
+                }
+            });
+            let watching = async {
+                for _ in 0..1_300 {
+                    sleep(Duration::from_millis(100)).await;
+                    let (has, may) = (remaining(&rates, TEN_A_SECOND).await, remaining(&truth, TEN_A_SECOND).await);
+                    prop_assert!(has <= may + rounded, "{} of {}", has, may);
+                }
+                Ok(())
+            };
+            join(join_all(all), watching).await.1
+        })?;
     }
 }
