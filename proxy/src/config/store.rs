@@ -20,7 +20,7 @@ pub(crate) struct Store {
     /// How long rows of the ledger are kept; for ever if unset.
     #[serde(deserialize_with = "keep")]
     pub(crate) keep: Option<Duration>,
-    /// How many connections to a shared database.
+    /// How many connections to a shared database, beside those of leases and the ledger.
     pub(crate) connections: u32,
     /// The hot layer that processes share.
     #[serde(deserialize_with = "redis_url")]

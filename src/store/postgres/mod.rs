@@ -10,7 +10,8 @@
 //!
 //! # Errors
 //! A database that does not answer is [`ErrorKind::Unavailable`]: statements end after two seconds,
-//! locks after half a second, and nobody waits longer than 50 ms for a connection that others use. It may come back at any time.
+//! locks after half a second, and nobody waits longer than 50 ms for a connection that others use; leases and the rows of a journal
+//! have connections of their own. It may come back at any time.
 
 mod arrived;
 mod births;
@@ -62,7 +63,8 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// A database at a URL like `postgres://user:password@host/name`, with at most `connections` of them. Nothing is connected yet:
+    /// A database at a URL like `postgres://user:password@host/name`, with at most `connections` of them, and three more for
+    /// leases and the rows of a journal. Nothing is connected yet:
     /// the schema is brought up to date by the first use that finds the database there.
     ///
     /// # Errors

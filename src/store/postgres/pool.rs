@@ -20,13 +20,24 @@ const CONNECT: Duration = Duration::from_millis(1_500);
 /// And for the schema: another process may be at it.
 const MIGRATE: Duration = Duration::from_secs(60);
 
+/// The connections that leases and the rows of a journal have for themselves: one each.
+const RESERVED: u32 = 2;
+
 /// A bounded number of connections to a database whose schema is up to date.
 pub(super) struct Pool {
-    inner: PgPool,
+    shared: Lane,
+    /// Whoever floods the others, budgets are held and rows arrive.
+    reserved: Lane,
     options: PgConnectOptions,
+    migrated: OnceCell<()>,
+}
+
+/// Some of the connections.
+struct Lane {
+    inner: PgPool,
     /// In front of sqlx's queue, whose wait cannot be told from that for a new connection.
     permits: Semaphore,
-    migrated: OnceCell<()>,
+    queue: Duration,
 }
 
 /// A connection, and the right to it.
@@ -53,15 +64,10 @@ impl Pool {
             ("lock_timeout", "500ms"),
             ("idle_in_transaction_session_timeout", "10s"),
         ]);
-        let inner = PgPoolOptions::new()
-            .max_connections(connections)
-            .min_connections(0)
-            .acquire_timeout(CONNECT)
-            .connect_lazy_with(timed);
         Ok(Self {
-            inner,
+            shared: Lane::new(timed.clone(), connections, QUEUE),
+            reserved: Lane::new(timed, RESERVED, CONNECT),
             options,
-            permits: Semaphore::new(usize::try_from(connections).unwrap_or(1)),
             migrated: OnceCell::new(),
         })
     }
@@ -85,15 +91,13 @@ impl Pool {
 
     pub(super) async fn get(&self) -> Result<Connection<'_>, Error> {
         self.ready().await?;
-        let permit = timeout(QUEUE, self.permits.acquire())
-            .await
-            .map_err(|_| unavailable("all connections to the database are in use"))?
-            .map_err(|e| unavailable("the database is closed").with_source(e))?;
-        let inner = self.inner.acquire().await;
-        Ok(Connection {
-            inner: inner.map_err(failed("the database cannot be reached"))?,
-            _permit: permit,
-        })
+        self.shared.get().await
+    }
+
+    /// One that nobody takes on the path of a call.
+    pub(super) async fn get_reserved(&self) -> Result<Connection<'_>, Error> {
+        self.ready().await?;
+        self.reserved.get().await
     }
 
     /// The connections without their queue, for who listens.
@@ -102,8 +106,37 @@ impl Pool {
     }
 
     pub(super) async fn close(&self) {
-        self.permits.close();
-        self.inner.close().await;
+        for lane in [&self.shared, &self.reserved] {
+            lane.permits.close();
+            lane.inner.close().await;
+        }
+    }
+}
+
+impl Lane {
+    fn new(options: PgConnectOptions, connections: u32, queue: Duration) -> Self {
+        let inner = PgPoolOptions::new()
+            .max_connections(connections)
+            .min_connections(0)
+            .acquire_timeout(CONNECT)
+            .connect_lazy_with(options);
+        Self {
+            inner,
+            permits: Semaphore::new(usize::try_from(connections).unwrap_or(1)),
+            queue,
+        }
+    }
+
+    async fn get(&self) -> Result<Connection<'_>, Error> {
+        let permit = timeout(self.queue, self.permits.acquire())
+            .await
+            .map_err(|_| unavailable("all connections to the database are in use"))?
+            .map_err(|e| unavailable("the database is closed").with_source(e))?;
+        let inner = self.inner.acquire().await;
+        Ok(Connection {
+            inner: inner.map_err(failed("the database cannot be reached"))?,
+            _permit: permit,
+        })
     }
 }
 
