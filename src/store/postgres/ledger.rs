@@ -60,7 +60,7 @@ impl PostgresLedger {
 
     async fn write_batch(&self, entries: &[Entry]) -> Result<(), Error> {
         let failed = failed("the ledger cannot be written");
-        let mut connection = self.pool.get().await?;
+        let mut connection = self.pool.get_reserved().await?;
         let days: HashSet<i64> = entries.iter().map(day).collect();
         if !days.is_subset(&self.made()) {
             rows::make_months(&mut connection, entries)
@@ -70,13 +70,17 @@ impl PostgresLedger {
         }
         let written = async {
             let mut transaction = connection.begin().await?;
-            let (journal, seq) = self.arrived(&mut transaction).await?;
-            let new = entries.partition_point(|e| i64::try_from(e.seq).unwrap_or(i64::MAX) <= seq);
-            let Some(last) = entries[new..].last() else {
-                return Ok(());
+            let table = self.arrived(&mut transaction).await?;
+            let journal = table.0;
+            let new = match self.check(&mut transaction, table, entries).await? {
+                Ok(new) => new,
+                Err(wrong) => return Ok(Err(wrong)),
+            };
+            let Some(last) = new.last() else {
+                return Ok(Ok(()));
             };
             posting::no_births(&mut transaction).await?;
-            let rows = rows::insert(&mut transaction, journal, &entries[new..]).await?;
+            let rows = rows::insert(&mut transaction, journal, new).await?;
             rows::add_spending(&mut transaction, &rows).await?;
             posting::post(&mut transaction, &self.name, &rows).await?;
             sqlx::query("UPDATE journals SET seq = $2, chain = $3 WHERE id = $1")
@@ -85,9 +89,10 @@ impl PostgresLedger {
                 .bind(&last.chain[..])
                 .execute(&mut *transaction)
                 .await?;
-            transaction.commit().await
+            transaction.commit().await?;
+            Ok(Ok(()))
         };
-        written.await.map_err(&failed)?;
+        written.await.map_err(&failed)??;
         // Before the journal hears of it, and forgets the rows.
         match (&self.arrived, entries.last()) {
             (Some(arrived), Some(last)) => arrived.write(last.seq, &last.chain),
@@ -95,9 +100,58 @@ impl PostgresLedger {
         }
     }
 
-    /// The journal's number, and how far it has arrived. Locked: two writers of one journal come one after the other.
-    async fn arrived(&self, connection: &mut PgConnection) -> Result<(i32, i64), sqlx::Error> {
-        let find = "SELECT id, seq FROM journals WHERE name = $1 FOR UPDATE";
+    /// Those of the entries that are not there yet, unless they do not go on where the table ends: they would be lost in silence, or
+    /// stand beside others of their numbers.
+    async fn check<'a>(
+        &self,
+        connection: &mut PgConnection,
+        (journal, seq, chain): Arrived,
+        entries: &'a [Entry],
+    ) -> Result<Result<&'a [Entry], Error>, sqlx::Error> {
+        let (seq, chain) = match arrived::told(&self.name, seq, chain.as_deref()) {
+            Ok(last) => last.unwrap_or_default(),
+            Err(damaged) => return Ok(Err(damaged)),
+        };
+        let (there, new) = entries.split_at(entries.partition_point(|e| e.seq <= seq));
+        if let Some(entry) = there.last() {
+            let written = match entry.seq == seq {
+                true => Some(chain.to_vec()),
+                // Of a month that was dropped nobody can tell.
+                false => {
+                    sqlx::query_scalar(
+                        "SELECT chain FROM llm_calls WHERE journal = $1 AND seq = $2",
+                    )
+                    .bind(journal)
+                    .bind(i64::try_from(entry.seq).unwrap_or(i64::MAX))
+                    .fetch_optional(connection)
+                    .await?
+                }
+            };
+            if written.is_some_and(|written| written != entry.chain) {
+                let came = format!("another row {} came", entry.seq);
+                return Ok(Err(self.does_not_fit(seq, &came)));
+            }
+        }
+        Ok(match new.first() {
+            Some(entry) if entry.seq != seq + 1 => {
+                Err(self.does_not_fit(seq, &format!("row {} came next", entry.seq)))
+            }
+            _ => Ok(new),
+        })
+    }
+
+    fn does_not_fit(&self, seq: u64, came: &str) -> Error {
+        Error::internal(format!(
+            "the journal {} does not go on where the table journals ends: that is at row {seq}, and {came}. The database was restored \
+             from an older copy, or another gateway runs with a copy of the journal's folder. Nothing was written, and the rows stay in \
+             the journal; bring back the newest database, or stop the other gateway and give it a folder of its own",
+            self.name
+        ))
+    }
+
+    /// How far the journal has arrived. Locked: two writers of one journal come one after the other.
+    async fn arrived(&self, connection: &mut PgConnection) -> Result<Arrived, sqlx::Error> {
+        let find = "SELECT id, seq, chain FROM journals WHERE name = $1 FOR UPDATE";
         let found = sqlx::query_as(find).bind(&*self.name);
         if let Some(found) = found.fetch_optional(&mut *connection).await? {
             return Ok(found);
@@ -114,6 +168,9 @@ impl PostgresLedger {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What the table of journals says of one: its number, its last row, and the chain up to it.
+type Arrived = (i32, i64, Option<Vec<u8>>);
 
 /// Which days make a month is the database's to know.
 fn day(entry: &Entry) -> i64 {

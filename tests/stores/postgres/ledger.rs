@@ -236,20 +236,72 @@ async fn locks_and_connections_are_waited_for_a_bounded_time() {
     let other = PgConnection::connect(&database.url).await;
     let mut other = other.expect("it answers");
     let mut held = other.begin().await.expect("a transaction");
-    let lock = sqlx::query("LOCK TABLE llm_calls")
+    let lock = sqlx::query("LOCK TABLE llm_calls, spending")
         .execute(&mut *held)
         .await;
     lock.expect("a lock");
     let start = Instant::now();
-    let (blocked, queued) = tokio::join!(ledger.write(rows[1..].into()), async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let start = Instant::now();
-        let spent = ledger.spent("global", UNIX_EPOCH).await;
-        (spent, start.elapsed())
-    });
-    assert_eq!(blocked.expect_err("locked").kind(), ErrorKind::Unavailable);
+    let (blocked, reader, queued) = tokio::join!(
+        ledger.write(rows[1..].into()),
+        ledger.spent("global", UNIX_EPOCH),
+        async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let start = Instant::now();
+            let spent = ledger.spent("global", UNIX_EPOCH).await;
+            (spent, start.elapsed())
+        }
+    );
+    for error in [blocked.err(), reader.err()] {
+        assert_eq!(error.expect("locked").kind(), ErrorKind::Unavailable);
+    }
     assert!(start.elapsed() < Duration::from_secs(2));
     let error = queued.0.expect_err("the connection is in use");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(queued.1 < Duration::from_millis(300), "{:?}", queued.1);
+}
+
+#[tokio::test]
+async fn rows_that_do_not_go_on_where_the_table_ends_are_refused_by_name() {
+    let database = Database::new();
+    let ledger = database.store().ledger("mine");
+    let mut rows = entries(1, (1..=6).map(|n| row(&format!("req_{n}"), 1, n, NOW)));
+    ledger.write(rows[..4].into()).await.expect("written");
+    // Others of the same numbers, as a copy of the journal's folder goes on with.
+    let other = |seq, chain| {
+        let mut entry = rows[0].clone();
+        (entry.seq, entry.chain) = (seq, chain);
+        entry
+    };
+    for (what, came, entries) in [
+        ("a gap", "row 6 came next", vec![other(6, [7; 16])]),
+        (
+            "another last row",
+            "another row 4 came",
+            vec![other(4, [9; 16]), other(5, [9; 16])],
+        ),
+        (
+            "another row before",
+            "another row 3 came",
+            vec![other(2, [9; 16]), other(3, [9; 16])],
+        ),
+    ] {
+        let error = ledger.write(entries.into()).await.expect_err(what);
+        assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+        for name in [
+            "journal mine",
+            "at row 4",
+            came,
+            "older copy",
+            "copy of the journal's folder",
+        ] {
+            assert!(error.message().contains(name), "{what}: {error}");
+        }
+    }
+    assert_eq!(ledger.last().await.expect("it answers"), Some((4, [7; 16])));
+    assert_eq!(database.number("SELECT count(*) FROM llm_calls").await, 4);
+    ledger
+        .write(rows.split_off(2).into())
+        .await
+        .expect("it goes on");
+    assert_eq!(database.number("SELECT count(*) FROM llm_calls").await, 6);
 }
