@@ -20,7 +20,7 @@ const HEAD: usize = 8 + 16 + 16 + 8;
 /// The budget's hash, what is used, and that once more with all bits turned.
 const SLOT: usize = 16 + 8 + 8;
 
-/// How much of each lease is used, in a file of this holder alone. It is written, not synced: what is written survives the end of
+/// How much of each lease is used, in a file of this holder alone. Its name is synced, and the rest only written: what is written survives the end of
 /// the process however it ends. The end of the computer it does not, and then it is not believed: the whole leases count as spent.
 pub(super) struct MarkFile {
     file: Option<File>,
@@ -76,9 +76,29 @@ impl MarkFile {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(wrong)?;
         let (holder, past) = read(&bytes);
+        let holder = match holder {
+            Some(holder) => name(holder),
+            // All rows that have arrived would be sent again, under another name.
+            None if has_journal(folder).map_err(wrong)? => {
+                return Err(Error::internal(format!(
+                    "the file {} does not say under which name the rows of the journal beside it were sent to the database; bring the \
+                     file back, or move the whole folder away: then this process begins as another one, and rows of the old journal \
+                     that have not arrived are not counted",
+                    path.display()
+                )));
+            }
+            None => {
+                let holder = name(fastrand::u128(..).to_le_bytes());
+                write_head(&mut file, &holder, 0)
+                    .and_then(|()| file.sync_all())
+                    .and_then(|()| File::open(folder)?.sync_all())
+                    .map_err(wrong)?;
+                holder
+            }
+        };
         Ok(Self {
             file: Some(file),
-            holder: name(holder.unwrap_or_else(|| fastrand::u128(..).to_le_bytes())),
+            holder,
             past,
             slots: 0,
             begun: false,
@@ -114,15 +134,8 @@ impl MarkFile {
         self.free.clear();
         self.begun = true;
         if let Some(file) = &mut self.file {
-            let holder = u128::from_str_radix(&self.holder, 16).unwrap_or_default();
-            let mut head = Vec::with_capacity(HEAD);
-            head.extend_from_slice(MAGIC);
-            head.extend_from_slice(&boot().unwrap_or_default());
-            head.extend_from_slice(&holder.to_be_bytes());
-            head.extend_from_slice(&epoch.to_le_bytes());
             // In this order a kill between leaves the holder its name, and at worst marks that say too much.
-            file.rewind()?;
-            file.write_all(&head)?;
+            write_head(file, &self.holder, epoch)?;
             file.set_len(HEAD as u64)?;
         }
         Ok(())
@@ -179,6 +192,26 @@ impl Marks for MarkFile {
 
     fn written(&self) -> u64 {
         self.progress().written
+    }
+}
+
+fn write_head(file: &mut File, holder: &str, epoch: i64) -> io::Result<()> {
+    let holder = u128::from_str_radix(holder, 16).unwrap_or_default();
+    let mut head = Vec::with_capacity(HEAD);
+    head.extend_from_slice(MAGIC);
+    head.extend_from_slice(&boot().unwrap_or_default());
+    head.extend_from_slice(&holder.to_be_bytes());
+    head.extend_from_slice(&epoch.to_le_bytes());
+    file.rewind()?;
+    file.write_all(&head)
+}
+
+/// Whether there is a journal in the folder. The name is on the disk before it begins.
+fn has_journal(folder: &Path) -> io::Result<bool> {
+    match fs::read_dir(folder.join("journal")) {
+        Ok(mut files) => Ok(files.next().is_some()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(e),
     }
 }
 
