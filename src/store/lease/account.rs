@@ -2,7 +2,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use tokio::time::Instant;
 
-use super::{Answer, BudgetId, Lease};
+use super::{Answer, BudgetId, Lease, under_way::UnderWay};
 use crate::{
     catalog::Money,
     error::Error,
@@ -19,6 +19,7 @@ pub(super) struct Account {
     pub(super) leases: Vec<Lease>,
     /// The budgets whose limits the database has heard of since they were set.
     pub(super) told: Vec<Budget>,
+    pub(super) under_way: UnderWay,
 }
 
 /// Remembers how much of each lease is used, so that it is known when the process dies.
@@ -86,7 +87,9 @@ impl Account {
         let before = self.leases.len();
         for budget in &self.budgets {
             if !self.leases.iter().any(|lease| is_of(lease, budget, at)) {
-                self.leases.push(Lease::new(budget.clone(), at, now));
+                let mut lease = Lease::new(budget.clone(), at, now);
+                lease.count(&self.under_way);
+                self.leases.push(lease);
             }
         }
         self.leases.len() > before
@@ -141,6 +144,7 @@ impl Account {
         marks: &mut dyn Marks,
     ) -> bool {
         let mut written = true;
+        self.under_way.hold(hold);
         for lease in self.current(hold.at) {
             lease.hold(hold.serial, hold.amount.nanos(), now);
             mark(name, lease, marks);
@@ -153,7 +157,7 @@ impl Account {
     pub(super) fn is_of_use(&self) -> bool {
         // One without a budget may still have a word in what becomes of calls.
         let speaks = self.on_down.is_some() || !self.budgets.is_empty();
-        speaks || !self.leases.is_empty()
+        speaks || !self.leases.is_empty() || !self.under_way.is_empty()
     }
 }
 

@@ -35,8 +35,9 @@ pub(crate) struct Book {
     /// Rounds of questions that have begun.
     pub(super) rounds: u64,
     pub(super) latest: Option<SystemTime>,
-    /// Nothing is held from a lease after this.
-    valid_until: Option<Instant>,
+    /// Nothing is held from a lease after this. By both clocks: one stands still while the computer sleeps, the other may be set
+    /// back.
+    valid_until: Option<(Instant, SystemTime)>,
 }
 
 impl Book {
@@ -96,7 +97,8 @@ impl Book {
         marks: &mut dyn Marks,
     ) -> Result<Hold, Short> {
         let hold = self.hold_of(amount, clock);
-        let valid = self.valid_until.is_some_and(|until| now < until);
+        let is_valid = |(until, by)| now < until && clock < by;
+        let valid = self.valid_until.is_some_and(is_valid);
         let written = marks.written();
         for (i, name) in accounts.iter().enumerate() {
             let Some(account) = self.accounts.get_mut(name) else {
@@ -107,7 +109,9 @@ impl Book {
             }
             if let Some(short) = account.short(hold, valid, written) {
                 self.take_back(&accounts[..i], hold, marks);
-                return Err(short);
+                // What one of the others could never pay, no answer of the database makes good.
+                let never = self.is_out_of_reach(&accounts[i + 1..], hold, now);
+                return Err(if never { Short::Never } else { short });
             }
             if !account.hold(name, hold, now, marks) {
                 self.take_back(&accounts[..=i], hold, marks);
@@ -127,7 +131,7 @@ impl Book {
     }
 
     /// Holds without a lease while the database is away, if the call costs nothing, or the accounts say that calls go on: one at least,
-    /// and none says that they do not. What is spent so is counted later.
+    /// and none says that they do not; but never what a budget is known not to have. What is spent so is counted later.
     pub(crate) fn hold_open(
         &mut self,
         accounts: &[Arc<str>],
@@ -135,21 +139,33 @@ impl Book {
         clock: SystemTime,
         now: Instant,
         marks: &mut dyn Marks,
-    ) -> Option<Hold> {
+    ) -> Result<Hold, Short> {
+        let hold = self.hold_of(amount, clock);
+        if self.is_out_of_reach(accounts, hold, now) {
+            return Err(Short::Never);
+        }
         let words = accounts
             .iter()
             .filter_map(|name| self.accounts.get(name)?.on_down);
         if words.min() != Some(OnStoreDown::Open) && amount > Money::ZERO {
-            return None;
+            return Err(Short::Away);
         }
-        let hold = self.hold_of(amount, clock);
         for name in accounts {
-            self.roll(name, hold.at, now);
             if let Some(account) = self.accounts.get_mut(name) {
                 account.hold(name, hold, now, marks);
             }
         }
-        Some(hold)
+        Ok(hold)
+    }
+
+    /// Whether an account could never pay for it, as far as is known here.
+    fn is_out_of_reach(&mut self, accounts: &[Arc<str>], hold: Hold, now: Instant) -> bool {
+        let nanos = hold.amount.nanos();
+        accounts.iter().any(|name| {
+            self.roll(name, hold.at, now);
+            let account = self.accounts.get_mut(name);
+            account.is_some_and(|a| a.current(hold.at).any(|l| l.is_out_of_reach(nanos)))
+        })
     }
 
     /// Makes the leases of the windows of `at` of an account.
@@ -173,6 +189,7 @@ impl Book {
     pub(super) fn take_back(&mut self, accounts: &[Arc<str>], hold: Hold, marks: &mut dyn Marks) {
         for name in accounts {
             if let Some(account) = self.accounts.get_mut(name) {
+                account.under_way.take_back(hold);
                 // Also those of a budget that has gone since.
                 let leases = account.leases.iter_mut();
                 for lease in leases.filter(|lease| lease.pays(hold.at)) {
@@ -197,6 +214,7 @@ impl Book {
         let spent = spent.max(Money::ZERO).nanos();
         for name in accounts {
             if let Some(account) = self.accounts.get_mut(name) {
+                account.under_way.settle(hold, spent);
                 for lease in account.leases.iter_mut().filter(|l| l.pays(hold.at)) {
                     lease.settle(hold.serial, spent, now, marks);
                     mark(name, lease, marks);
@@ -204,6 +222,9 @@ impl Book {
                         wanted = true;
                         self.hot.insert(name.clone());
                     }
+                }
+                if !account.is_of_use() {
+                    self.accounts.remove(name);
                 }
             }
         }
@@ -274,9 +295,11 @@ impl Book {
         }
     }
 
-    /// The database has heard of this holder: leases are good until then.
-    pub(crate) fn renew(&mut self, until: Instant) {
-        self.valid_until = self.valid_until.max(Some(until));
+    /// The database has heard of this holder: leases are good until then, by either clock.
+    pub(crate) fn renew(&mut self, until: Instant, by: SystemTime) {
+        if self.valid_until.is_none_or(|(before, _)| before <= until) {
+            self.valid_until = Some((until, by));
+        }
     }
 
     /// The database knows this holder no more, or under a newer name: nothing is leased.
@@ -285,6 +308,7 @@ impl Book {
         let at = self.last_time();
         for account in self.accounts.values_mut() {
             account.told.clear();
+            account.under_way.clear();
             for lease in &mut account.leases {
                 lease.begin_again(at);
                 if let Some(at) = lease.unmark() {

@@ -32,10 +32,10 @@ pub(crate) struct Lease {
     /// The part of it that is on its way back. It may be counted as gone already or not: it is not used.
     returning: i64,
     /// What is held and what was spent since the lease began.
-    used: i64,
+    pub(super) used: i64,
     /// The part of `used` that is held.
-    held: i64,
-    open: HashMap<u64, i64>,
+    pub(super) held: i64,
+    pub(super) open: HashMap<u64, i64>,
     /// How the budget stood when the database last answered, and what this holder had out of it.
     seen: Option<Answer>,
     recent: Lately,

@@ -22,6 +22,7 @@ mod lately;
 mod queue;
 mod round;
 mod standing;
+mod under_way;
 mod waiting;
 
 pub(crate) use account::{Marks, Short};

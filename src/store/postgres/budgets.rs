@@ -37,7 +37,8 @@ const LATE: u32 = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseTerms {
     /// A folder of this process alone, for what is used of its leases. With it a process that was killed has its money back as soon
-    /// as it starts again; without it, whatever its leases had counts as spent.
+    /// as it starts again; without it, whatever its leases had counts as spent. The journal, if there is one, is in its folder
+    /// `journal`: the rows of one bear the name of the other.
     pub folder: Option<PathBuf>,
     /// How long a call waits, at most, for money that is not there; for an answer that may say that it is, a few times as long.
     pub patience: Duration,
@@ -281,11 +282,13 @@ impl LeasedBudgets {
         if !matches!(short, Short::Away) {
             return Err(self.refusal(short, accounts, amount));
         }
-        let (clock, now) = (SystemTime::now(), Instant::now());
-        let mut desk = self.shared.desk();
-        let Desk { book, marks } = &mut *desk;
-        let hold = book.hold_open(accounts, amount, clock, now, marks);
-        hold.ok_or_else(|| self.refusal(short, accounts, amount))
+        let held = {
+            let (clock, now) = (SystemTime::now(), Instant::now());
+            let mut desk = self.shared.desk();
+            let Desk { book, marks } = &mut *desk;
+            book.hold_open(accounts, amount, clock, now, marks)
+        };
+        held.map_err(|short| self.refusal(short, accounts, amount))
     }
 
     fn refusal(&self, short: Short, accounts: &[Arc<str>], amount: Money) -> Error {

@@ -10,15 +10,17 @@ use super::{
 };
 use crate::store::lease::{BudgetId, Granted, Standing};
 
+/// The most leases of one transaction: of a hundred thousand, one alone would not end in time.
+const BATCH: i64 = 1_000;
+
 /// Begins a new epoch. Of leases of epochs before, what was not used goes back, and the rest waits for its rows; `used` says how
-/// much of a lease was used, where that is known.
+/// much of a lease was used, where that is known. What is done stays done, whenever this ends.
 pub(super) async fn begin(
     connection: &mut PgConnection,
     name: &Arc<str>,
     ttl: Duration,
     used: impl Fn(i64, &BudgetId) -> Option<i64>,
 ) -> Result<Holder, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
     let epoch: i64 = sqlx::query_scalar(
         "INSERT INTO holders (holder, epoch, seen_ms, ttl_ms) \
          SELECT $1, now, now, $2 FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT AS now) AS clock \
@@ -27,20 +29,70 @@ pub(super) async fn begin(
     )
     .bind(&**name)
     .bind(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut *connection)
     .await?;
-    let past = |sql| sqlx::query(sql).bind(&**name).bind(epoch);
-    let found = past("SELECT account, span, start_ms FROM leases WHERE holder = $1 AND epoch < $2 AND state = 'open'")
-        .fetch_all(&mut *transaction)
+    delete_used_up(connection, name, epoch).await?;
+    while give_back(connection, name, epoch, &used).await? {}
+    Ok(Holder {
+        name: name.clone(),
+        epoch,
+    })
+}
+
+/// Deletes leases of epochs before `epoch` with nothing out any more. Budgets do not change with them. Whoever has one locked sees to
+/// it, and is not waited for: he may wait for another. One that is used up stays where an older one is not: that must not pay for its
+/// rows.
+async fn delete_used_up(
+    connection: &mut PgConnection,
+    holder: &str,
+    epoch: i64,
+) -> Result<(), sqlx::Error> {
+    loop {
+        let deleted = sqlx::query(
+            "DELETE FROM leases WHERE ctid = ANY (ARRAY(SELECT ctid FROM leases AS used WHERE holder = $1 AND epoch < $2 \
+             AND granted_nanos = spent_nanos AND NOT EXISTS (SELECT FROM leases AS older WHERE older.account = used.account \
+             AND older.span = used.span AND older.start_ms = used.start_ms AND older.holder = $1 AND older.epoch < used.epoch \
+             AND older.granted_nanos > older.spent_nanos) LIMIT $3 FOR UPDATE SKIP LOCKED))",
+        )
+        .bind(holder)
+        .bind(epoch)
+        .bind(BATCH)
+        .execute(&mut *connection)
         .await?;
-    let ids: Vec<BudgetId> = found.iter().map(standing::id).collect::<Result<_, _>>()?;
+        if deleted.rows_affected() == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Gives back what was not used of some leases of epochs before `epoch`; whether there were any.
+async fn give_back(
+    connection: &mut PgConnection,
+    name: &str,
+    epoch: i64,
+    used: impl Fn(i64, &BudgetId) -> Option<i64>,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let past = "SELECT account, span, start_ms FROM leases WHERE holder = $1 AND epoch < $2 AND state = 'open' LIMIT $3";
+    let ids = some(&mut transaction, past, name, epoch).await?;
+    if ids.is_empty() {
+        return Ok(false);
+    }
     let mut budgets = standing::lock(&mut transaction, &Ids::of(&ids)).await?;
-    let all = concat!(
+    let wanted = Ids::of(budgets.iter().map(|budget| &budget.id));
+    let found = sqlx::query(concat!(
         "SELECT ",
         lease_columns!(),
-        " FROM leases WHERE holder = $1 AND epoch < $2 AND state = 'open'"
-    );
-    let found = past(all).fetch_all(&mut *transaction).await?;
+        " FROM leases JOIN unnest($3::TEXT[], $4::TEXT[], $5::BIGINT[]) AS wanted (account, span, start_ms) \
+         USING (account, span, start_ms) WHERE holder = $1 AND epoch < $2 AND state = 'open'"
+    ))
+    .bind(name)
+    .bind(epoch)
+    .bind(wanted.account)
+    .bind(wanted.span)
+    .bind(wanted.start)
+    .fetch_all(&mut *transaction)
+    .await?;
     let mut standings = by_id(&mut budgets);
     let (mut ids, mut epochs, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     for row in &found {
@@ -61,7 +113,7 @@ pub(super) async fn begin(
          WHERE leases.account = n.account AND leases.span = n.span AND leases.start_ms = n.start_ms \
          AND leases.epoch = n.epoch AND leases.holder = $1",
     )
-    .bind(&**name)
+    .bind(name)
     .bind(ids.account)
     .bind(ids.span)
     .bind(ids.start)
@@ -71,10 +123,23 @@ pub(super) async fn begin(
     .await?;
     standing::save(&mut transaction, &budgets).await?;
     transaction.commit().await?;
-    Ok(Holder {
-        name: name.clone(),
-        epoch,
-    })
+    Ok(true)
+}
+
+/// The budgets of some leases that `sql` finds.
+async fn some(
+    connection: &mut PgConnection,
+    sql: &'static str,
+    holder: &str,
+    epoch: i64,
+) -> Result<Vec<BudgetId>, sqlx::Error> {
+    let found = sqlx::query(sql)
+        .bind(holder)
+        .bind(epoch)
+        .bind(BATCH)
+        .fetch_all(connection)
+        .await?;
+    found.iter().map(standing::id).collect()
 }
 
 /// There may be many.
@@ -86,39 +151,43 @@ fn by_id(budgets: &mut [Locked]) -> HashMap<BudgetId, &mut Standing> {
     standings
 }
 
-/// Closes the leases of epochs before whose rows have all arrived: what no row explains was held when the process died, and counts
-/// as spent.
+/// Closes some of the leases of epochs before, whose rows have all arrived: what no row explains was held when the process died, and
+/// counts as spent. Whether none is left.
 pub(super) async fn close_past(
     connection: &mut PgConnection,
     holder: &Holder,
-) -> Result<(), sqlx::Error> {
-    let mut transaction = connection.begin().await?;
-    write_off(&mut transaction, &holder.name, holder.epoch).await?;
-    transaction.commit().await
+) -> Result<bool, sqlx::Error> {
+    let lost = write_off(connection, &holder.name, holder.epoch).await?;
+    Ok(lost.is_none())
 }
 
-/// Writes off what is out in leases of epochs before `epoch`, and deletes them; how much it was.
+/// Writes off what is out in some leases of epochs before `epoch`, and deletes them; how much it was. `None` if none is left.
 async fn write_off(
     connection: &mut PgConnection,
     holder: &str,
     epoch: i64,
-) -> Result<i64, sqlx::Error> {
-    let past = "SELECT account, span, start_ms FROM leases WHERE holder = $1 AND epoch < $2";
-    let found = sqlx::query(past)
-        .bind(holder)
-        .bind(epoch)
-        .fetch_all(&mut *connection)
-        .await?;
-    let ids: Vec<BudgetId> = found.iter().map(standing::id).collect::<Result<_, _>>()?;
-    let mut budgets = standing::lock(connection, &Ids::of(&ids)).await?;
+) -> Result<Option<i64>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let past =
+        "SELECT account, span, start_ms FROM leases WHERE holder = $1 AND epoch < $2 LIMIT $3";
+    let ids = some(&mut transaction, past, holder, epoch).await?;
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    let mut budgets = standing::lock(&mut transaction, &Ids::of(&ids)).await?;
+    let wanted = Ids::of(budgets.iter().map(|budget| &budget.id));
     let close = concat!(
-        "DELETE FROM leases WHERE holder = $1 AND epoch < $2 RETURNING ",
+        "DELETE FROM leases WHERE holder = $1 AND epoch < $2 AND (account, span, start_ms) IN \
+         (SELECT * FROM unnest($3::TEXT[], $4::TEXT[], $5::BIGINT[])) RETURNING ",
         lease_columns!()
     );
     let closed = sqlx::query(close)
         .bind(holder)
         .bind(epoch)
-        .fetch_all(&mut *connection)
+        .bind(wanted.account)
+        .bind(wanted.span)
+        .bind(wanted.start)
+        .fetch_all(&mut *transaction)
         .await?;
     let mut standings = by_id(&mut budgets);
     let mut lost = 0;
@@ -130,8 +199,9 @@ async fn write_off(
             lost += size - spent;
         }
     }
-    standing::save(connection, &budgets).await?;
-    Ok(lost)
+    standing::save(&mut transaction, &budgets).await?;
+    transaction.commit().await?;
+    Ok(Some(lost))
 }
 
 /// Closes all leases of a holder that is gone for good: what was out counts as spent. `None` if the holder may be alive: it was heard
@@ -141,7 +211,6 @@ pub(super) async fn close_dead(
     holder: &str,
     sure: bool,
 ) -> Result<Option<i64>, sqlx::Error> {
-    let mut transaction = connection.begin().await?;
     // Whatever it is, it has no say any more, not even if it wakes up now.
     let epoch: Option<i64> = sqlx::query_scalar(
         "UPDATE holders SET epoch = epoch + 1, seen_ms = 0 WHERE holder = $1 AND ($2 OR seen_ms + ttl_ms + ttl_ms / 10 \
@@ -149,12 +218,14 @@ pub(super) async fn close_dead(
     )
     .bind(holder)
     .bind(sure)
-    .fetch_optional(&mut *transaction)
+    .fetch_optional(&mut *connection)
     .await?;
     let Some(epoch) = epoch else {
         return Ok(None);
     };
-    let lost = write_off(&mut transaction, holder, epoch).await?;
-    transaction.commit().await?;
+    let mut lost = 0;
+    while let Some(more) = write_off(connection, holder, epoch).await? {
+        lost += more;
+    }
     Ok(Some(lost))
 }

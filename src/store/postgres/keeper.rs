@@ -106,11 +106,11 @@ impl Keeper {
     async fn round(&mut self, closing: bool) -> Result<bool, Error> {
         let failed = failed("the database does not lease");
         let shared = Arc::clone(&self.shared);
-        let mut connection = shared.pool.get().await?;
+        let mut connection = shared.pool.get_reserved().await?;
         let holder = match &self.holder {
             Some(holder) => holder.clone(),
             None => {
-                let sent = Instant::now();
+                let (sent, clock) = (Instant::now(), SystemTime::now());
                 let (name, ttl) = (&self.shared.name, self.shared.terms.ttl);
                 let marks = Arc::clone(&self.shared);
                 let used = move |epoch, id: &BudgetId| marks.desk().marks.used(epoch, id);
@@ -123,17 +123,18 @@ impl Keeper {
                 })?;
                 let Desk { book, marks } = &mut *desk;
                 book.mark_all(marks);
-                book.renew(sent + ttl);
+                book.renew(sent + ttl, clock + ttl);
                 drop(desk);
                 self.holder.insert(holder).clone()
             }
         };
-        if self.shared.replayed.swap(false, Ordering::SeqCst) {
-            let closed = epochs::close_past(&mut connection, &holder).await;
-            if closed.is_err() {
-                self.shared.replayed.store(true, Ordering::SeqCst);
-            }
-            closed.map_err(&failed)?;
+        // Forgotten only once it is done: this round may end anywhere.
+        if self.shared.replayed.load(Ordering::SeqCst)
+            && epochs::close_past(&mut connection, &holder)
+                .await
+                .map_err(&failed)?
+        {
+            self.shared.replayed.store(false, Ordering::SeqCst);
         }
         let tick = self.ticked.is_none_or(|at| at.elapsed() >= TICK)
             || self.shared.recalled.swap(false, Ordering::SeqCst);
@@ -150,7 +151,7 @@ impl Keeper {
         let (round, questions) = self.questions(tick, closing);
         // With nothing to ask, the holder is renewed all the same.
         if tick || !questions.asks.is_empty() {
-            let sent = Instant::now();
+            let (sent, clock) = (Instant::now(), SystemTime::now());
             let answers = leases::adjust(&mut connection, &holder, &questions, round)
                 .await
                 .map_err(&failed)?;
@@ -159,7 +160,8 @@ impl Keeper {
             match answers {
                 Some(answers) => {
                     book.apply(answers);
-                    book.renew(sent + self.shared.terms.ttl);
+                    let ttl = self.shared.terms.ttl;
+                    book.renew(sent + ttl, clock + ttl);
                     book.serve(SystemTime::now(), Instant::now(), marks);
                 }
                 None => {
@@ -179,7 +181,8 @@ impl Keeper {
                 .await
                 .map_err(&failed)?;
         }
-        let more = self.shared.desk().book.is_behind();
+        let more =
+            self.shared.desk().book.is_behind() || self.shared.replayed.load(Ordering::SeqCst);
         if closing && !more {
             leases::leave(&mut connection, &holder)
                 .await

@@ -175,7 +175,7 @@ async fn arrived_before(
     let began: Vec<i64> = asks.iter().map(|ask| millis(ask.began)).collect();
     let ends: Vec<i64> = asks.iter().map(|ask| end_millis(ask.end)).collect();
     let name = |ask: &&Ask| {
-        // As it stands among others.
+        // As it stands among others: a quotation mark within another name has a backslash before it, and never one of these.
         let list = rows::names(std::slice::from_ref(&ask.id.account));
         list[1..list.len() - 1].to_owned()
     };
@@ -185,7 +185,7 @@ async fn arrived_before(
          FROM llm_calls JOIN journals ON journals.id = llm_calls.journal \
          JOIN unnest($3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::TEXT[]) \
          AS n (account, span, start_ms, began, end_ms, name) \
-         ON started_ms >= n.began AND started_ms < n.end_ms AND strpos(accounts, n.name) > 0 \
+         ON started_ms >= n.began AND started_ms < n.end_ms AND (strpos(accounts, '[' || n.name) > 0 OR strpos(accounts, ',' || n.name) > 0) \
          WHERE journals.name = $1 AND started_ms >= $2 GROUP BY 1, 2, 3",
     )
     .bind(&*holder.name)

@@ -16,18 +16,22 @@ use rungs::{
 
 use super::{Database, entries};
 
-fn nanos(n: i64) -> Money {
+pub(super) fn nanos(n: i64) -> Money {
     Money::from_nanos(n)
 }
 
-async fn hold(book: &LeasedBudgets, accounts: &[Arc<str>], n: i64) -> Result<Hold, Error> {
+pub(super) async fn hold(
+    book: &LeasedBudgets,
+    accounts: &[Arc<str>],
+    n: i64,
+) -> Result<Hold, Error> {
     match book.hold(accounts, nanos(n)) {
         Err(_) => book.wait(accounts, nanos(n)).expect("it may wait").await,
         held => held,
     }
 }
 
-fn paid(accounts: &[Arc<str>], hold: Hold, n: i64) -> LedgerRow {
+pub(super) fn paid(accounts: &[Arc<str>], hold: Hold, n: i64) -> LedgerRow {
     LedgerRow {
         accounts: accounts.into(),
         started: hold.at,
@@ -40,18 +44,18 @@ fn paid(accounts: &[Arc<str>], hold: Hold, n: i64) -> LedgerRow {
     }
 }
 
-async fn open(database: &Database, terms: LeaseTerms) -> LeasedBudgets {
+pub(super) async fn open(database: &Database, terms: LeaseTerms) -> LeasedBudgets {
     let store = database.store();
     store.connect().await.expect("it answers");
     LeasedBudgets::open(&store, terms).expect("budgets")
 }
 
-fn set(book: &LeasedBudgets, account: &str, budget: &str) {
+pub(super) fn set(book: &LeasedBudgets, account: &str, budget: &str) {
     let budget = budget.parse().expect("a budget");
     book.set(account, vec![budget], OnStoreDown::Closed);
 }
 
-const STANDS: &str =
+pub(super) const STANDS: &str =
     "SELECT posted_nanos * 1000000 + granted_nanos FROM budgets WHERE account = 'key:k'";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,7 +221,7 @@ async fn a_killed_holder_has_its_money_back_when_it_starts_again() {
     let _ = std::fs::remove_dir_all(folder);
 }
 
-async fn again(database: &Database, terms: &LeaseTerms) -> LeasedBudgets {
+pub(super) async fn again(database: &Database, terms: &LeaseTerms) -> LeasedBudgets {
     for _ in 0..500 {
         if let Ok(book) = LeasedBudgets::open(&database.store(), terms.clone()) {
             return book;

@@ -2,6 +2,7 @@
 
 mod budgets;
 mod ledger;
+mod outages;
 mod schema;
 
 use rungs::{

@@ -162,7 +162,7 @@ fn a_window_begins_with_nothing_and_the_one_before_is_given_back() {
     for ask in ask(&mut book, at()) {
         book.apply([(ask.id, granted(500, 1))]);
     }
-    book.renew(now + Duration::from_secs(60));
+    book.renew(now + Duration::from_secs(60), next_week());
     let late = book
         .hold(&accounts, amount, at(), now, &mut page)
         .expect("it was granted");
@@ -199,6 +199,11 @@ fn granted(size: i64, round: u64) -> Option<Answer> {
         open: true,
         round,
     })
+}
+
+/// By the wall's clock, leases are good until then.
+fn next_week() -> SystemTime {
+    at() + Duration::from_secs(7 * 86_400)
 }
 
 const ALL: Which = Which::All {
@@ -298,7 +303,8 @@ impl Alone {
     fn hear(&mut self, questions: &Questions, line: &Line, round: u64, clock: SystemTime) {
         let id = questions.asks.last().map(|ask| ask.id.clone());
         self.book.apply(id.map(|id| (id, Some(line.answer(round)))));
-        self.book.renew(self.now + Duration::from_secs(60));
+        self.book
+            .renew(self.now + Duration::from_secs(60), next_week());
         self.book.serve(clock, self.now, &mut self.page);
     }
 
@@ -441,6 +447,22 @@ fn a_row_that_arrives_before_its_call_is_settled_counts_once() {
 }
 
 #[test]
+fn a_lease_is_good_no_longer_for_a_computer_that_sleeps() {
+    let mut alone = Alone::new(100);
+    let held = alone.wait(10, at());
+    alone.settle(held, 0);
+    alone.book.renew(
+        alone.now + Duration::from_secs(60),
+        at() + Duration::from_secs(60),
+    );
+    alone
+        .hold(1, at() + Duration::from_secs(59))
+        .expect("it is good");
+    let held = alone.hold(1, at() + Duration::from_secs(60));
+    assert!(matches!(held, Err(Short::Now)), "{held:?}");
+}
+
+#[test]
 fn a_budget_that_is_spent_says_so_while_the_database_is_away() {
     let mut alone = Alone::new(10);
     let held = alone.wait(10, at());
@@ -471,7 +493,7 @@ fn idle_users_are_forgotten_and_what_they_have_spent_is_not() {
         assert_eq!(questions.asks.len(), 1);
         let answers = questions.asks.into_iter();
         book.apply(answers.map(|ask| (ask.id, granted(600, round))));
-        book.renew(now + Duration::from_secs(60));
+        book.renew(now + Duration::from_secs(60), next_week());
         book.serve(at(), now, &mut page);
         let told = ticket.told.try_recv().expect("it was told");
         let held = told.expect("it was granted");
@@ -580,7 +602,7 @@ fn who_leaves_with_a_hold_on_its_way_gives_it_back() {
     let (round, questions) = book.ask(ALL, at(), now, 0);
     let asks = questions.asks.into_iter();
     book.apply(asks.map(|ask| (ask.id, granted(500, round))));
-    book.renew(now + Duration::from_secs(60));
+    book.renew(now + Duration::from_secs(60), next_week());
     book.serve(at(), now, &mut page);
     assert!(book.hold(&accounts, amount, at(), now, &mut page).is_err());
     book.leave(&mut ticket, &mut page);
@@ -604,12 +626,12 @@ fn one_closed_account_closes_the_call_while_the_database_is_away() {
         book.forget_done(Duration::ZERO, at(), now, &mut page);
         let amount = Money::from_nanos(1);
         let held = book.hold_open(&accounts, amount, at(), now, &mut page);
-        held.is_some()
+        held.is_ok()
     };
     assert!(!is_held(None, None), "nobody says that it may");
     assert!(is_held(open, open) && is_held(open, None) && is_held(None, open));
     assert!(!is_held(open, closed), "the stricter rule wins");
     assert!(!is_held(closed, open), "whosever it is");
     let free = book.hold_open(&accounts, Money::ZERO, at(), now, &mut page);
-    assert!(free.is_some(), "what costs nothing goes on");
+    assert!(free.is_ok(), "what costs nothing goes on");
 }

@@ -290,7 +290,10 @@ impl World {
                     book, page, open, ..
                 } = &mut self.holders[i];
                 let hold = book.hold_open(&of.accounts(), amount, clock, now, page);
-                open.push((of, hold.expect("it is open")));
+                match hold {
+                    Ok(hold) => open.push((of, hold)),
+                    Err(short) => assert!(matches!(short, Short::Never), "it is open: {short:?}"),
+                }
             }
             Step::Clock(seconds) => {
                 let by = Duration::from_secs(seconds.unsigned_abs());
@@ -403,7 +406,8 @@ impl World {
         if !lost {
             let Holder { book, page, .. } = holder;
             book.apply(answers);
-            book.renew(now + Duration::from_secs(60));
+            let ttl = Duration::from_secs(60);
+            book.renew(now + ttl, clock + ttl);
             book.serve(clock, now, page);
         }
         self.hear(i);
