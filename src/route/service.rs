@@ -68,9 +68,10 @@ impl Route {
             return Err(nobody(&decision));
         }
         let mut failures = Failures::default();
+        // Above that the budget does not reach.
         let mut ceiling = request.route.max_tier;
         for candidate in &decision.candidates {
-            if candidate.deployment.tier > ceiling {
+            if candidate.deployment.tier > ceiling && !candidate.deployment.is_free() {
                 continue;
             }
             match self.ask_one(candidate, &request).await {

@@ -6,7 +6,7 @@ use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 
 use super::*;
 use crate::{
-    catalog::{Capability, Deployment, Price, Targets, Tier},
+    catalog::{Capability, Deployment, Money, Price, Targets, Tier},
     error::{Error, ErrorKind},
     json::RawObject,
     layers::{
@@ -191,6 +191,12 @@ async fn a_budget_that_does_not_reach_goes_up_nowhere() {
     let request = ask("hi").route(RouteHint::to(targets));
     let error = route.oneshot(request).await.unwrap_err();
     assert_eq!((error.kind(), spare.calls()), (ErrorKind::Budget, 0));
+
+    // What costs nothing is within reach on any tier.
+    let free = Deployment::new("p", "free").tier(Tier::L2);
+    let free = Scripted::at(free.price(Price::FREE), [Reply::text("a")]);
+    let world = World(vec![at("near", Tier::L0, broke()), free]);
+    assert_eq!(name(&world.call(ask("hi")).await.unwrap()), "free");
 }
 
 #[tokio::test]
@@ -199,9 +205,14 @@ async fn a_deployment_that_no_budget_can_pay_for_is_no_ceiling() {
     book.set("key:k", vec!["1/day".parse().unwrap()]);
     let book: Arc<dyn Budgets> = Arc::new(book);
     let unpriced = at("unpriced", Tier::L0, Reply::text("a"));
-    let free = Deployment::new("p", "free").tier(Tier::L1);
-    let free = Scripted::at(free.price(Price::FREE), [Reply::text("a")]);
-    let rings = [&unpriced, &free].map(|s| {
+    let priced = Deployment {
+        max_output: Some(10),
+        ..Deployment::new("p", "priced").tier(Tier::L1)
+    };
+    let nano = Money::from_nanos(1);
+    let priced = priced.price(Price::per_million(nano, nano));
+    let priced = Scripted::at(priced, [Reply::text("a")]);
+    let rings = [&unpriced, &priced].map(|s| {
         let budget = BudgetLayer::new(s.deployment(), book.clone());
         let ring = BoxCloneSyncService::new(budget.layer(s.clone()));
         (s.deployment(), ring)
@@ -214,10 +225,10 @@ async fn a_deployment_that_no_budget_can_pay_for_is_no_ceiling() {
         ctx: CallContext::new(call),
         ..ask("hi")
     };
-    let targets = Targets::new([unpriced.deployment(), free.deployment()]);
+    let targets = Targets::new([unpriced.deployment(), priced.deployment()]);
     let request = request.route(RouteHint::to(targets));
     let answer = Route::new(rings).oneshot(request).await.unwrap();
-    assert_eq!(name(&answer), "free");
+    assert_eq!(name(&answer), "priced");
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use rungs::{
     Error,
-    catalog::Money,
     store::{Budget, Budgets, Durability, Ledger, Window, memory::MemoryBudgets},
 };
 use tokio::sync::{Mutex, MutexGuard};
@@ -160,13 +159,8 @@ impl Accounts {
         for change in changes {
             for Budget { window, .. } in change.added() {
                 loop {
-                    let (since, end) = window.span(SystemTime::now());
-                    // What a clock that was ahead has dated later belongs to later windows. Asked first: what comes meanwhile counts.
-                    let later = match end {
-                        Some(end) => self.ledger.spent(&change.account, end).await?,
-                        None => Money::ZERO,
-                    };
-                    let posted = self.ledger.spent(&change.account, since).await? - later;
+                    let since = window.start(SystemTime::now());
+                    let posted = self.ledger.spent(&change.account, since).await?;
                     // At the turn of a window the sum may be the one before's.
                     if window.start(SystemTime::now()) == since {
                         change.book.seed(&change.account, window, posted);

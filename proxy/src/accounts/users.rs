@@ -39,8 +39,11 @@ struct Seen {
     swept_at: Option<Instant>,
 }
 
-/// So many are kept without looking who is idle, until it is time.
+/// So many are kept without looking who is idle, until it is time: who comes again waits for the ledger.
 const FEW: usize = 1_000;
+
+/// How often it is looked who is idle, at least.
+const EVERY: Duration = Duration::from_secs(3_600);
 
 /// So many users of one tenant at a time: whoever invents names fills neither the memory nor the book of all others.
 pub(super) const MOST: usize = 100_000;
@@ -108,7 +111,9 @@ impl Seen {
     /// Forgets those idle for `patience`, if there are many more than after the last time, or that was so long ago.
     fn sweep(&mut self, now: Instant, patience: Duration, mut forget: impl FnMut(Arc<str>)) {
         let swept_at = *self.swept_at.get_or_insert(now);
-        if self.count <= 2 * self.swept.max(FEW) && now.duration_since(swept_at) < patience {
+        if self.count <= 2 * self.swept.max(FEW)
+            && now.duration_since(swept_at) < EVERY.max(patience)
+        {
             return;
         }
         for users in self.last.values_mut() {

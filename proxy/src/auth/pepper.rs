@@ -86,11 +86,14 @@ fn place(path: &Path, secret: &[u8; 32]) -> anyhow::Result<()> {
     let new = path.with_extension(format!("{}.secret", &unlike_others[..16]));
     let placed = write(&new, secret).and_then(|()| match fs::hard_link(&new, path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        // Not every file system has links. A name that is taken meanwhile is lost there.
-        Err(_) => fs::rename(&new, path),
+        // Not every file system has links. Where there are none, a crash at this moment may leave a part of it.
+        Err(_) => match write(path, secret) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            written => written,
+        },
         Ok(()) => Ok(()),
     });
-    // It has its own name now, or is of no use.
+    // What it holds has its own name now, or is of no use.
     let _ = fs::remove_file(&new);
     placed?;
     let folder = path

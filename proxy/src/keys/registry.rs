@@ -134,14 +134,15 @@ impl Registry {
 
     /// Takes a key back, and all below it.
     pub(crate) async fn revoke(&self, id: &str) -> Result<KeyRecord, Error> {
+        // Read before, so that nothing can fail when it is done.
+        let key = self.show(id).await?;
         if !self.store.revoke(id).await.map_err(down)? {
-            let key = self.show(id).await?;
-            return Err(Error::invalid(format!(
-                "the key `{}` is revoked already",
-                key.id
-            )));
+            return Err(Error::invalid(format!("the key `{id}` is revoked already")));
         }
-        self.show(id).await
+        Ok(KeyRecord {
+            revoked: Some(now()),
+            ..key
+        })
     }
 
     /// One key.

@@ -477,7 +477,8 @@ async fn r17_a_key_chooses_what_becomes_of_its_conversations_while_the_database_
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("x-rungs-context"), "unavailable");
     assert_eq!(answer.json()["context"]["available"], false);
-    assert_eq!(world.shown(), ["two"]);
+    // Or with the turn before, if the database has taken it and went before it said so.
+    assert!(world.shown().ends_with(&["two".to_owned()]));
     let calls = world.asked.calls();
     let gateway = gateway.with_key(KEY);
     let answer = say(&gateway, "c", "three").await;
@@ -488,7 +489,8 @@ async fn r17_a_key_chooses_what_becomes_of_its_conversations_while_the_database_
     let gateway = gateway.killed(&[]).with_key(OPEN);
     let answer = say(&gateway, "c", "four").await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(world.shown(), ["two", "answer to two", "four"]);
+    let told = ["two", "answer to two", "four"].map(str::to_owned);
+    assert!(world.shown().ends_with(&told));
     server.restart().unwrap();
     wait_for(&gateway, "c", 6).await;
     let answer = say(&gateway, "c", "five").await;

@@ -114,15 +114,23 @@ impl Intents {
         self.slots().stale.extend(slots);
     }
 
-    /// Empties the slots that no attempt has taken since, and keeps that from a power loss too: to be done before the segments with
-    /// their rows go, which are all that tells that those attempts have ended.
+    /// Empties the slots that no attempt has taken since. To be done, and [synced](Self::sync), before the segments with their rows
+    /// go, which are all that tells that those attempts have ended.
     pub(super) fn tidy(&self) -> Result<(), Error> {
         let stale = std::mem::take(&mut self.slots().stale);
-        for slot in &stale {
-            // A slot that cannot be emptied is charged once more at worst.
-            let _ = self.write(*slot, &[0; HEAD]);
+        let written = stale
+            .iter()
+            .try_for_each(|slot| self.write(*slot, &[0; HEAD]));
+        let mut slots = self.slots();
+        match written {
+            Ok(()) => slots.empty.extend(stale),
+            Err(_) => slots.stale.extend(stale),
         }
-        self.slots().empty.extend(stale);
+        written.map_err(|e| failed(&self.path, e))
+    }
+
+    /// What was emptied stays so after a power loss.
+    pub(super) fn sync(&self) -> Result<(), Error> {
         self.file.sync_data().map_err(|e| failed(&self.path, e))
     }
 

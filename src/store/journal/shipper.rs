@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{sleep, timeout};
 
 use super::shared::Shared;
-use crate::store::{Entry, LedgerSink};
+use crate::{
+    error::ErrorKind,
+    store::{Entry, LedgerSink},
+};
 
 /// How long a row waits for company, so that many share a transaction.
 const LINGER: Duration = Duration::from_millis(100);
@@ -21,7 +24,7 @@ pub(super) fn start(shared: Arc<Shared>, sink: Arc<dyn LedgerSink>) {
     let task = Shipper {
         shared,
         sink,
-        failing: false,
+        failing: None,
     };
     #[expect(
         clippy::disallowed_methods,
@@ -33,7 +36,8 @@ pub(super) fn start(shared: Arc<Shared>, sink: Arc<dyn LedgerSink>) {
 struct Shipper {
     shared: Arc<Shared>,
     sink: Arc<dyn LedgerSink>,
-    failing: bool,
+    /// What was last wrong with the sink.
+    failing: Option<ErrorKind>,
 }
 
 impl Shipper {
@@ -80,7 +84,8 @@ impl Shipper {
         let mut tries_left = TRIES_AT_CLOSE;
         while let Err(error) = self.sink.write(Arc::clone(&batch)).await {
             let backlog = self.shared.backlog();
-            if !std::mem::replace(&mut self.failing, true) {
+            // A store that is away may come back with something else that is wrong.
+            if self.failing.replace(error.kind()) != Some(error.kind()) {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 tracing::error!(%error, cause, backlog, "the ledger's store cannot be written; its rows wait in the journal");
             }
@@ -98,7 +103,7 @@ impl Shipper {
             }
             backoff = (backoff * 2).min(LONGEST_BACKOFF);
         }
-        if std::mem::take(&mut self.failing) {
+        if self.failing.take().is_some() {
             tracing::info!(
                 backlog = self.shared.backlog(),
                 "the ledger's store is written again"

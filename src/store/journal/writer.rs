@@ -195,6 +195,10 @@ impl Writer {
         }
         // The slots of rows whose segment may go now say that they are done.
         self.intents.tidy()?;
+        if let Err(error) = self.intents.sync() {
+            self.shared.break_down(&error);
+            return Err(error);
+        }
         let chain = self.chain;
         let shipped = self.shared.shipped();
         self.files.turn(Head { first, chain }, shipped)?;

@@ -196,6 +196,9 @@ impl Book {
                     lease.take_back(hold.serial, hold.amount.nanos());
                     mark(name, lease, marks);
                 }
+                if !account.is_of_use() {
+                    self.accounts.remove(name);
+                }
             }
         }
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use sqlx::{Connection as _, PgConnection};
+use tokio::task::spawn_blocking;
 
 use super::{
     arrived::{self, ArrivedFile},
@@ -95,7 +96,12 @@ impl PostgresLedger {
         written.await.map_err(&failed)??;
         // Before the journal hears of it, and forgets the rows.
         match (&self.arrived, entries.last()) {
-            (Some(arrived), Some(last)) => arrived.write(last.seq, &last.chain),
+            (Some(arrived), Some(last)) => {
+                let (arrived, seq, chain) = (Arc::clone(arrived), last.seq, last.chain);
+                // It waits for the disk.
+                let written = spawn_blocking(move || arrived.write(seq, &chain)).await;
+                written.unwrap_or_else(|e| Err(Error::internal("the process ends").with_source(e)))
+            }
             _ => Ok(()),
         }
     }
@@ -144,7 +150,8 @@ impl PostgresLedger {
         Error::internal(format!(
             "the journal {} does not go on where the table journals ends: that is at row {seq}, and {came}. The database was restored \
              from an older copy, or another gateway runs with a copy of the journal's folder. Nothing was written, and the rows stay in \
-             the journal; bring back the newest database, or stop the other gateway and give it a folder of its own",
+             the journal; bring back the newest database, or restart, which ships again what the folder still has; or stop the other gateway \
+             and give it a folder of its own",
             self.name
         ))
     }

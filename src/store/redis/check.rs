@@ -49,7 +49,7 @@ pub(super) async fn fitness(connection: &mut Connection) -> RedisResult<Fitness>
         // Of a cluster each node tells.
         Ok(Value::Map(nodes)) => nodes.into_iter().map(|(_, told)| told).collect(),
         Ok(told) => vec![told],
-        Err(error) if error.code().is_some() => return Ok(Fitness::Fit),
+        Err(error) if is_refusal(&error) => return Ok(Fitness::Fit),
         Err(error) => return Err(error),
     };
     for told in told {

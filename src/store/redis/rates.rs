@@ -174,7 +174,11 @@ impl RateStore for RedisRates {
     fn adjust(&self, name: &str, quota: Quota, taken: u64, delta: i64) {
         let part = self.part_of(quota);
         let of_part = bounded(taken, delta, most_of(part));
-        self.share.adjust(name, part, taken, of_part);
+        match u64::try_from(of_part) {
+            // As when it was taken: more than the share cannot be gone while the Redis counts.
+            Ok(more) if self.redis.is_up() => self.share.fill(name, part, more),
+            _ => self.share.adjust(name, part, taken, of_part),
+        }
         let Ok((limit, period)) = whole(quota) else {
             return;
         };
