@@ -157,16 +157,21 @@ pub(crate) fn resets(budget: &Budget) -> Option<String> {
 fn unread(key: &KeyRecord) -> Vec<AccountBalance> {
     let account = accounts::of_key(&key.id);
     let budgets = key.budgets.iter();
-    let standings = budgets.map(|budget| AccountBalance {
-        account: Arc::clone(&account),
+    let unread = budgets.map(|budget| standing(&account, budget, Money::ZERO, true));
+    unread.collect()
+}
+
+/// How a budget stands of which nothing is known to be held.
+fn standing(account: &Arc<str>, budget: &Budget, posted: Money, is_stale: bool) -> AccountBalance {
+    AccountBalance {
+        account: Arc::clone(account),
         balance: Balance {
             budget: budget.clone(),
-            posted: Money::ZERO,
+            posted,
             reserved: Money::ZERO,
         },
-        is_stale: true,
-    });
-    standings.collect()
+        is_stale,
+    }
 }
 
 impl BudgetView {
@@ -213,20 +218,12 @@ impl Books<'_> {
         let mut standings = Vec::with_capacity(key.budgets.len());
         for budget in &key.budgets {
             let since = budget.window.start(SystemTime::now());
-            let balance = Balance {
-                budget: budget.clone(),
-                posted: match self {
-                    Self::Running(_, ledger) => ledger.spent(&account, since).await?,
-                    Self::File(file) => file.spent(&account, since).await?,
-                    Self::Database(database) => database.spent(&account, since).await?,
-                },
-                reserved: Money::ZERO,
+            let posted = match self {
+                Self::Running(_, ledger) => ledger.spent(&account, since).await?,
+                Self::File(file) => file.spent(&account, since).await?,
+                Self::Database(database) => database.spent(&account, since).await?,
             };
-            standings.push(AccountBalance {
-                account: Arc::clone(&account),
-                balance,
-                is_stale: false,
-            });
+            standings.push(standing(&account, budget, posted, false));
         }
         Ok(standings)
     }

@@ -16,23 +16,21 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// For a file that ends `filled` bytes into its last block, to be read into [`block`](Self::block).
-    pub(super) fn new(filled: usize) -> Self {
-        Self::with_room(ROOM, filled)
+    /// For a file whose last block has these bytes.
+    pub(super) fn new(block: &[u8]) -> Self {
+        Self::with_room(ROOM, block)
     }
 
-    fn with_room(room: usize, filled: usize) -> Self {
-        let buffer = vec![0; room + BLOCK];
+    fn with_room(room: usize, block: &[u8]) -> Self {
+        let mut buffer = vec![0; room + BLOCK];
         let aligned = buffer.as_ptr().align_offset(BLOCK);
+        let filled = block.len();
+        buffer[aligned..][..filled].copy_from_slice(block);
         Self {
             buffer,
             aligned,
             filled,
         }
-    }
-
-    pub(super) fn block(&mut self) -> &mut [u8] {
-        self.room(BLOCK)
     }
 
     /// What to write from the start of the block on so that `bytes` stand behind what the file has. They end with zeros.
@@ -56,9 +54,8 @@ impl Blocks {
     /// The first `length` bytes from the start of the block.
     fn room(&mut self, length: usize) -> &mut [u8] {
         if self.buffer.len() - BLOCK < length {
-            let mut larger = Self::with_room(length.next_power_of_two(), self.filled);
-            larger.block().copy_from_slice(self.block());
-            *self = larger;
+            let block = &self.buffer[self.aligned..][..self.filled];
+            *self = Self::with_room(length.next_power_of_two(), block);
         }
         &mut self.buffer[self.aligned..][..length]
     }

@@ -36,12 +36,10 @@ impl Tail {
         cached.write_all(written)?;
         cached.sync_data()?;
         let at = written.len();
-        let mut blocks = Blocks::new(at % BLOCK);
-        blocks.block()[..at % BLOCK].copy_from_slice(&written[at - at % BLOCK..]);
         Ok(Self {
             cached,
             direct: open_direct(path).ok(),
-            blocks,
+            blocks: Blocks::new(&written[at - at % BLOCK..]),
             at,
             synced: true,
             failure: None,

@@ -104,6 +104,11 @@ impl MemoryRates {
         }
     }
 
+    /// Takes so many units more, or fewer if negative, whether or not there is room.
+    pub(in crate::store) fn shift(&self, name: &str, quota: Quota, units: i64) {
+        self.change(name, quota, |bucket| bucket.adjust(units));
+    }
+
     /// Takes what there is of so many units.
     #[cfg(feature = "redis")]
     pub(in crate::store) fn fill(&self, name: &str, quota: Quota, units: u64) {
@@ -258,7 +263,7 @@ impl RateStore for MemoryRates {
     }
 
     fn adjust(&self, name: &str, quota: Quota, _: u64, delta: i64) {
-        self.change(name, quota, |bucket| bucket.adjust(delta));
+        self.shift(name, quota, delta);
     }
 }
 

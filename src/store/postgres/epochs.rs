@@ -74,12 +74,9 @@ async fn give_back(
 ) -> Result<bool, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let past = "SELECT account, span, start_ms FROM leases WHERE holder = $1 AND epoch < $2 AND state = 'open' LIMIT $3";
-    let ids = some(&mut transaction, past, name, epoch).await?;
-    if ids.is_empty() {
+    let Some((mut budgets, wanted)) = lock_some(&mut transaction, past, name, epoch).await? else {
         return Ok(false);
-    }
-    let mut budgets = standing::lock(&mut transaction, &Ids::of(&ids)).await?;
-    let wanted = Ids::of(budgets.iter().map(|budget| &budget.id));
+    };
     let found = sqlx::query(concat!(
         "SELECT ",
         lease_columns!(),
@@ -126,20 +123,26 @@ async fn give_back(
     Ok(true)
 }
 
-/// The budgets of some leases that `sql` finds.
-async fn some(
+/// The budgets of some leases that `sql` finds, locked, and their ids; `None` if there are none.
+async fn lock_some(
     connection: &mut PgConnection,
     sql: &'static str,
     holder: &str,
     epoch: i64,
-) -> Result<Vec<BudgetId>, sqlx::Error> {
+) -> Result<Option<(Vec<Locked>, Ids)>, sqlx::Error> {
     let found = sqlx::query(sql)
         .bind(holder)
         .bind(epoch)
         .bind(BATCH)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
-    found.iter().map(standing::id).collect()
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let ids: Vec<_> = found.iter().map(standing::id).collect::<Result<_, _>>()?;
+    let budgets = standing::lock(connection, &Ids::of(&ids)).await?;
+    let locked = Ids::of(budgets.iter().map(|budget| &budget.id));
+    Ok(Some((budgets, locked)))
 }
 
 /// There may be many.
@@ -170,12 +173,10 @@ async fn write_off(
     let mut transaction = connection.begin().await?;
     let past =
         "SELECT account, span, start_ms FROM leases WHERE holder = $1 AND epoch < $2 LIMIT $3";
-    let ids = some(&mut transaction, past, holder, epoch).await?;
-    if ids.is_empty() {
+    let Some((mut budgets, wanted)) = lock_some(&mut transaction, past, holder, epoch).await?
+    else {
         return Ok(None);
-    }
-    let mut budgets = standing::lock(&mut transaction, &Ids::of(&ids)).await?;
-    let wanted = Ids::of(budgets.iter().map(|budget| &budget.id));
+    };
     let close = concat!(
         "DELETE FROM leases WHERE holder = $1 AND epoch < $2 AND (account, span, start_ms) IN \
          (SELECT * FROM unnest($3::TEXT[], $4::TEXT[], $5::BIGINT[])) RETURNING ",

@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::store::{Quota, RateStore, memory::MemoryRates};
+use crate::store::{Quota, memory::MemoryRates};
 
 /// What was used of each limit beyond what was taken, and could not be counted in the Redis yet, as far as time has not given it back.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(super) struct Owed {
 
 impl Owed {
     fn add(&self, name: &str, quota: Quota, units: i64) {
-        self.rates.adjust(name, quota, 0, units);
+        self.rates.shift(name, quota, units);
         self.any.store(true, Ordering::SeqCst);
     }
 

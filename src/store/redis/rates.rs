@@ -125,7 +125,7 @@ impl RedisRates {
         if matches!(decision, RateDecision::Taken(_)) {
             for take in takes {
                 let units = i64::try_from(take.units).unwrap_or(i64::MAX);
-                self.alone.adjust(take.name, take.quota, 0, units);
+                self.alone.shift(take.name, take.quota, units);
             }
         }
         Ok(decision)
@@ -139,7 +139,7 @@ impl RedisRates {
         let alone = i64::try_from(self.alone.used(name, quota)).unwrap_or(i64::MAX);
         let kept = alone.min(delta.saturating_neg());
         if kept > 0 {
-            self.alone.adjust(name, quota, 0, -kept);
+            self.alone.shift(name, quota, -kept);
         }
         delta + kept
     }
@@ -177,7 +177,7 @@ impl RateStore for RedisRates {
         match u64::try_from(of_part) {
             // As when it was taken: more than the share cannot be gone while the Redis counts.
             Ok(more) if self.redis.is_up() => self.share.fill(name, part, more),
-            _ => self.share.adjust(name, part, taken, of_part),
+            _ => self.share.shift(name, part, of_part),
         }
         let Ok((limit, period)) = whole(quota) else {
             return;

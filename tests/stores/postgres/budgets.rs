@@ -50,6 +50,15 @@ pub(super) async fn open(database: &Database, terms: LeaseTerms) -> LeasedBudget
     LeasedBudgets::open(&store, terms).expect("budgets")
 }
 
+/// One that the database knows, while it knows nothing yet of any `key:k`.
+pub(super) async fn known(database: &Database) -> LeasedBudgets {
+    let book = open(database, LeaseTerms::default()).await;
+    set(&book, "global", "1/total");
+    let held = hold(&book, &[Arc::from("global")], 1).await;
+    held.expect("there is room");
+    book
+}
+
 pub(super) fn set(book: &LeasedBudgets, account: &str, budget: &str) {
     let budget = budget.parse().expect("a budget");
     book.set(account, vec![budget], OnStoreDown::Closed);
@@ -278,12 +287,7 @@ async fn leases_go_on_while_the_database_is_away_until_they_are_used_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_spent_before_the_database_knew_of_a_lease_counts_once() {
     let mut database = Database::new();
-    let book = open(&database, LeaseTerms::default()).await;
-    // The database knows this process, and nothing yet of the budget.
-    set(&book, "global", "1/total");
-    hold(&book, &[Arc::from("global")], 1)
-        .await
-        .expect("there is room");
+    let book = known(&database).await;
     database.server.stop().expect("it stops");
     let budget = "0.000001/total".parse().expect("a budget");
     book.set("key:k", vec![budget], OnStoreDown::Open);

@@ -12,7 +12,7 @@ use rungs::{
 
 use super::{
     Database,
-    budgets::{STANDS, again, hold, nanos, open, paid, set},
+    budgets::{STANDS, again, hold, known, nanos, open, paid, set},
     entries, until,
 };
 
@@ -140,11 +140,7 @@ async fn a_budget_that_is_spent_closes_an_open_key_whatever_else_waits_for_the_d
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_within_another_counts_for_nobody() {
     let mut database = Database::new();
-    let book = open(&database, LeaseTerms::default()).await;
-    set(&book, "global", "1/total");
-    hold(&book, &[Arc::from("global")], 1)
-        .await
-        .expect("there is room");
+    let book = known(&database).await;
     let ledger = database.store().ledger(book.holder());
     let (user, accounts): ([Arc<str>; 1], _) = ([r#"user:t/x"key:k"#.into()], [Arc::from("key:k")]);
     let late = Hold {
