@@ -1,16 +1,17 @@
 use std::{
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use foldhash::HashMap;
 use rungs::{
     Error, ErrorKind,
     catalog::Tier,
-    store::{KeyRecord, KeyStore, Role},
+    store::{KeyRecord, KeyStore, OnStoreDown, Role},
 };
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
+use tokio::time::Instant;
 
 use super::{Pepper, Principal, credential::id_of};
 use crate::{config::Config, keys::Family};
@@ -18,6 +19,12 @@ use crate::{config::Config, keys::Family};
 /// How long a key that was found is trusted without asking the store again. What another process changes takes this long at most;
 /// what this one changes is seen at once.
 pub(crate) const TRUST: Duration = Duration::from_secs(30);
+
+/// How long while the store does not answer: as long as money that was leased before.
+const WITHOUT_STORE: Duration = Duration::from_secs(10 * 60);
+
+/// And a key whose calls go on without a store.
+const OPEN_WITHOUT_STORE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The most credentials that are remembered at once.
 const REMEMBERED: usize = 10_000;
@@ -76,9 +83,27 @@ impl Keyring {
         if let Some(principal) = self.configured.get(&hash) {
             return (!principal.has_ended()).then(|| Arc::clone(principal));
         }
+        self.trusted(&hash, |_| TRUST)
+    }
+
+    /// The principal behind a credential that was found before the store ceased to answer.
+    pub(crate) fn known_without_store(&self, credential: &str) -> Option<Arc<Principal>> {
+        let hash = self.pepper.hash(credential);
+        self.trusted(&hash, |principal| match principal.on_store_down {
+            OnStoreDown::Open => OPEN_WITHOUT_STORE,
+            OnStoreDown::Closed => WITHOUT_STORE,
+        })
+    }
+
+    fn trusted(
+        &self,
+        hash: &[u8; 32],
+        how_long: impl FnOnce(&Principal) -> Duration,
+    ) -> Option<Arc<Principal>> {
         let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
-        let (since, principal) = found.keys.get(&hash)?;
-        (since.elapsed() < TRUST && !principal.has_ended()).then(|| Arc::clone(principal))
+        let (since, principal) = found.keys.get(hash)?;
+        let is_trusted = since.elapsed() < how_long(principal) && !principal.has_ended();
+        is_trusted.then(|| Arc::clone(principal))
     }
 
     /// To be asked before [`look_up`](Self::look_up), for [`remember`](Self::remember).

@@ -32,8 +32,8 @@ pub(crate) struct Principal {
     pub(crate) rights: Rights,
     /// What a call does that their budgets cannot pay for.
     pub(crate) on_exhaust: OnExhaust,
-    /// What a call does whose conversation cannot be loaded.
-    pub(crate) recall: Recall,
+    /// What becomes of their calls while the store does not answer.
+    pub(crate) on_store_down: OnStoreDown,
     /// The accounts that pay for their calls.
     pub(crate) accounts: Arc<[Arc<str>]>,
     /// The accounts that are their own.
@@ -71,7 +71,7 @@ impl Principal {
                 ends: None,
             },
             on_exhaust: OnExhaust::default(),
-            recall: Recall::default(),
+            on_store_down: OnStoreDown::default(),
             accounts: Arc::new([GLOBAL.into()]),
             own: Vec::new(),
         }
@@ -102,7 +102,7 @@ impl Principal {
             user: None,
             rights,
             on_exhaust: key.on_exhaust,
-            recall: recall(&own),
+            on_store_down: on_store_down(&own),
             accounts: [GLOBAL.into()]
                 .into_iter()
                 .chain(names)
@@ -117,6 +117,14 @@ impl Principal {
         Self {
             user: user.map(Into::into),
             ..self.clone()
+        }
+    }
+
+    /// A call may do without its conversation where it may do without its budgets.
+    pub(crate) fn recall(&self) -> Recall {
+        match self.on_store_down {
+            OnStoreDown::Open => Recall::IfThere,
+            OnStoreDown::Closed => Recall::Required,
         }
     }
 
@@ -142,11 +150,11 @@ impl Principal {
     }
 }
 
-/// A call may do without its conversation where it may do without its budgets: while the database is away.
-fn recall(own: &[(Arc<str>, Terms)]) -> Recall {
+/// One account that is closed closes the call.
+fn on_store_down(own: &[(Arc<str>, Terms)]) -> OnStoreDown {
     let open = |(_, terms): &(_, Terms)| terms.on_store_down == Some(OnStoreDown::Open);
     match own.iter().all(open) {
-        true => Recall::IfThere,
-        false => Recall::Required,
+        true => OnStoreDown::Open,
+        false => OnStoreDown::Closed,
     }
 }

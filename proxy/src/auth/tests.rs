@@ -84,6 +84,34 @@ async fn a_revoked_key_is_not_found_again_nor_one_below_it() {
     assert!(ring.ring.known(&child.credential).is_none());
 }
 
+#[tokio::test(start_paused = true)]
+async fn without_its_store_a_key_is_known_as_long_as_its_owner_chose() {
+    let ring = Ring::new("");
+    let closed = ring.make(json!({ "name": "closed" })).await;
+    let open = json!({ "name": "open", "on_store_down": "open" });
+    let open = ring.make(open).await;
+    let both = [&closed.credential, &open.credential];
+    let known = || both.map(|key| ring.ring.known_without_store(key).is_some());
+    assert_eq!(known(), [false; 2], "nobody has asked for them yet");
+    for key in both {
+        ring.enter(key).await.unwrap();
+    }
+    let minutes = |minutes: u64| tokio::time::advance(Duration::from_secs(60 * minutes));
+    minutes(9).await;
+    assert_eq!(known(), [true; 2]);
+    assert!(both.iter().all(|key| ring.ring.known(key).is_none()));
+    minutes(2).await;
+    assert_eq!(known(), [false, true]);
+    minutes(24 * 60).await;
+    assert_eq!(known(), [false; 2]);
+    for key in both {
+        ring.enter(key).await.unwrap();
+    }
+    // A change that this process has heard of is stronger.
+    ring.ring.forget();
+    assert_eq!(known(), [false; 2]);
+}
+
 #[tokio::test]
 async fn what_was_looked_up_before_a_change_is_not_remembered_after_it() {
     let ring = Ring::new("");

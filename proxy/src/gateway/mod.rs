@@ -20,7 +20,7 @@ use crate::{
     provider::Provider,
     stack::{attempt_ring, call_ring},
     state::{Breakers, State},
-    stores::is_away,
+    stores,
 };
 
 /// The gateway. Clones share it.
@@ -117,15 +117,26 @@ impl Gateway {
         &self.0.state
     }
 
-    /// Who stands behind a credential; a key that is seen for the first time opens its account.
+    /// Who stands behind a credential; a key that is seen for the first time opens its account. While the store does not answer, keys
+    /// that it was asked for before are known all the same.
     pub(crate) async fn principal(&self, credential: &str) -> Result<Arc<Principal>, rungs::Error> {
         loop {
             let live = self.live();
             if let Some(principal) = live.keyring.known(credential) {
                 return Ok(principal);
             }
+            let is_away = self.0.state.shared_database_is_up() == Some(false);
+            if is_away && let Some(principal) = live.keyring.known_without_store(credential) {
+                return Ok(principal);
+            }
             let before = live.keyring.before();
-            let principal = live.keyring.look_up(credential).await?;
+            let principal = match live.keyring.look_up(credential).await {
+                Ok(principal) => principal,
+                Err(error) if stores::is_away(&error) => {
+                    return live.keyring.known_without_store(credential).ok_or(error);
+                }
+                Err(error) => return Err(error),
+            };
             let own = principal.own_accounts().collect();
             let opening = self.0.state.accounts.prepare(own).await?;
             // What was looked up before a change must not come into force after it: nobody else opens an account here and now.
@@ -204,7 +215,7 @@ impl<'a> Built<'a> {
     async fn of(config: Config, state: &'a State, before: Option<&Live>) -> anyhow::Result<Self> {
         let keys = match state.keys.list().await {
             Ok(keys) => Some(keys),
-            Err(error) if is_away(&error) => None,
+            Err(error) if stores::is_away(&error) => None,
             Err(error) => return Err(error.into()),
         };
         // One that opens nothing any more counts as well, or taking back the last would open everything; and there may be some in a

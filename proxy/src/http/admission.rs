@@ -94,7 +94,7 @@ pub(crate) fn admit(
         conversation: wishes.conversation.map(Into::into),
         quality: wishes.quality,
         accounts,
-        recall: principal.recall,
+        recall: principal.recall(),
         on_exhaust: principal.on_exhaust,
         limits: RateLimits {
             requests: principal.rights.rpm,

@@ -179,6 +179,40 @@ async fn r17_a_gateway_starts_and_serves_without_its_database_and_finds_it_again
     );
 }
 
+/// The database knows them, and they are looked up again after half a minute.
+#[tokio::test]
+async fn keys_that_were_known_are_served_while_the_database_is_away() {
+    let mut shared = Shared::start(Reply::text("ok").usage(Usage::new(5, 5))).await;
+    let gateway = Gateway::serve(&shared.config("", ""));
+    let made = [(), ()].map(|()| {
+        let made = gateway.rungs(&[
+            "keys", "create", "--name", "k", "--budget", "1/day", "--json",
+        ]);
+        let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+        made["key"].as_str().unwrap().to_owned()
+    });
+    let [known, unknown] = made;
+    let gateway = gateway.with_key(&known);
+    for _ in 0..20 {
+        assert_eq!(gateway.ask(&chat("paid", "q")).await.status, 200);
+    }
+    shared.server.stop().unwrap();
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    for model in ["paid", "m"] {
+        let begun = Instant::now();
+        let answer = gateway.ask(&chat(model, "q")).await;
+        assert_eq!(answer.status, 200, "{model}: {}", answer.text);
+        assert!(begun.elapsed() < Duration::from_secs(1), "nobody waits");
+    }
+    let gateway = gateway.with_key(&unknown);
+    assert_eq!(gateway.ask(&chat("m", "q")).await.status, 503);
+    shared.server.restart().unwrap();
+    let begun = Instant::now();
+    while gateway.ask(&chat("paid", "q")).await.status != 200 {
+        assert!(begun.elapsed() < PATIENCE, "{}", gateway.log());
+    }
+}
+
 #[tokio::test]
 async fn r17_two_connections_serve_hundreds_of_streams() {
     let reply = Reply::text("a b c d")
