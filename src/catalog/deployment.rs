@@ -110,6 +110,9 @@ pub enum Thinking {
     Beside,
 }
 
+/// The fewest bytes of a prompt that a token stands for, on the average.
+const BYTES_PER_TOKEN: u64 = 2;
+
 /// One model at one provider with one price.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployment {
@@ -127,8 +130,10 @@ pub struct Deployment {
     pub capabilities: Capabilities,
     /// Prompt and answer together, in tokens, if known.
     pub context_window: Option<u64>,
-    /// The longest answer, in tokens, if known.
+    /// The longest answer that the model gives, in tokens, if its vendor says so: calls need not repeat it.
     pub max_output: Option<u64>,
+    /// The longest answer that is wanted of it, in tokens: calls that set no limit are sent with this one.
+    pub output_cap: Option<u64>,
     /// `None` is *unknown*, which is never free.
     pub price: Option<Price>,
     /// What it charges for answers that come sooner or later than usual.
@@ -156,6 +161,7 @@ impl Deployment {
             capabilities: Capability::General.into(),
             context_window: None,
             max_output: None,
+            output_cap: None,
             price: None,
             class_prices: ClassPrices::default(),
             price_version: None,
@@ -163,6 +169,27 @@ impl Deployment {
             thinking: Thinking::default(),
             priority: 0,
         }
+    }
+
+    /// The longest answer, in tokens, that the model gives or that is wanted of it, if known.
+    #[must_use]
+    pub fn longest_answer(&self) -> Option<u64> {
+        self.max_output.into_iter().chain(self.output_cap).min()
+    }
+
+    /// The limit that a prompt of so many bytes is sent with if it sets none. There is none where both may not fit the context window,
+    /// which some servers refuse: then the provider gives what the window leaves.
+    #[must_use]
+    pub fn cap(&self, prompt: usize) -> Option<u64> {
+        let cap = self.longest_answer()?;
+        (self.output_cap.is_some() && self.fits(prompt, cap)).then_some(cap)
+    }
+
+    /// Whether a prompt of so many bytes leaves room for an answer of so many tokens, by all experience.
+    pub(crate) fn fits(&self, prompt: usize, answer: u64) -> bool {
+        let prompt = prompt as u64 / BYTES_PER_TOKEN;
+        let window = self.context_window;
+        window.is_none_or(|window| prompt.saturating_add(answer) <= window)
     }
 
     /// Puts it on another rung.

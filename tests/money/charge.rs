@@ -410,6 +410,30 @@ fn the_bound_is_the_most_that_any_reading_of_the_limits_allows() {
     }
 }
 
+/// What a configuration says of the longest answer binds a provider only if it is told.
+#[test]
+fn a_cap_bounds_the_answers_that_it_is_sent_for() {
+    let bound = |prompt: usize, limit: Option<u64>, max_output| {
+        let mut body = json!({ "model": "m", "messages": [], "user": "x".repeat(prompt) });
+        if let Some(limit) = limit {
+            body["max_tokens"] = limit.into();
+        }
+        let deployment = Deployment {
+            max_output,
+            output_cap: Some(1_000),
+            context_window: Some(2_000),
+            ..priced()
+        };
+        TokenBound::of(&chat(&body), &deployment).unwrap().output
+    };
+    assert_eq!(bound(10, None, None), 1_000);
+    assert_eq!(bound(10, None, Some(700)), 700);
+    assert_eq!(bound(10, Some(1_500), None), 1_500);
+    // Too long to be sent with the cap: the window or the vendor ends the answer.
+    assert_eq!(bound(2_000, None, None), 2_000);
+    assert_eq!(bound(2_000, None, Some(1_500)), 1_500);
+}
+
 /// At Alibaba `max_tokens` is about the answer alone.
 #[test]
 fn what_is_thought_beside_an_answer_is_in_its_bound() {

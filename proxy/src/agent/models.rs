@@ -173,7 +173,7 @@ impl<'a> Models<'a> {
         route.exclude.extend(question.not.cloned());
         // Those that there are now: a reload may have changed what they take since the job began.
         let asked: Vec<_> = on(&route.targets, question.tier).cloned().collect();
-        let own = asked.iter().filter_map(|d| d.max_output).min();
+        let own = asked.iter().filter_map(|d| d.longest_answer()).min();
         let output = own.map_or(question.output, |own| own.min(question.output));
         let body = RawObject::from_serialize(&json!({
             "model": self.job.model,

@@ -135,7 +135,8 @@ impl ModelSpec {
             context_window: self
                 .context_window
                 .or(row.and_then(|row| row.context_window)),
-            max_output: self.max_output.or(row.and_then(|row| row.max_output)),
+            max_output: row.and_then(|row| row.max_output),
+            output_cap: self.max_output,
             price: prices.map(|prices| prices.usual),
             class_prices: prices.map(|prices| prices.classes).unwrap_or_default(),
             price_version: version,

@@ -78,7 +78,7 @@ fn models_cost(answer: &Answer) -> String {
 async fn r2_what_cannot_be_is_clamped_counted_and_flagged() {
     let lies = scripted("lies", Reply::text("here").usage(Usage::new(3, 1_000_000)));
     let bills = scripted("bills", Reply::text("here").cost("0.5".parse().unwrap()));
-    let upstream = Upstream::serve([lies, bills]).await.unwrap();
+    let upstream = Upstream::serve([lies.clone(), bills]).await.unwrap();
     let price = "price = { input = \"1\", output = \"2\" }\nmax_output = 100";
     let config = scraper()
         + &key("capped", KEY, "budget = \"5/day\"")
@@ -89,6 +89,8 @@ async fn r2_what_cannot_be_is_clamped_counted_and_flagged() {
     let clamped = gateway.ask(&chat("lies", "q")).await;
     // The three tokens of input at $1, and as many of output as there can be, a hundred, at $2 a million.
     assert_eq!(clamped.header("x-rungs-cost-usd"), "0.000203");
+    let told = lies.seen()[0].body.get_as("max_tokens");
+    assert_eq!(told.unwrap(), Some(100), "it was told of the hundred");
     let dear = gateway.ask(&chat_stream("bills", "q")).await;
     assert_eq!(dear.last_words()["cost_usd"], "0.5");
 

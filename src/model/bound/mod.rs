@@ -36,7 +36,8 @@ impl TokenBound {
     /// The bound of `request` at `deployment`.
     ///
     /// Tokens of text never outnumber its UTF-8 bytes, so the body's length bounds the input; with a file, a clip or a recording it
-    /// is the context window. The output is bounded by the request's own limit, else by the deployment's, times `n`; what a model
+    /// is the context window. The output is bounded by the request's own limit, else by the one that it is sent with
+    /// ([`Deployment::cap`]), else by the model's, times `n`; what a model
     /// thinks beside it ([`Thinking::Beside`]) by the `thinking_budget`, else by the context window.
     ///
     /// # Errors
@@ -147,7 +148,11 @@ pub(crate) fn media(body: &RawObject) -> Media {
 
 fn output(body: &RawObject, deployment: &Deployment) -> Result<u64, Error> {
     let window = deployment.context_window;
-    let each = match (output_limit(body)?, deployment.max_output.or(window)) {
+    let sent = deployment.cap(body.as_bytes().len());
+    let each = match (
+        output_limit(body)?,
+        sent.or(deployment.max_output).or(window),
+    ) {
         // It is what the provider is sent, whatever a list says that the model can do.
         (Some(asked), _) => asked.min(window.unwrap_or(u64::MAX)),
         (None, Some(own)) => own,

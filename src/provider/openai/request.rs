@@ -7,7 +7,7 @@ use crate::{
     catalog::Deployment,
     error::Error,
     json::RawObject,
-    model::{ModelRequest, Operation},
+    model::{ModelRequest, Operation, output_limit},
     provider::Endpoint,
 };
 
@@ -27,8 +27,11 @@ pub(super) fn write(
         Operation::Chat => "/chat/completions",
         Operation::Embeddings => "/embeddings",
     };
-    if req.op == Operation::Chat && dialect.output_limit == OutputLimit::MaxTokens {
-        rename_limit(&mut body)?;
+    if req.op == Operation::Chat {
+        set_limit(&mut body, d.cap(req.body.as_bytes().len()))?;
+        if dialect.output_limit == OutputLimit::MaxTokens {
+            rename_limit(&mut body)?;
+        }
     }
     let mut accept = "application/json";
     if req.wants_stream() {
@@ -49,15 +52,30 @@ fn unquoted(json: &str) -> Option<&str> {
     json.strip_prefix('"')?.strip_suffix('"')
 }
 
+const NEW: &str = "max_completion_tokens";
+const OLD: &str = "max_tokens";
+
+/// Limits an answer that has no limit, so that whoever reserved for so much of it has reserved enough.
+fn set_limit(body: &mut RawObject, cap: Option<u64>) -> Result<(), Error> {
+    let (Some(cap), None) = (cap, output_limit(body)?) else {
+        return Ok(());
+    };
+    // One that is zero undoes the other at some servers; here it does not.
+    let asked = [body.get_as::<u64>(NEW)?, body.get_as(OLD)?];
+    let asked = asked.into_iter().flatten().filter(|limit| *limit > 0);
+    let limit = asked.min().unwrap_or(cap);
+    body.remove(OLD);
+    body.set(NEW, &limit)
+}
+
 fn rename_limit(body: &mut RawObject) -> Result<(), Error> {
-    const NEW: &str = "max_completion_tokens";
     let Some(limit) = body.get_as::<u64>(NEW)? else {
         return Ok(());
     };
     body.remove(NEW);
     // A limit under the old name is what such servers go by anyway; zero is none.
-    if body.get_as::<u64>("max_tokens")?.is_none_or(|old| old == 0) {
-        body.set("max_tokens", &limit)?;
+    if body.get_as::<u64>(OLD)?.is_none_or(|old| old == 0) {
+        body.set(OLD, &limit)?;
     }
     Ok(())
 }

@@ -9,10 +9,19 @@ use crate::{
 
 fn write(dialect: OpenAi, op: Operation, body: &'static str) -> Result<Request<Bytes>, Error> {
     let body = RawObject::parse(body.into()).unwrap();
-    let req = ModelRequest::new(op, body, CallContext::new(Call::new("t")));
     let mut d = Deployment::new("p", "auto");
     d.upstream = Arc::from("up/stream");
-    dialect.request(&req, &d, &Endpoint::new("p", "http://h/v1").unwrap())
+    write_to(dialect, op, body, &d)
+}
+
+fn write_to(
+    dialect: OpenAi,
+    op: Operation,
+    body: RawObject,
+    d: &Deployment,
+) -> Result<Request<Bytes>, Error> {
+    let req = ModelRequest::new(op, body, CallContext::new(Call::new("t")));
+    dialect.request(&req, d, &Endpoint::new("p", "http://h/v1").unwrap())
 }
 
 #[track_caller]
@@ -270,6 +279,74 @@ fn servers_that_know_the_old_name_of_the_limit_only_are_sent_that_one() {
         assert_eq!(request.into_body(), provider);
         assert_eq!(sent(Operation::Chat, client), client, "as it is asked for");
     }
+}
+
+#[test]
+fn a_call_without_a_limit_is_sent_the_cap_of_its_deployment_if_it_fits() {
+    let capped = Deployment {
+        output_cap: Some(100),
+        context_window: Some(150),
+        ..Deployment::new("p", "m")
+    };
+    let listed = Deployment {
+        max_output: Some(80),
+        ..capped.clone()
+    };
+    let known = Deployment {
+        output_cap: None,
+        ..listed.clone()
+    };
+    let none = r#"{"model":"m"}"#;
+    let long = format!(r#"{{"model":"m","user":"{}"}}"#, "x".repeat(100));
+    let cases = [
+        (
+            &capped,
+            none,
+            r#"{"model":"m","max_completion_tokens":100}"#,
+        ),
+        (&listed, none, r#"{"model":"m","max_completion_tokens":80}"#),
+        // Its vendor limits the answer.
+        (&known, none, none),
+        (&capped, &long, &long),
+        (
+            &capped,
+            r#"{"model":"m","max_tokens":900}"#,
+            r#"{"model":"m","max_tokens":900}"#,
+        ),
+        (
+            &capped,
+            r#"{"model":"m","max_tokens":0}"#,
+            r#"{"model":"m","max_completion_tokens":100}"#,
+        ),
+        (
+            &capped,
+            r#"{"model":"m","max_tokens":0,"max_completion_tokens":8}"#,
+            r#"{"model":"m","max_completion_tokens":8}"#,
+        ),
+        (
+            &capped,
+            r#"{"model":"m","max_completion_tokens":0,"max_tokens":8}"#,
+            r#"{"model":"m","max_completion_tokens":8}"#,
+        ),
+        (
+            &capped,
+            r#"{"model":"m","max_completion_tokens":null}"#,
+            r#"{"model":"m","max_completion_tokens":100}"#,
+        ),
+    ];
+    let body = |text: &str| RawObject::parse(text.to_owned().into()).unwrap();
+    for (d, client, provider) in cases {
+        let request = write_to(OpenAi::new(), Operation::Chat, body(client), d).unwrap();
+        assert_eq!(request.into_body(), provider.as_bytes(), "{client}");
+    }
+    let old = OpenAi::new().output_limit(OutputLimit::MaxTokens);
+    let request = write_to(old, Operation::Chat, body(none), &capped).unwrap();
+    assert_eq!(
+        request.into_body(),
+        &br#"{"model":"m","max_tokens":100}"#[..]
+    );
+    let request = write_to(old, Operation::Embeddings, body(none), &capped).unwrap();
+    assert_eq!(request.into_body(), none.as_bytes());
 }
 
 #[test]

@@ -54,8 +54,9 @@ fn r15_the_configuration_wins_over_the_list() {
     assert_eq!(own.price_version.as_deref(), Some("config"));
     assert_eq!(own.class_prices, rungs::catalog::ClassPrices::default());
     assert_eq!(
-        (own.context_window, own.max_output),
-        (Some(128_000), Some(100))
+        (own.context_window, own.max_output, own.output_cap),
+        (Some(128_000), Some(16_384), Some(100)),
+        "the provider knows of its own limit, and is told of ours"
     );
     let free = at("openai", "gpt-4o-mini", "price = 0");
     assert!(free.is_free() && free.price_version.as_deref() == Some("config"));
