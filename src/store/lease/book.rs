@@ -74,6 +74,7 @@ impl Book {
             // Of a window that no budget counts over any more nothing is held, and what is free goes back.
             if let Some(budget) = budgets.iter().find(|b| b.window == lease.budget.window) {
                 lease.budget = budget.clone();
+                lease.count_missed(&account.under_way);
             }
         }
         if account.budgets != budgets {

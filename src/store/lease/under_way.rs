@@ -71,4 +71,15 @@ impl Lease {
             }
         }
     }
+
+    /// Counts what calls under way hold that came while no budget counted over its window. What has ended meanwhile it knows.
+    pub(super) fn count_missed(&mut self, under_way: &UnderWay) {
+        for (serial, call) in &under_way.calls {
+            if self.pays(call.at) && !self.open.contains_key(serial) {
+                self.used += call.held;
+                self.held += call.held;
+                self.open.insert(*serial, call.held);
+            }
+        }
+    }
 }

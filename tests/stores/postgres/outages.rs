@@ -206,6 +206,51 @@ async fn a_new_budget_knows_what_is_under_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_comes_back_knows_what_came_meanwhile() {
+    let database = Database::new();
+    let book = open(&database, LeaseTerms::default()).await;
+    let accounts = [Arc::from("key:k")];
+    let budgets = ["0.00001/day", "0.000001/total"].map(|b| b.parse().expect("a budget"));
+    let set = |n: usize| book.set("key:k", budgets[..n].to_vec(), OnStoreDown::Closed);
+    set(2);
+    let before = hold(&book, &accounts, 100).await.expect("there is room");
+    set(1);
+    let meanwhile = hold(&book, &accounts, 300).await.expect("there is room");
+    let ended = hold(&book, &accounts, 200).await.expect("there is room");
+    book.settle(&accounts, ended, nanos(200));
+    set(2);
+    let refused = async || {
+        let error = hold(&book, &accounts, 401).await;
+        let error = error.expect_err("600 of 1,000 are used");
+        assert_eq!(error.kind(), ErrorKind::Budget, "{error}");
+    };
+    refused().await;
+    let more = hold(&book, &accounts, 400).await.expect("that is left");
+    book.settle(&accounts, more, nanos(0));
+    // Each of them counts once.
+    for (held, spent) in [(before, 100), (meanwhile, 300)] {
+        book.settle(&accounts, held, nanos(spent));
+    }
+    refused().await;
+    hold(&book, &accounts, 400).await.expect("that is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_budget_knows_the_calls_of_an_account_that_has_a_word() {
+    let database = Database::new();
+    let book = open(&database, LeaseTerms::default()).await;
+    let accounts = [Arc::from("key:k")];
+    book.set("key:k", Vec::new(), OnStoreDown::Closed);
+    let held = hold(&book, &accounts, 600).await.expect("no budget");
+    set(&book, "key:k", "0.000001/total");
+    let error = hold(&book, &accounts, 401).await;
+    let error = error.expect_err("600 of 1,000 are used");
+    assert_eq!(error.kind(), ErrorKind::Budget, "{error}");
+    hold(&book, &accounts, 400).await.expect("that is left");
+    book.settle(&accounts, held, nanos(600));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_takes_all_connections_takes_none_from_budgets_and_rows() {
     let database = Database::new();
     let store = PostgresStore::new(&database.url, 1).expect("a URL");

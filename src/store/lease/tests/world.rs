@@ -94,6 +94,8 @@ fn out(lease: &Option<Granted>) -> i64 {
 #[derive(Default)]
 struct Holder {
     book: Book,
+    /// The limits that it knows; `None` where the budget was taken away.
+    limits: [Option<i64>; ACCOUNTS],
     page: Page,
     leases: Leases,
     /// Leases of processes before this one.
@@ -150,6 +152,8 @@ pub(super) enum Step {
     Clock(i64),
     /// A holder hears of another limit.
     Limit(usize, usize, i64),
+    /// A holder hears that a budget was taken away.
+    Without(usize, usize),
 }
 
 /// What must not overspend a budget.
@@ -185,7 +189,8 @@ pub(super) fn wild_step() -> impl Strategy<Value = Step> {
         2 => (who.clone(), of, 1..400_i64).prop_map(|(i, of, n)| Step::Open(i, of, n)),
         2 => (who.clone(), 101..300_i64).prop_map(|(i, n)| Step::Settle(i, n)),
         2 => (-50..50_i64).prop_map(Step::Clock),
-        1 => (who, 0..ACCOUNTS, 1..2_000_i64).prop_map(|(i, at, n)| Step::Limit(i, at, n)),
+        2 => (who.clone(), 0..ACCOUNTS, 1..2_000_i64).prop_map(|(i, at, n)| Step::Limit(i, at, n)),
+        1 => (who, 0..ACCOUNTS).prop_map(|(i, at)| Step::Without(i, at)),
     ]
 }
 
@@ -205,16 +210,37 @@ fn id(at: usize) -> BudgetId {
     }
 }
 
-fn book() -> Book {
-    let mut book = Book::default();
-    (0..ACCOUNTS).for_each(|at| set(&mut book, at, LIMITS[at].1));
-    book
-}
+impl Holder {
+    fn new() -> Self {
+        let mut holder = Self::default();
+        holder.begin();
+        holder
+    }
 
-fn set(book: &mut Book, at: usize, limit: i64) {
-    let budget = format!("{}/total", Money::from_nanos(limit));
-    let budget: Budget = budget.parse().expect("a budget");
-    book.set(name(at), vec![budget], OnStoreDown::Open.into());
+    /// With the budgets that all know.
+    fn begin(&mut self) {
+        self.book = Book::default();
+        (0..ACCOUNTS).for_each(|at| self.set(at, Some(LIMITS[at].1)));
+    }
+
+    fn set(&mut self, at: usize, limit: Option<i64>) {
+        self.limits[at] = limit;
+        let budget = |limit| {
+            let budget = format!("{}/total", Money::from_nanos(limit));
+            budget.parse::<Budget>().expect("a budget")
+        };
+        let budgets = limit.map(budget).into_iter().collect();
+        self.book.set(name(at), budgets, OnStoreDown::Open.into());
+    }
+
+    /// What calls under way hold of an account, those that came at `since` or later.
+    fn held(&self, at: usize, since: SystemTime) -> i64 {
+        let mine = self
+            .open
+            .iter()
+            .filter(|(of, hold)| of.indices().contains(&at) && since <= hold.at);
+        mine.map(|(_, hold)| hold.amount.nanos()).sum()
+    }
 }
 
 impl World {
@@ -227,13 +253,9 @@ impl World {
     }
 
     pub(super) fn new() -> Self {
-        let holder = || Holder {
-            book: book(),
-            ..Holder::default()
-        };
         let mut world = Self {
             standings: LIMITS.map(|(_, limit)| Standing::new(limit)),
-            holders: (0..HOLDERS).map(|_| holder()).collect(),
+            holders: (0..HOLDERS).map(|_| Holder::new()).collect(),
             bill: [0; ACCOUNTS],
             overcharge: [0; ACCOUNTS],
             now: Instant::now(),
@@ -292,7 +314,11 @@ impl World {
                 let hold = book.hold_open(&of.accounts(), amount, clock, now, page);
                 match hold {
                     Ok(hold) => open.push((of, hold)),
-                    Err(short) => assert!(matches!(short, Short::Never), "it is open: {short:?}"),
+                    Err(short) => {
+                        assert!(matches!(short, Short::Never), "it is open: {short:?}");
+                        let never = of.indices().any(|at| self.is_never(i, at, nanos));
+                        assert!(never, "{nanos} of {of:?} could be paid");
+                    }
                 }
             }
             Step::Clock(seconds) => {
@@ -304,7 +330,11 @@ impl World {
             }
             Step::Limit(i, at, limit) => {
                 self.strict = false;
-                set(&mut self.holders[i].book, at, limit);
+                self.holders[i].set(at, Some(limit));
+            }
+            Step::Without(i, at) => {
+                self.strict = false;
+                self.holders[i].set(at, None);
             }
         }
         self.check();
@@ -487,7 +517,7 @@ impl World {
         holder.past_journal.append(&mut charged);
         holder.waiting.clear();
         holder.page = Page::default();
-        holder.book = book();
+        holder.begin();
         // The next process begins later.
         self.pass(Duration::from_millis(1));
         self.round(i, false);
@@ -515,10 +545,23 @@ impl World {
     pub(super) fn agree(&mut self) {
         for i in 0..HOLDERS {
             for (at, (_, limit)) in LIMITS.into_iter().enumerate() {
-                set(&mut self.holders[i].book, at, limit);
+                self.holders[i].set(at, Some(limit));
             }
         }
         self.come_to_rest();
+    }
+
+    /// Whether a holder may say for good that a budget does not pay `nanos`: that is more than its limit, or what the database and its
+    /// own rows say is spent reaches it.
+    fn is_never(&self, i: usize, at: usize, nanos: i64) -> bool {
+        let holder = &self.holders[i];
+        let own = holder.journal.iter().chain(&holder.unwritten);
+        let own: i64 = own
+            .filter(|paid| paid.is_of(at))
+            .map(|paid| paid.nanos)
+            .sum();
+        let spent = self.standings[at].posted + self.standings[at].excess + own;
+        holder.limits[at].is_some_and(|limit| nanos > limit || spent >= limit)
     }
 
     /// The sum of the rows of a budget that have arrived.
@@ -572,7 +615,15 @@ impl World {
         }
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
+        for holder in &mut self.holders {
+            for at in (0..ACCOUNTS).filter(|at| holder.limits[*at].is_some()) {
+                let lease = holder.book.lease(&id(at));
+                if let Some((since, held)) = lease.map(|lease| (lease.began, lease.held)) {
+                    assert_eq!(held, holder.held(at, since), "what is under way is held");
+                }
+            }
+        }
         for (at, standing) in self.standings.iter().enumerate() {
             let Standing {
                 limit,
