@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_secs(1);
 const BACKOFF: Duration = Duration::from_millis(250);
 /// Ticks between two sweeps.
 const SWEEP: u32 = 60;
+/// Ticks without a word after which who listens asks whether anybody is there.
+const SILENCE: u32 = 5;
 
 /// The one task that speaks with the database about leases.
 pub(super) struct Keeper {
@@ -221,20 +223,31 @@ async fn listen(shared: Weak<Shared>) {
             continue;
         };
         if listener.listen(leases::RECALLS).await.is_ok() {
+            let mut silent = 0;
             loop {
                 let heard = timeout(TICK, listener.recv()).await;
                 let Some(shared) = open(&shared) else { break };
                 match heard {
                     Ok(Ok(_)) => {
+                        silent = 0;
                         shared.recalled.store(true, Ordering::SeqCst);
                         shared.wake.notify_one();
                     }
                     Ok(Err(_)) => break,
-                    Err(_) => {}
+                    Err(_) => silent += 1,
+                }
+                drop(shared);
+                if silent < SILENCE {
+                    continue;
+                }
+                // A connection that was cut without a word is as silent as one on which there is nothing to say.
+                silent = 0;
+                let again = sqlx::query(leases::LISTEN).execute(&mut listener);
+                if !matches!(timeout(TICK, again).await, Ok(Ok(_))) {
+                    break;
                 }
             }
         }
-        pool.close().await;
     }
 }
 

@@ -17,6 +17,9 @@ const ABSENT_MS: i64 = 15_000;
 /// What a channel is called on which holders are told that somebody needs idle money.
 pub(super) const RECALLS: &str = "rungs_recalls";
 
+/// Listens on it, also once more.
+pub(super) const LISTEN: &str = "LISTEN rungs_recalls";
+
 /// What the database says of each budget that it was asked about.
 pub(super) type Answers = Vec<(BudgetId, Option<Answer>)>;
 

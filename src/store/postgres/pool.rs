@@ -6,6 +6,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPool, PgPoolOptions},
 };
 use tokio::{
+    runtime::Handle,
     sync::{OnceCell, Semaphore, SemaphorePermit},
     time::timeout,
 };
@@ -17,6 +18,8 @@ use crate::error::Error;
 const QUEUE: Duration = Duration::from_millis(50);
 /// And for a new one.
 const CONNECT: Duration = Duration::from_millis(1_500);
+/// And for one that comes back: a statement whose caller has left may take as long as a statement may.
+const RETURN: Duration = Duration::from_secs(3);
 /// And for the schema: another process may be at it.
 const MIGRATE: Duration = Duration::from_secs(60);
 
@@ -151,6 +154,18 @@ impl std::ops::Deref for Connection<'_> {
 impl std::ops::DerefMut for Connection<'_> {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.inner
+    }
+}
+
+/// A connection that was cut without a word, and whose caller has given up, answers nothing any more: it would count among those in use
+/// until TCP gives up, a quarter of an hour. One that does not come back in time is closed.
+impl Drop for Connection<'_> {
+    fn drop(&mut self) {
+        if let Ok(runtime) = Handle::try_current() {
+            let back = timeout(RETURN, self.inner.return_to_pool());
+            // The pool waits for it when it closes.
+            drop(runtime.spawn(back));
+        }
     }
 }
 

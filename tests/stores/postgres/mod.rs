@@ -4,6 +4,7 @@ mod budgets;
 mod ledger;
 mod outages;
 mod schema;
+mod wire;
 
 use rungs::{
     store::{Entry, LedgerRow, postgres::PostgresStore},

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use rungs::{
     ErrorKind,
     store::{
@@ -14,6 +15,7 @@ use super::{
     Database,
     budgets::{STANDS, again, hold, known, nanos, open, paid, set},
     entries, until,
+    wire::Wire,
 };
 
 /// Terms with a folder of this test, empty.
@@ -269,7 +271,7 @@ async fn whoever_takes_all_connections_takes_none_from_budgets_and_rows() {
     let flood = async {
         loop {
             let look = (0..4).map(|_| keys.get("unknown"));
-            futures_util::future::join_all(look).await;
+            join_all(look).await;
         }
     };
     let accounts = [Arc::from("key:k")];
@@ -287,6 +289,45 @@ async fn whoever_takes_all_connections_takes_none_from_budgets_and_rows() {
     tokio::select! {
         () = flood => {}
         () = spend => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_cut_without_a_word_are_replaced() {
+    let database = Database::new();
+    let wire = Wire::to(&database.url).await;
+    let store = PostgresStore::new(&wire.url, 1).expect("a URL");
+    let keys = store.keys();
+    keys.get("unknown").await.expect("it answers");
+    let mut other = database.raw().await;
+    let lock = sqlx::raw_sql("BEGIN; LOCK TABLE api_keys");
+    lock.execute(&mut other).await.expect("a lock");
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    let (looked, ()) = tokio::join!(keys.get("unknown"), async {
+        until(async || database.number(waits).await == 1).await;
+        wire.cut();
+    });
+    let error = looked.expect_err("the answer is lost");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    drop(other);
+    until(async || keys.get("unknown").await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_notices_that_the_connection_was_cut_without_a_word() {
+    let database = Database::new();
+    let wire = Wire::to(&database.url).await;
+    let store = PostgresStore::new(&wire.url, 1).expect("a URL");
+    store.connect().await.expect("it answers");
+    let _book = LeasedBudgets::open(&store, LeaseTerms::default()).expect("budgets");
+    let ears = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+    until(async || database.number(ears).await == 1).await;
+    wire.cut();
+    let start = std::time::Instant::now();
+    while database.number(ears).await == 1 {
+        let waited = start.elapsed();
+        assert!(waited < Duration::from_secs(15), "nobody would hear");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
