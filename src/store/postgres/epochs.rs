@@ -165,7 +165,7 @@ pub(super) async fn close_past(
 }
 
 /// Writes off what is out in some leases of epochs before `epoch`, and deletes them; how much it was. `None` if none is left.
-async fn write_off(
+pub(super) async fn write_off(
     connection: &mut PgConnection,
     holder: &str,
     epoch: i64,
@@ -205,28 +205,20 @@ async fn write_off(
     Ok(Some(lost))
 }
 
-/// Closes all leases of a holder that is gone for good: what was out counts as spent. `None` if the holder may be alive: it was heard
-/// of within the time for which its leases are good, and `sure` does not say that it is dead.
-pub(super) async fn close_dead(
+/// Takes its say from a holder that is gone for good; the epoch before which all its leases are. `None` if it may be alive: it was
+/// heard of within the time for which its leases are good, and `sure` does not say that it is dead.
+pub(super) async fn depose(
     connection: &mut PgConnection,
     holder: &str,
     sure: bool,
 ) -> Result<Option<i64>, sqlx::Error> {
     // Whatever it is, it has no say any more, not even if it wakes up now.
-    let epoch: Option<i64> = sqlx::query_scalar(
+    sqlx::query_scalar(
         "UPDATE holders SET epoch = epoch + 1, seen_ms = 0 WHERE holder = $1 AND ($2 OR seen_ms + ttl_ms + ttl_ms / 10 \
          < (extract(epoch FROM clock_timestamp()) * 1000)::BIGINT) RETURNING epoch",
     )
     .bind(holder)
     .bind(sure)
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(epoch) = epoch else {
-        return Ok(None);
-    };
-    let mut lost = 0;
-    while let Some(more) = write_off(connection, holder, epoch).await? {
-        lost += more;
-    }
-    Ok(Some(lost))
+    .fetch_optional(connection)
+    .await
 }

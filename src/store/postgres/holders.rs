@@ -51,14 +51,38 @@ impl PostgresStore {
     /// otherwise.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer. Leases are closed in parts: the message
+    /// says how much counts as spent already. Said again, it closes the rest.
     pub async fn close_dead(&self, holder: &str, sure: bool) -> Result<Option<Money>, Error> {
-        answered(async {
+        let failed = failed("the leases cannot be closed");
+        let epoch = answered(async {
             let mut connection = self.pool.get().await?;
-            let lost = epochs::close_dead(&mut connection, holder, sure).await;
-            let lost = lost.map_err(failed("the leases cannot be closed"))?;
-            Ok(lost.map(Money::from_nanos))
-        })
-        .await
+            let deposed = epochs::depose(&mut connection, holder, sure).await;
+            deposed.map_err(&failed)
+        });
+        let Some(epoch) = epoch.await? else {
+            return Ok(None);
+        };
+        let mut lost = Money::ZERO;
+        loop {
+            // Each part has its time: all of them together may take long.
+            let part = answered(async {
+                let mut connection = self.pool.get().await?;
+                let part = epochs::write_off(&mut connection, holder, epoch).await;
+                part.map_err(&failed)
+            });
+            match part.await {
+                Ok(Some(part)) => lost += Money::from_nanos(part),
+                Ok(None) => return Ok(Some(lost)),
+                Err(error) if lost.is_zero() => return Err(error),
+                Err(error) => {
+                    let why = error.message();
+                    let message = format!(
+                        "{why}: ${lost} or more count as spent already; say it again for the rest"
+                    );
+                    return Err(Error::new(error.kind(), message).with_source(error));
+                }
+            }
+        }
     }
 }

@@ -116,6 +116,27 @@ async fn a_holder_with_thousands_of_leases_begins_again_and_closes_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_operator_is_told_of_all_that_a_holder_of_thousands_had() {
+    const LEASES: i64 = 10_000;
+    let database = Database::new();
+    let store = database.store();
+    store.connect().await.expect("it answers");
+    database
+        .run(&format!(
+            "WITH holder AS (INSERT INTO holders (holder, epoch, seen_ms, ttl_ms) VALUES ('dead', 1, 0, 1)), \
+             budget AS (INSERT INTO budgets (account, span, start_ms, end_ms, limit_nanos, granted_nanos) \
+             SELECT 'key:' || n, 'total', 0, 9000000000000, 100, 1 FROM generate_series(1, {LEASES}) AS n) \
+             INSERT INTO leases (account, span, start_ms, holder, epoch, granted_nanos, opened_ms) \
+             SELECT 'key:' || n, 'total', 0, 'dead', 1, 1, 0 FROM generate_series(1, {LEASES}) AS n"
+        ))
+        .await;
+    // Longer, for all of them, than anybody waits for the database.
+    slow_down(&database, "DELETE", 0.0005).await;
+    let lost = store.close_dead("dead", false).await.expect("it answers");
+    assert_eq!(lost, Some(nanos(LEASES)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_budget_that_is_spent_closes_an_open_key_whatever_else_waits_for_the_database() {
     let mut database = Database::new();
     let book = open(&database, LeaseTerms::default()).await;
