@@ -178,18 +178,19 @@ async fn arrived_before(
     let began: Vec<i64> = asks.iter().map(|ask| millis(ask.began)).collect();
     let ends: Vec<i64> = asks.iter().map(|ask| end_millis(ask.end)).collect();
     let name = |ask: &&Ask| {
-        // As it stands among others: a quotation mark within another name has a backslash before it, and never one of these.
+        // As it stands among others.
         let list = rows::names(std::slice::from_ref(&ask.id.account));
         list[1..list.len() - 1].to_owned()
     };
     let names: Vec<String> = asks.iter().map(name).collect();
     let found = sqlx::query(
+        // Each row is taken apart once, however many budgets are asked about: OFFSET keeps the planner from doing so per budget.
         "SELECT n.account, n.span, n.start_ms, SUM(cost_nanos)::BIGINT AS arrived \
-         FROM llm_calls JOIN journals ON journals.id = llm_calls.journal \
+         FROM (SELECT started_ms, cost_nanos, json_array_elements(accounts::JSON)::TEXT AS name \
+         FROM llm_calls JOIN journals ON journals.id = llm_calls.journal WHERE journals.name = $1 AND started_ms >= $2 OFFSET 0) AS paid \
          JOIN unnest($3::TEXT[], $4::TEXT[], $5::BIGINT[], $6::BIGINT[], $7::BIGINT[], $8::TEXT[]) \
-         AS n (account, span, start_ms, began, end_ms, name) \
-         ON started_ms >= n.began AND started_ms < n.end_ms AND (strpos(accounts, '[' || n.name) > 0 OR strpos(accounts, ',' || n.name) > 0) \
-         WHERE journals.name = $1 AND started_ms >= $2 GROUP BY 1, 2, 3",
+         AS n (account, span, start_ms, began, end_ms, name) USING (name) \
+         WHERE started_ms >= n.began AND started_ms < n.end_ms GROUP BY 1, 2, 3",
     )
     .bind(&*holder.name)
     .bind(first)

@@ -66,6 +66,8 @@ impl Pool {
             ("statement_timeout", "2s"),
             ("lock_timeout", "500ms"),
             ("idle_in_transaction_session_timeout", "10s"),
+            // Compiling takes longer than any of our statements.
+            ("jit", "off"),
         ]);
         Ok(Self {
             shared: Lane::new(timed.clone(), connections, QUEUE),

@@ -189,6 +189,42 @@ async fn a_name_within_another_counts_for_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_budgets_are_found_at_once_whatever_has_arrived_meanwhile() {
+    const KEYS: usize = 100;
+    let mut database = Database::new();
+    let book = known(&database).await;
+    let at = std::time::SystemTime::now() + Duration::from_secs(60);
+    let at = at.duration_since(std::time::UNIX_EPOCH).expect("later");
+    let at = at.as_millis();
+    let name = book.holder();
+    for sql in [
+        format!("INSERT INTO journals (name) VALUES ('{name}')"),
+        format!("SELECT llm_calls_month({at})"),
+        format!(
+            "INSERT INTO llm_calls (started_ms, seq, cost_nanos, journal, attempt, total_ms, tier, clamped, chain, request_id, tenant, \
+             accounts, op, deployment, status, cost_source) \
+             SELECT {at}, n, 1, (SELECT id FROM journals WHERE name = '{name}'), 1, 1, 0, FALSE, '', 'r' || n, 't', \
+             '[\"global\",\"key:other\",\"user:t/' || n || '\"]', 'chat', 'a/b', 'ok', 'usage' FROM generate_series(1, 250000) AS n"
+        ),
+    ] {
+        database.run(&sql).await;
+    }
+    database.server.stop().expect("it stops");
+    let accounts: Vec<[Arc<str>; 1]> = (0..KEYS).map(|n| [format!("key:{n}").into()]).collect();
+    for [account] in &accounts {
+        let budget = "0.000001/total".parse().expect("a budget");
+        book.set(account.clone(), vec![budget], OnStoreDown::Open);
+    }
+    let held = join_all(accounts.iter().map(|one| hold(&book, one, 300))).await;
+    assert!(held.iter().all(Result::is_ok), "made all the same");
+    database.server.restart().expect("it starts");
+    until(async || book.is_up()).await;
+    hold(&book, &accounts[0], 700).await.expect("that is left");
+    let error = hold(&book, &accounts[0], 1).await.expect_err("all is held");
+    assert_eq!(error.kind(), ErrorKind::Budget, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_budget_knows_what_is_under_way() {
     let database = Database::new();
     let book = open(&database, LeaseTerms::default()).await;
