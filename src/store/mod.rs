@@ -78,7 +78,7 @@ pub use ledger::{
     Chain, Durability, Entry, Intent, Ledger, LedgerRow, LedgerSink, Progress, RowStatus,
 };
 pub use log::{Extent, Gone, JournalHead, LedgerLog, Pruned};
-pub use rates::{Alone, Quota, RateDecision, RateStore, Standing, Standings, Take};
+pub use rates::{Alone, Correction, Quota, RateDecision, RateStore, Standing, Standings, Take};
 pub use spool::{Spool, Topic};
 pub use todos::{TodoItem, TodoList, TodoStatus, TodoStore};
 pub use walk::Finding;

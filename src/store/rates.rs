@@ -21,6 +21,11 @@ impl Quota {
         u64::try_from(units).unwrap_or(u64::MAX)
     }
 
+    /// The most that one call takes of it. A quota of nothing refuses that.
+    pub(crate) fn most(&self) -> u64 {
+        self.limit.max(1)
+    }
+
     /// `limit` units a minute.
     #[must_use]
     pub const fn per_minute(limit: u64) -> Self {
@@ -52,6 +57,44 @@ pub struct Take<'a> {
     pub units: u64,
     /// What holds while this process is alone.
     pub alone: Alone,
+}
+
+/// What a call has used of a limit, after it took what it was thought to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Correction {
+    /// Units that were taken.
+    pub taken: u64,
+    /// Units that were used.
+    pub used: u64,
+    /// How long ago they were taken.
+    pub after: Duration,
+}
+
+impl Correction {
+    /// Of units that were taken just now.
+    #[must_use]
+    pub const fn at_once(taken: u64, used: u64) -> Self {
+        Self {
+            taken,
+            used,
+            after: Duration::ZERO,
+        }
+    }
+
+    /// The units of `quota` that are in use beyond those that were taken or, negative, that are to be given back.
+    ///
+    /// What the quota was too small for was never taken of it. What time has given back is not given back again: it would be what
+    /// others have taken since. Of a call, what it used comes back first.
+    #[must_use]
+    pub fn delta(&self, quota: Quota) -> i64 {
+        let wide = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
+        if self.used >= self.taken {
+            return wide(self.used - self.taken);
+        }
+        let taken = self.taken.min(quota.most());
+        let gone = self.used.max(quota.refill(self.after)).min(taken);
+        -wide(taken - gone)
+    }
 }
 
 /// How a limit stands.
@@ -87,7 +130,7 @@ pub trait RateStore: Send + Sync {
     /// Takes units from each of these limits, whose names differ, or from none.
     fn take<'a>(&'a self, takes: &'a [Take<'a>]) -> StoreFuture<'a, RateDecision>;
 
-    /// Corrects an earlier take of `taken` units to what was really used: `delta` more, or fewer if negative. Never refused; it may
-    /// take effect a moment later. Called from a tap: it must not block.
-    fn adjust(&self, name: &str, quota: Quota, taken: u64, delta: i64);
+    /// Corrects an earlier take to what was really used, by [`Correction::delta`] units. Never refused; it may take effect a moment
+    /// later. Called from a tap: it must not block.
+    fn adjust(&self, name: &str, quota: Quota, correction: Correction);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::store::{Alone, Quota, RateDecision, RateStore, Take};
+use crate::store::{Alone, Correction, Quota, RateDecision, RateStore, Take};
 
 /// No wait for a correction to take effect is longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -124,17 +124,17 @@ async fn several_at_once(store: &dyn RateStore) {
 
 async fn corrections(store: &dyn RateStore) {
     ask(store, "fix", 10).await;
-    store.adjust("fix", QUOTA, 10, -10);
+    store.adjust("fix", QUOTA, Correction::at_once(10, 0));
     until(async || left(store, "fix").await == 10, "a refund").await;
-    store.adjust("fix", QUOTA, 100, -100);
+    store.adjust("fix", QUOTA, Correction::at_once(100, 0));
     sleep(Duration::from_millis(20)).await;
     assert_eq!(left(store, "fix").await, 10, "never more than the quota");
 
-    store.adjust("fix", QUOTA, 10, 25);
+    store.adjust("fix", QUOTA, Correction::at_once(10, 35));
     until(async || left(store, "fix").await == 0, "overuse").await;
     let wait = refused(&ask(store, "fix", 10).await).expect("overuse must be worked off");
     assert!(wait > QUOTA.period, "{wait:?}");
-    store.adjust("new", QUOTA, 0, 10);
+    store.adjust("new", QUOTA, Correction::at_once(0, 10));
     until(
         async || left(store, "new").await < 9,
         "a correction may come first",

@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use rungs::{
     catalog::Money,
     store::{
-        Begun, CacheStore, IdempotencyStore, Ledger, Quota, RateDecision, RateStore,
+        Begun, CacheStore, Correction, IdempotencyStore, Ledger, Quota, RateDecision, RateStore,
         memory::{
             MemoryBudgets, MemoryCache, MemoryIdempotency, MemoryKeys, MemoryLedger, MemoryRates,
         },
@@ -142,7 +142,7 @@ async fn names_that_went_idle_are_forgotten_and_those_in_use_are_not() {
         ask(&rates, &format!("user:{n}"), quota, 1).await;
         ask(&rates, "busy", quota, 0).await;
         if n % 100 == 0 {
-            rates.adjust("busy", quota, 1, 10);
+            rates.adjust("busy", quota, Correction::at_once(1, 11));
             sleep(Duration::from_millis(100)).await;
         }
     }

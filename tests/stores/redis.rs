@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use rungs::{
     ErrorKind,
     store::{
-        Alone, Begun, CacheStore, ConversationStore, Hot, IdempotencyStore, Quota, RateDecision,
-        RateStore, Take,
+        Alone, Begun, CacheStore, ConversationStore, Correction, Hot, IdempotencyStore, Quota,
+        RateDecision, RateStore, Take,
         memory::{MemoryCache, MemoryConversations, MemoryIdempotency, MemoryRates, MemoryTodos},
         redis::{Redis, RedisCache, RedisConfig, RedisHot, RedisIdempotency, RedisRates, RedisUrl},
     },
@@ -322,7 +322,7 @@ proptest! {
                 prop_assert_eq!(outline(&far), outline(&near));
                 let taken = limits[one].1.min(40);
                 for rates in [&there as &dyn RateStore, &here] {
-                    rates.adjust(limits[one].0, takes[0].quota, taken, delta.max(-taken.cast_signed()));
+                    rates.adjust(limits[one].0, takes[0].quota, Correction::at_once(taken, taken.saturating_add_signed(delta)));
                 }
                 redis.flush().await;
             }
@@ -369,7 +369,7 @@ async fn a_limit_above_what_counts_exactly_is_the_largest_that_does() {
         server.flush().unwrap();
         // As much as may be asked is all that there is, and what of it was not used is given back.
         assert_eq!(remaining(quota, limit).await, 0, "{limit}");
-        rates.adjust("k", quota, limit, 1_000 - limit.cast_signed());
+        rates.adjust("k", quota, Correction::at_once(limit, 1_000));
         redis.flush().await;
         let back = remaining(quota, 0).await;
         assert!(back >= MOST - 1_000, "{limit}: {back}");
@@ -440,17 +440,17 @@ async fn what_was_used_is_gone_from_a_share_that_was_less_than_the_estimate() {
     };
     // 20,000 are used, of a share of 25,000.
     assert!(is_taken("before", 100_000).await);
-    rates.adjust("before", tokens, 100_000, -80_000);
+    rates.adjust("before", tokens, Correction::at_once(100_000, 20_000));
     server.kill().unwrap();
     assert!(is_taken("meanwhile", 100_000).await);
-    rates.adjust("meanwhile", tokens, 100_000, -80_000);
+    rates.adjust("meanwhile", tokens, Correction::at_once(100_000, 20_000));
     for name in ["before", "meanwhile"] {
         assert!(!is_taken(name, 6_000).await, "{name}: it was used");
         assert!(is_taken(name, 4_000).await, "{name}: it was not used");
     }
     // What a call uses beyond its estimate is gone whole.
     assert!(is_taken("more", 5_000).await);
-    rates.adjust("more", tokens, 5_000, 20_000);
+    rates.adjust("more", tokens, Correction::at_once(5_000, 25_000));
     assert!(!is_taken("more", 1_000).await);
 }
 
@@ -474,6 +474,122 @@ async fn a_share_that_is_nearly_gone_remembers_what_still_fits() {
     );
 }
 
+/// Lets time pass for this process; the server's stands still.
+async fn pass_by(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+/// A limit whose fourth part is 250, and fills in 1,000 seconds.
+const THOUSAND: Quota = Quota {
+    limit: 1_000,
+    period: Duration::from_secs(1_000),
+};
+
+async fn taken(rates: &dyn RateStore, quota: Quota, units: u64) -> bool {
+    let decision = rates.take(&[take("k", quota, units)]).await.unwrap();
+    matches!(decision, RateDecision::Taken(_))
+}
+
+async fn remaining(rates: &dyn RateStore, quota: Quota) -> u64 {
+    let decision = rates.take(&[take("k", quota, 0)]).await.unwrap();
+    let (RateDecision::Taken(standings) | RateDecision::Refused { standings, .. }) = decision;
+    standings[0].remaining
+}
+
+#[tokio::test]
+async fn calls_that_give_back_empty_no_share_that_others_have_used() {
+    let mut server = RedisServer::start().unwrap();
+    let rates = RedisRates::new(open(&server, patient()).await, 4);
+    for _ in 0..5 {
+        assert!(taken(&rates, THOUSAND, 200).await);
+    }
+    for _ in 0..5 {
+        rates.adjust("k", THOUSAND, Correction::at_once(200, 40));
+    }
+    server.kill().unwrap();
+    let left = remaining(&rates, THOUSAND).await;
+    assert!((50..=51).contains(&left), "200 of 250 are used: {left}");
+}
+
+#[tokio::test]
+async fn a_share_that_is_exceeded_is_empty_and_no_more_once_redis_is_away() {
+    let mut server = RedisServer::start().unwrap();
+    let rates = RedisRates::new(open(&server, patient()).await, 4);
+    assert!(taken(&rates, THOUSAND, 250).await);
+    assert!(taken(&rates, THOUSAND, 750).await);
+    server.kill().unwrap();
+    assert_eq!(remaining(&rates, THOUSAND).await, 0);
+    pass_by(100).await;
+    let left = remaining(&rates, THOUSAND).await;
+    assert!((25..=26).contains(&left), "time gives it back: {left}");
+}
+
+#[tokio::test]
+async fn a_slow_call_gives_back_to_a_share_what_time_has_not() {
+    let mut server = RedisServer::start().unwrap();
+    let rates = RedisRates::new(open(&server, patient()).await, 4);
+    assert!(taken(&rates, THOUSAND, 200).await);
+    pass_by(200).await;
+    // Of the whole limit time has given back all 200, of the share 50.
+    let after = Duration::from_secs(200);
+    rates.adjust(
+        "k",
+        THOUSAND,
+        Correction {
+            taken: 200,
+            used: 0,
+            after,
+        },
+    );
+    server.kill().unwrap();
+    assert_eq!(remaining(&rates, THOUSAND).await, 250);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    /// Each call: when it begins and how long it takes, in seconds, its estimate, and how much of that is used.
+    #[test]
+    fn a_share_has_no_more_than_what_calls_have_left_of_it(
+        calls in prop::collection::vec((0..900_u64, 0..900_u64, 1..400_u64, 0..=100_u64), 1..20),
+        end in 0..1_500_u64,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut server = RedisServer::start().unwrap();
+            let rates = RedisRates::new(open(&server, patient()).await, 4);
+            let (truth, part) = (MemoryRates::new(), Quota { limit: 250, ..THOUSAND });
+            let mut events: Vec<_> = calls.iter().enumerate().flat_map(|(n, (begins, lasts, ..))| {
+                [(*begins, n, false), (begins + lasts, n, true)]
+            }).filter(|(at, ..)| *at <= end).collect();
+            events.sort_by_key(|(at, n, ends)| (*at, *ends, *n));
+            let (mut now, mut begun) = (0, vec![false; calls.len()]);
+            for (at, n, ends) in events {
+                pass_by(at - now).await;
+                now = at;
+                let (_, lasts, estimate, percent) = calls[n];
+                let used = estimate * percent / 100;
+                if !ends {
+                    begun[n] = taken(&rates, THOUSAND, estimate).await;
+                    let used = if begun[n] { used.min(part.limit) } else { 0 };
+                    truth.adjust("k", part, Correction::at_once(0, used));
+                } else if begun[n] {
+                    let after = Duration::from_secs(lasts);
+                    rates.adjust("k", THOUSAND, Correction { taken: estimate, used, after });
+                }
+            }
+            pass_by(end - now).await;
+            server.kill().unwrap();
+            let (has, may) = (remaining(&rates, THOUSAND).await, remaining(&truth, part).await);
+            // What time has given back is deducted in whole units.
+            prop_assert!(has <= may + calls.len() as u64, "{has} of {may}");
+            Ok(())
+        })?;
+    }
+}
+
 #[tokio::test]
 async fn what_was_taken_without_redis_is_not_given_back_to_it() {
     let mut server = RedisServer::start().unwrap();
@@ -492,7 +608,7 @@ async fn what_was_taken_without_redis_is_not_given_back_to_it() {
         assert!(granted(&other, "k", Alone::Deny).await);
     }
     let giving_back = async || {
-        rates.adjust("k", FIVE, 1, -1);
+        rates.adjust("k", FIVE, Correction::at_once(1, 0));
         redis.flush().await;
         granted(&other, "k", Alone::Deny).await
     };
@@ -514,12 +630,12 @@ async fn what_was_used_while_redis_was_away_is_counted_when_it_is_back() {
     assert!(granted(&rates, "k", Alone::Deny).await);
     server.kill().unwrap();
     // Not all notice at once that it has gone.
-    rates.adjust("k", FIVE, 1, 1);
+    rates.adjust("k", FIVE, Correction::at_once(1, 2));
     until("it is away", async || {
         !granted(&rates, "other", Alone::Deny).await && !redis.is_up()
     })
     .await;
-    rates.adjust("k", FIVE, 1, 2);
+    rates.adjust("k", FIVE, Correction::at_once(1, 3));
     server.restart().unwrap();
     until("it is back", async || redis.is_up()).await;
     // The server began anew: of what it knew before nothing is left, of what it was not told all comes.

@@ -6,7 +6,7 @@ use super::RateKey;
 use crate::{
     error::{Error, ErrorKind},
     model::{Call, LimitFacts, ModelRequest, RateLimits, output_limit},
-    store::{Alone, Quota, RateStore, Standing, Take},
+    store::{Alone, Correction, Quota, RateStore, Standing, Take},
 };
 
 /// One limit of a layer.
@@ -185,17 +185,13 @@ impl Taken {
 
     /// Corrects them to what was really used.
     pub(super) fn correct(&self, used: u64) {
-        let wide = |units: u64| i64::try_from(units).unwrap_or(i64::MAX);
-        let delta = match used < self.units {
-            // What time has given back is not given back again: it would be what others have taken since. What was used comes first.
-            true => {
-                let refilled = self.quota.refill(self.at.elapsed());
-                -wide((self.units - used).saturating_sub(refilled.saturating_sub(used)))
-            }
-            false => wide(used - self.units),
-        };
-        if delta != 0 {
-            self.store.adjust(&self.name, self.quota, self.units, delta);
+        if used != self.units {
+            let correction = Correction {
+                taken: self.units,
+                used,
+                after: self.at.elapsed(),
+            };
+            self.store.adjust(&self.name, self.quota, correction);
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     },
     route::Route,
     store::{
-        Quota, RateDecision, RateStore, Standing, StoreFuture, Take,
+        Correction, Quota, RateDecision, RateStore, Standing, StoreFuture, Take,
         memory::{MemoryCache, MemoryIdempotency, MemoryLedger, MemoryRates},
     },
     testing::{
@@ -85,8 +85,8 @@ impl RateStore for Counted {
         })))
     }
 
-    fn adjust(&self, name: &str, _: Quota, _: u64, delta: i64) {
-        *self.used.lock().unwrap().entry(name.into()).or_default() += delta;
+    fn adjust(&self, name: &str, quota: Quota, correction: Correction) {
+        *self.used.lock().unwrap().entry(name.into()).or_default() += correction.delta(quota);
     }
 }
 
@@ -526,7 +526,7 @@ async fn carry_out(plan: Plan, rates: &Arc<MemoryRates>, truth: &Arc<MemoryRates
     let provider = provider(reply.after(plan.lasts));
     let truth = Arc::clone(truth);
     let leaf = tower::service_fn(move |request| {
-        truth.adjust(TOKENS, TEN_A_SECOND, 0, plan.used.cast_signed());
+        truth.adjust(TOKENS, TEN_A_SECOND, Correction::at_once(0, plan.used));
         provider.clone().oneshot(request)
     });
     let layer = RateLayer::new(rates.clone(), "p/m").tokens(TEN_A_SECOND);

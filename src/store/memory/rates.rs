@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use super::done;
-use crate::store::{Quota, RateDecision, RateStore, Standing, StoreFuture, Take};
+use crate::store::{Correction, Quota, RateDecision, RateStore, Standing, StoreFuture, Take};
 
 const SHARDS: usize = 16;
 const SWEEP_AT_LEAST: usize = 256;
@@ -34,6 +34,9 @@ struct Shard {
 #[derive(Clone, Copy)]
 struct Bucket {
     used: u128,
+    /// What was taken beyond the whole quota, where others decide and this one only [fills](Self::fill). It comes back first, by time
+    /// and from those that took it, until this bucket decides itself.
+    beyond: u128,
     quota: Quota,
     at: Instant,
 }
@@ -76,7 +79,9 @@ impl MemoryRates {
         let shard = |n: usize| order.binary_search(&homes[n]).unwrap_or(0);
         let mut buckets: SmallVec<[Bucket; 4]> = SmallVec::new();
         for (n, take) in takes.iter().enumerate() {
-            buckets.push(locked[shard(n)].bucket(take.name, take.quota, now));
+            let mut bucket = locked[shard(n)].bucket(take.name, take.quota, now);
+            bucket.beyond = 0;
+            buckets.push(bucket);
         }
         let mut decision = None;
         for (limit, (take, bucket)) in takes.iter().zip(&buckets).enumerate() {
@@ -109,10 +114,10 @@ impl MemoryRates {
         self.change(name, quota, |bucket| bucket.adjust(units));
     }
 
-    /// Takes what there is of so many units.
+    /// Takes what there is of so many units, and remembers what there is not, up to `most` units, for those who give some back.
     #[cfg(feature = "redis")]
-    pub(in crate::store) fn fill(&self, name: &str, quota: Quota, units: u64) {
-        self.change(name, quota, |bucket| bucket.fill(units));
+    pub(in crate::store) fn fill(&self, name: &str, quota: Quota, units: u64, most: u64) {
+        self.change(name, quota, |bucket| bucket.fill(units, most));
     }
 
     /// The units in use, rounded up.
@@ -155,6 +160,7 @@ impl Shard {
             }
             None => Bucket {
                 used: 0,
+                beyond: 0,
                 quota,
                 at: now,
             },
@@ -188,10 +194,12 @@ impl Bucket {
     fn refill(&mut self, quota: Quota, now: Instant) {
         let elapsed = now.saturating_duration_since(self.at).as_nanos();
         let refilled = elapsed.saturating_mul(self.quota.limit.into());
-        self.used = self.used.saturating_sub(refilled);
+        self.give_back(refilled);
         if self.quota.period != quota.period {
             let old = self.quota.period.as_nanos().max(1);
-            self.used = self.used.saturating_mul(quota.period.as_nanos()) / old;
+            for units in [&mut self.used, &mut self.beyond] {
+                *units = units.saturating_mul(quota.period.as_nanos()) / old;
+            }
         }
         self.quota = quota;
         // Whoever waited for the lock comes with an older time, and from then to now it is refilled already.
@@ -213,10 +221,18 @@ impl Bucket {
         self.used = self.used.saturating_add(self.worth(units));
     }
 
+    fn give_back(&mut self, change: u128) {
+        let rest = change.saturating_sub(self.beyond);
+        self.beyond = self.beyond.saturating_sub(change);
+        self.used = self.used.saturating_sub(rest);
+    }
+
     #[cfg(feature = "redis")]
-    fn fill(&mut self, units: u64) {
+    fn fill(&mut self, units: u64, most: u64) {
         let full = self.worth(self.quota.limit).max(self.used);
         self.add(units);
+        let beyond = self.beyond.saturating_add(self.used.saturating_sub(full));
+        self.beyond = beyond.min(self.worth(most));
         self.used = self.used.min(full);
     }
 
@@ -248,12 +264,10 @@ impl Bucket {
     }
 
     fn adjust(&mut self, delta: i64) {
-        let change = self.worth(delta.unsigned_abs());
-        self.used = if delta < 0 {
-            self.used.saturating_sub(change)
-        } else {
-            self.used.saturating_add(change)
-        };
+        match delta < 0 {
+            true => self.give_back(self.worth(delta.unsigned_abs())),
+            false => self.add(delta.unsigned_abs()),
+        }
     }
 }
 
@@ -262,8 +276,11 @@ impl RateStore for MemoryRates {
         done(self.take_now(takes))
     }
 
-    fn adjust(&self, name: &str, quota: Quota, _: u64, delta: i64) {
-        self.shift(name, quota, delta);
+    fn adjust(&self, name: &str, quota: Quota, correction: Correction) {
+        match correction.delta(quota) {
+            0 => {}
+            delta => self.shift(name, quota, delta),
+        }
     }
 }
 
@@ -295,6 +312,7 @@ mod tests {
         let start = Instant::now();
         let mut bucket = Bucket {
             used: 0,
+            beyond: 0,
             quota,
             at: start,
         };

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     store::{
-        Alone, Quota, RateDecision, RateStore, Standing, Standings, StoreFuture, Take,
+        Alone, Correction, Quota, RateDecision, RateStore, Standing, Standings, StoreFuture, Take,
         memory::MemoryRates,
     },
 };
@@ -106,12 +106,18 @@ impl RedisRates {
         }
     }
 
-    /// What this process took is gone from its share too; more than the share cannot be gone.
+    /// What this process took is gone from its share too.
     fn remember(&self, takes: &[Take<'_>]) {
         for take in takes {
             let part = self.part(take);
-            self.share.fill(part.name, part.quota, part.units);
+            self.fill(take.name, take.quota, part.units);
         }
+    }
+
+    /// More than the share cannot be gone while the Redis counts, and no more than the whole limit is on its way beyond it.
+    fn fill(&self, name: &str, quota: Quota, units: u64) {
+        self.share
+            .fill(name, self.part_of(quota), units, quota.limit);
     }
 
     fn alone(&self, takes: &[Take<'_>]) -> Result<RateDecision, Error> {
@@ -132,7 +138,7 @@ impl RedisRates {
     }
 
     /// What is left of a correction for the Redis. What was not taken there is not given back there: it would be what others took.
-    fn correction(&self, name: &str, quota: Quota, delta: i64) -> i64 {
+    fn counted(&self, name: &str, quota: Quota, delta: i64) -> i64 {
         if delta >= 0 {
             return delta;
         }
@@ -149,7 +155,7 @@ impl RedisRates {
         // Nobody asks for more than the whole quota, but its part may be less than one call needs.
         let units = match take.units > take.quota.limit {
             true => take.units,
-            false => take.units.min(most_of(quota)),
+            false => take.units.min(quota.most()),
         };
         Take {
             quota,
@@ -171,18 +177,18 @@ impl RateStore for RedisRates {
         Box::pin(self.ask(takes))
     }
 
-    fn adjust(&self, name: &str, quota: Quota, taken: u64, delta: i64) {
+    fn adjust(&self, name: &str, quota: Quota, correction: Correction) {
         let part = self.part_of(quota);
-        let of_part = bounded(taken, delta, most_of(part));
+        let of_part = correction.delta(part);
         match u64::try_from(of_part) {
-            // As when it was taken: more than the share cannot be gone while the Redis counts.
-            Ok(more) if self.redis.is_up() => self.share.fill(name, part, more),
+            Ok(more) if self.redis.is_up() => self.fill(name, quota, more),
             _ => self.share.shift(name, part, of_part),
         }
         let Ok((limit, period)) = whole(quota) else {
             return;
         };
-        let delta = self.correction(name, quota, bounded(taken, delta, limit));
+        let delta = correction.delta(Quota { limit, ..quota });
+        let delta = self.counted(name, quota, delta);
         // Whatever becomes of it from here on, more than was taken stays owed until it is counted.
         let more = u64::try_from(delta).unwrap_or(0);
         let debt = (more > 0).then(|| Debt::new(&self.owed, name, quota, more));
@@ -196,20 +202,6 @@ impl RateStore for RedisRates {
             });
         }
     }
-}
-
-/// The most that one call takes from a part. A part of nothing refuses it.
-fn most_of(part: Quota) -> u64 {
-    part.limit.max(1)
-}
-
-/// A correction of `taken` units for who was asked for `most` of them at most: what was never taken there is not given back there.
-fn bounded(taken: u64, delta: i64, most: u64) -> i64 {
-    if delta >= 0 {
-        return delta;
-    }
-    let there = |units: u64| i64::try_from(units.min(most)).unwrap_or(i64::MAX);
-    there(taken.saturating_add_signed(delta)) - there(taken)
 }
 
 /// The key of a limit. The braces put all of them into one slot of a cluster.
