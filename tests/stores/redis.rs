@@ -886,6 +886,39 @@ async fn a_redis_that_will_not_do_is_named_at_the_start() {
 }
 
 #[tokio::test]
+async fn a_node_that_does_not_tell_clears_no_other_that_evicts() {
+    let silent = RedisServer::with("cluster-enabled yes").unwrap();
+    let evicting =
+        RedisServer::with("cluster-enabled yes\nmaxmemory 100mb\nmaxmemory-policy allkeys-lru");
+    let evicting = evicting.unwrap();
+    for (node, first, last) in [(&silent, "0", "8191"), (&evicting, "8192", "16383")] {
+        node.command(&["CLUSTER", "ADDSLOTSRANGE", first, last])
+            .unwrap();
+    }
+    let address = evicting.url();
+    let address = address.trim_start_matches("redis://").trim_end_matches('/');
+    let (host, port) = address.rsplit_once(':').unwrap();
+    silent.command(&["CLUSTER", "MEET", host, port]).unwrap();
+    until("they are one", async || {
+        [&silent, &evicting].iter().all(|node| {
+            let info = node.command(&["CLUSTER", "INFO"]).unwrap();
+            info.contains("cluster_state:ok") && info.contains("cluster_size:2")
+        })
+    })
+    .await;
+    silent
+        .command(&["ACL", "SETUSER", "default", "-info"])
+        .unwrap();
+    let url = silent.url().replace("redis://", "redis+cluster://");
+    let url: RedisUrl = url.trim_end_matches('/').parse().unwrap();
+    let error = Redis::open(&url, patient()).await.unwrap_err();
+    assert!(
+        error.message().contains("maxmemory-policy allkeys-lru"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
 async fn a_full_redis_is_away_and_not_wrong() {
     let server = RedisServer::with("maxmemory 3mb\nmaxmemory-policy noeviction").unwrap();
     let redis = open(&server, patient()).await;

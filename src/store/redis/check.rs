@@ -1,6 +1,6 @@
 use std::sync::LazyLock;
 
-use redis::{FromRedisValue, RedisResult, Value, cmd};
+use redis::{FromRedisValue, RedisResult, Value, aio::ConnectionLike, cmd};
 
 use super::{
     connection::Connection,
@@ -44,16 +44,24 @@ pub(super) async fn fitness(connection: &mut Connection) -> RedisResult<Fitness>
             Err(error) => return Err(error),
         }
     }
-    // Some servers for rent do not tell: then nothing is known against them.
-    let told = match cmd("INFO").arg("memory").query_async(connection).await {
-        // Of a cluster each node tells.
-        Ok(Value::Map(nodes)) => nodes.into_iter().map(|(_, told)| told).collect(),
-        Ok(told) => vec![told],
-        Err(error) if is_refusal(&error) => return Ok(Fitness::Fit),
-        Err(error) => return Err(error),
+    let mut info = cmd("INFO");
+    info.arg("memory");
+    // Of a cluster each node tells for itself: a query would take one's refusal for the answer of all.
+    let told = match connection.req_packed_command(&info).await {
+        Ok(Value::Map(nodes)) => nodes
+            .into_iter()
+            .map(|(_, told)| told.extract_error())
+            .collect(),
+        told => vec![told.and_then(Value::extract_error)],
     };
     for told in told {
-        if let Some(policy) = evicts(&String::from_redis_value(told)?) {
+        let memory = match told {
+            Ok(told) => String::from_redis_value(told)?,
+            // Some servers for rent do not tell: then nothing is known against them.
+            Err(error) if is_refusal(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        if let Some(policy) = evicts(&memory) {
             return Ok(Fitness::Evicts(policy.to_owned()));
         }
     }
