@@ -17,8 +17,9 @@ use crate::{
 
 /// A spool in a folder of files, written by a thread of its own; what comes at the same time shares a sync.
 ///
-/// A file lasts until all that is in it is done with. They hold what was said, so only the user that runs this process can read
-/// them, and what is done with is overwritten or removed within seconds.
+/// A file lasts until all that is in it is done with, or copied to the newest. They hold what was said, so only the user that runs
+/// this process can read them, and what is done with is overwritten or removed within seconds; beside what cannot go yet as much may
+/// stay, and 16 MiB.
 pub struct FileSpool {
     shared: Arc<Shared>,
     left: Mutex<HashMap<u8, Vec<Left>>>,
@@ -129,27 +130,103 @@ mod tests {
         let _alone = ALONE.lock().await;
         let folder = folder("spool-room");
         let spool = FileSpool::with_room(&folder, ROOM).expect("a spool");
-        let oldest = spool.add(Topic::Turns, b"needed".to_vec());
+        let mut needed = Vec::new();
         for _ in 0..3 {
-            let number = spool.add(Topic::Turns, vec![1; 5 << 20]);
-            spool.done(&[number]);
+            needed.push(spool.add(Topic::Turns, vec![1; 5 << 20]));
             assert!(is_safe(&spool, Durability::Crash).await);
             assert!(spool.has_room());
         }
-        let number = spool.add(Topic::Turns, vec![1; 1 << 20]);
+        needed.push(spool.add(Topic::Turns, vec![1; 1 << 20]));
         assert!(!spool.has_room(), "it is not written, or it is");
-        spool.done(&[number]);
         assert!(is_safe(&spool, Durability::Crash).await);
-        assert!(!spool.has_room(), "no file goes before the oldest");
+        assert!(!spool.has_room(), "all of it is needed");
         spool.close().await;
 
         let spool = FileSpool::with_room(&folder, ROOM).expect("a spool");
         assert!(!spool.has_room(), "also after a restart");
-        spool.done(&[oldest]);
+        spool.done(&needed);
         assert!(is_safe(&spool, Durability::Crash).await);
         assert!(spool.has_room());
         spool.close().await;
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// The names that the next process finds, if this one is killed now and so much of the last file is torn off.
+    fn found(spool: &Path, copy: &Path, torn: usize) -> Vec<Left> {
+        let _ = std::fs::remove_dir_all(copy);
+        std::fs::create_dir_all(copy).unwrap();
+        let files = std::fs::read_dir(spool).unwrap();
+        let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        files.retain(|file| file.extension().is_some_and(|kind| kind == "spool"));
+        files.sort();
+        let last = files.pop().unwrap();
+        for file in files {
+            std::fs::hard_link(&file, copy.join(file.file_name().unwrap())).unwrap();
+        }
+        let bytes = std::fs::read(&last).unwrap();
+        let bytes = &bytes[..bytes.len() - torn];
+        std::fs::write(copy.join(last.file_name().unwrap()), bytes).unwrap();
+        let left = Files::open(copy).unwrap().left.into_iter();
+        let names = left.filter(|(_, kind, _)| *kind == Topic::Names as u8);
+        names.map(|(number, _, bytes)| (number, bytes)).collect()
+    }
+
+    #[tokio::test]
+    async fn what_stays_is_found_once_wherever_the_process_is_killed_while_it_is_copied() {
+        const ROOM: u64 = 64 << 20;
+        let _alone = ALONE.lock().await;
+        let (folder, copy) = (folder("spool-stays"), folder("spool-stays-copy"));
+        let spool = FileSpool::with_room(&folder, ROOM).expect("a spool");
+        let stays: Vec<Left> = (0..3_u8)
+            .map(|n| {
+                let record = vec![n; 100_000];
+                (spool.add(Topic::Names, record.clone()), record)
+            })
+            .collect();
+        assert!(is_safe(&spool, Durability::Crash).await);
+        let copied = Arc::new(Mutex::new(Vec::new()));
+        // A copy is torn off at its end, or at its begin; what was synced is not.
+        let places: [(_, &'static [usize]); 2] = [
+            ("spool.copied", &[0, 1, 250_000]),
+            ("spool.after_write", &[0]),
+        ];
+        for (place, torn) in places {
+            let (folder, copy, copied) = (folder.clone(), copy.clone(), Arc::clone(&copied));
+            let looking = move || {
+                let mut copied = copied.blocking_lock();
+                copied.extend(
+                    torn.iter()
+                        .map(|torn| (place, found(&folder, &copy, *torn))),
+                );
+            };
+            fail::cfg_callback(place, looking).unwrap();
+        }
+        let mut last = 0;
+        for n in 0..40_u8 {
+            assert!(
+                spool.has_room(),
+                "{n}: names that stay keep no room from turns"
+            );
+            let number = spool.add(Topic::Turns, vec![n; 3 << 20]);
+            spool.done(&[last]);
+            last = number;
+            assert!(is_safe(&spool, Durability::Crash).await);
+        }
+        fail::cfg("spool.copied", "off").unwrap();
+        fail::cfg("spool.after_write", "off").unwrap();
+        spool.close().await;
+        let copied = copied.lock().await;
+        let copies = copied.iter().filter(|(place, _)| *place == "spool.copied");
+        assert!(copies.count() > 3 * 3, "they were copied again and again");
+        for (place, found) in copied.iter() {
+            assert_eq!(found, &stays, "{place}");
+        }
+        let spool = FileSpool::with_room(&folder, ROOM).expect("a spool");
+        assert_eq!(spool.left(Topic::Names), stays);
+        spool.close().await;
+        for folder in [folder, copy] {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
     }
 
     async fn is_safe(spool: &FileSpool, what: Durability) -> bool {

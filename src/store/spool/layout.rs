@@ -3,6 +3,11 @@
 /// Checksum, length, number and kind stand before the bytes of a record.
 const HEAD: usize = 4 + 4 + 8 + 1;
 
+/// How many bytes a record of these takes.
+pub(super) fn length(bytes: &[u8]) -> u64 {
+    (HEAD + bytes.len()) as u64
+}
+
 /// The kind of a record that says that another is done with. Every other kind is a topic.
 pub(super) const DONE: u8 = 0;
 
@@ -31,7 +36,7 @@ impl<'a> Record<'a> {
 
     /// How many bytes are appended.
     pub(super) fn length(&self) -> u64 {
-        (HEAD + self.bytes.len()) as u64
+        length(self.bytes)
     }
 
     /// The whole record at the start of `from`, and what stands behind it; `None` if there is none.

@@ -179,6 +179,8 @@ pub(super) struct Writer {
     files: Files,
     written: u64,
     synced: u64,
+    /// A file could not go, and the log says so.
+    stays: bool,
     /// Held until all is written.
     lock: File,
 }
@@ -190,6 +192,7 @@ impl Writer {
             files,
             written: 0,
             synced: 0,
+            stays: false,
             lock,
         };
         writer.weigh();
@@ -202,8 +205,11 @@ impl Writer {
 
     fn run(mut self) {
         let mut bytes = Vec::new();
+        self.tidy();
+        self.weigh();
         loop {
-            let idle = self.synced < self.written || self.files.is_spent();
+            let idle =
+                self.synced < self.written || self.files.is_spent() || self.files.is_sparse();
             let next = self.shared.next(self.synced, idle.then_some(SOON));
             let Some((steps, taken)) = next else {
                 break;
@@ -235,8 +241,10 @@ impl Writer {
     fn rest(&mut self) {
         if self.files.is_spent() {
             self.empty();
-            self.weigh();
+        } else {
+            self.tidy();
         }
+        self.weigh();
         self.sync();
     }
 
@@ -252,21 +260,36 @@ impl Writer {
         }
     }
 
-    /// Lets files go that nobody needs.
+    /// Lets files go that nobody needs, and sees that the next can.
     fn tidy(&mut self) {
-        loop {
-            match self.files.remove() {
-                Ok(true) => self.sync(),
-                Ok(false) => break,
-                Err(error) => {
-                    tracing::warn!(%error, "a spool file that is not needed stays");
-                    return;
-                }
-            }
+        let tidied = self.let_go();
+        if let Err(error) = &tidied
+            && !self.stays
+        {
+            tracing::warn!(%error, "a spool file that is not needed, or hardly, stays");
         }
+        self.stays = tidied.is_err();
+    }
+
+    fn let_go(&mut self) -> Result<(), Error> {
+        self.remove()?;
         if self.files.is_heavy() {
             self.empty();
         }
+        if self.files.is_sparse() && !self.shared.survival.is_broken() {
+            self.files.copy()?;
+            self.sync();
+            self.remove()?;
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self) -> Result<(), Error> {
+        // What was not synced may be the one copy.
+        while !self.shared.survival.is_broken() && self.files.remove()? {
+            self.sync();
+        }
+        Ok(())
     }
 
     /// Writes until it is done; `false` if that cannot be, and the spool is closing.
@@ -287,11 +310,7 @@ impl Writer {
 
     fn write(&mut self, steps: &[Step], bytes: &mut Vec<u8>) -> Result<(), Error> {
         bytes.clear();
-        let mut first = self.shared.state().next;
         for step in steps {
-            if let Step::Add(number, ..) = step {
-                first = first.min(*number);
-            }
             step.record()
                 .append(bytes)
                 .ok_or_else(|| Error::internal("a record is too long"))?;
@@ -300,12 +319,12 @@ impl Writer {
         if self.files.is_long() {
             // One that fails is not tried again: the second would be believed, and prove nothing.
             self.sync();
-            self.files.turn(first)?;
+            self.files.turn()?;
         }
         self.files.write(bytes)?;
         for step in steps {
             match step {
-                Step::Add(number, ..) => self.files.note(*number),
+                Step::Add(number, ..) => self.files.note(*number, step.record().length()),
                 Step::Done(number) => self.files.forget(*number),
             }
         }
