@@ -30,13 +30,13 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The segments of a folder, as they were found, the last of which ends with `written`. Where a row is `torn` off, those behind
-    /// it are wiped out: they must not be taken for rows that come in its place.
+    /// The segments of a folder, as they were found, the last of which ends with `written`. Where a row is torn off, so many
+    /// bytes behind it are wiped out: rows in them must not be taken for those that come in its place.
     pub(super) fn new(
         folder: &Path,
         segments: VecDeque<(u64, u64)>,
         written: &[u8],
-        torn: bool,
+        torn: usize,
     ) -> Result<Self, Error> {
         let mut files = Self {
             folder: folder.to_path_buf(),
@@ -46,10 +46,10 @@ impl Files {
         if let Some((number, _)) = files.segments.back().copied() {
             let path = files.path(number);
             let wiped = || {
-                if torn {
+                if torn > 0 {
                     let mut file = File::options().write(true).open(&path)?;
                     file.seek(io::SeekFrom::Start(written.len() as u64))?;
-                    zero(&mut file, SIZE - written.len())?;
+                    zero(&mut file, torn)?;
                 }
                 Tail::open(&path, written)
             };
@@ -61,6 +61,11 @@ impl Files {
     /// Whether `length` more bytes go into the segment.
     pub(super) fn has_room(&self, length: usize) -> bool {
         self.tail.as_ref().is_some_and(|tail| tail.has_room(length))
+    }
+
+    /// Whether the segment has no record yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tail.as_ref().is_some_and(Tail::is_empty)
     }
 
     /// Appends bytes, as [`Tail::write`] does.

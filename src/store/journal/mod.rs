@@ -9,7 +9,7 @@
 //!
 //! # Files
 //! A folder of segments of 4 MiB, filled with zeros when they are made so that a sync has no length to update, and used again when
-//! all their rows are shipped; `open`, a slot per attempt under way; `lock`, held as long as a process owns the folder.
+//! all their rows are shipped (a row that is larger has a segment of its own); `open`, a slot per attempt under way; `lock`, held as long as a process owns the folder.
 //! Each record has its number, a checksum, and a keyed hash over itself and all before it: the end that a crash tore off is told
 //! from damage, and a row that somebody altered or took out from a row that is right.
 //!

@@ -48,7 +48,7 @@ pub(super) fn read(
         chain: last.map_or_else(Chain::default, |(_, chain)| chain),
         segments: VecDeque::new(),
         newest: Vec::new(),
-        torn: false,
+        torn: 0,
         unshipped: Vec::new(),
         ended: HashSet::new(),
     };
@@ -79,8 +79,8 @@ struct Walk<'a> {
     segments: VecDeque<(u64, u64)>,
     /// The newest segment, up to the end of its last record.
     newest: Vec<u8>,
-    /// Behind the last row are others that a lost one parts from it.
-    torn: bool,
+    /// So many bytes are behind the last row, if there are others in them that a lost one parts from it.
+    torn: usize,
     unshipped: Vec<Entry>,
     ended: HashSet<(Arc<str>, u32)>,
 }
@@ -140,7 +140,7 @@ impl Walk<'_> {
         if is_newest {
             // A row that had been synced does not go in a crash.
             let behind = Record::find_behind(&bytes[at..], self.next);
-            self.torn = behind.is_some();
+            self.torn = behind.as_ref().map_or(0, |_| bytes.len() - at);
             if behind.is_some_and(|later| later.synced >= self.next) {
                 return Err(self.damaged(&format!("row {} is damaged", self.next)));
             }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     blocks::{BLOCK, Blocks},
-    segment::SIZE,
+    segment::{HEAD, SIZE},
 };
 use crate::store::{Durability, fail_point::fail_point};
 
@@ -49,6 +49,11 @@ impl Tail {
     /// Whether `length` more bytes go into the segment.
     pub(super) fn has_room(&self, length: usize) -> bool {
         self.at + length <= SIZE
+    }
+
+    /// Whether no record is in the segment.
+    pub(super) fn is_empty(&self) -> bool {
+        self.at == HEAD
     }
 
     /// Appends bytes, and tells what they survive from now on, with all before them: what is `wanted` if that can be had with one

@@ -109,7 +109,9 @@ impl Writer {
                 synced: self.synced,
             };
             let chain = append(bytes, &place, |to| encode(&taken.row, to));
-            if !self.files.has_room(bytes.len()) {
+            // One that is larger than a segment gets a segment of its own, which is as large as the row.
+            let is_alone = chains.is_empty() && self.files.is_empty();
+            if !is_alone && !self.files.has_room(bytes.len()) {
                 bytes.truncate(before);
                 break;
             }

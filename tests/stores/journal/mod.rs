@@ -255,3 +255,28 @@ async fn names_too_long_to_write_down_hold_up_nobody_else() {
     journal.flush().await.expect("shipped");
     assert_eq!(dir.number("SELECT count(*) FROM llm_calls").await, 2);
 }
+
+#[tokio::test]
+async fn a_row_larger_than_a_segment_has_one_of_its_own() {
+    let dir = Dir::new("large_rows");
+    let (journal, _store) = open(&dir).await;
+    let large = |request| LedgerRow {
+        accounts: Arc::new([format!("user:{}", "u".repeat(5 << 20)).into()]),
+        ..cheap(request)
+    };
+    for row in [
+        cheap("req_1"),
+        large("req_2"),
+        large("req_3"),
+        cheap("req_4"),
+    ] {
+        journal.record(row);
+    }
+    let written = tokio::time::timeout(Duration::from_secs(20), safe(&journal)).await;
+    written.expect("nobody waits for ever");
+    let copy = killed(&dir, "large_rows_killed");
+    let (journal, _store) = open(&copy).await;
+    journal.record(cheap("req_5"));
+    journal.flush().await.expect("shipped");
+    assert_eq!(copy.number("SELECT count(*) FROM llm_calls").await, 5);
+}
