@@ -14,6 +14,8 @@ pub enum Finding {
     },
     /// This row does not continue the chain.
     Altered(u64),
+    /// This row stands where none can: its number was there already, or is of those that went for their age.
+    Stray(u64),
     /// The record that this row, or all up to it, went for its age is not genuine.
     Forged(u64),
 }
@@ -61,6 +63,9 @@ impl Walk {
         chain: Chain,
         next: impl FnOnce(&Chain) -> Chain,
     ) -> Option<Finding> {
+        if seq <= self.at {
+            return Some(Finding::Stray(seq));
+        }
         let missing = self.pass(seq.saturating_sub(1));
         let before = std::mem::replace(&mut self.chain, chain);
         self.at = seq;
@@ -108,6 +113,9 @@ impl fmt::Display for Finding {
             Self::Missing { first, last } if first == last => write!(f, "row {first} is missing"),
             Self::Missing { first, last } => write!(f, "rows {first} to {last} are missing"),
             Self::Altered(seq) => write!(f, "row {seq} was altered, or the one before it was"),
+            Self::Stray(seq) => {
+                write!(f, "row {seq} was added, or should be gone for its age")
+            }
             Self::Forged(seq) => {
                 write!(f, "the record that row {seq} went for its age is forged")
             }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rungs::{
-    catalog::Money,
+    catalog::{Money, Tier},
     store::{
         Chain, Entry, Finding, KeyStore, Ledger, LedgerLog, LedgerRow, LedgerSink, Pruned,
         journal::{Audit, Journal, encode, next_chain},
@@ -48,8 +48,11 @@ async fn findings(log: &dyn LedgerLog, name: &str) -> Vec<String> {
     let journal = journals.iter().find(|journal| *journal.name == *name);
     let journal = journal.expect("the journal");
     let (mut audit, mut found) = Audit::of(journal, &KEY);
-    let rows = log.read(name, audit.after(), UNIX_EPOCH, 100_000).await;
-    found.extend(rows.expect("rows").iter().filter_map(|e| audit.check(e)));
+    let rows = match log.read(name, 0, UNIX_EPOCH, 100_000).await {
+        Ok(rows) => rows,
+        Err(unreadable) => return vec![unreadable.message().to_owned()],
+    };
+    found.extend(rows.iter().filter_map(|e| audit.check(e)));
     found.extend(audit.finish(journal));
     found.iter().map(Finding::to_string).collect()
 }
@@ -137,6 +140,96 @@ async fn what_was_taken_out_is_missed_after_a_prune_as_before() {
             found.iter().any(|f| f.contains(finding)),
             "{sql}: {found:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn what_was_added_before_what_is_left_is_named_and_moves_no_record() {
+    let dir = Dir::new("prune_stray");
+    let store = dir.open().await;
+    let rows = (0..20).map(|n| aged(n, DAY * (20 - n as u32)));
+    store.write(chained(rows).into()).await.expect("written");
+    let log = store.log();
+    let before = SystemTime::now() - DAY * 10 - DAY / 2;
+    log.prune(before, &KEY).await.expect("pruned");
+    let same = "chain, request_id, attempt, tenant, accounts, op, deployment, tier, status, cost_nanos, \
+        cost_source, clamped, total_ms";
+    run(
+        &dir,
+        &format!(
+            "INSERT INTO llm_calls (seq, started_ms, {same}) SELECT 5, 0, {same} FROM llm_calls WHERE seq = 15"
+        ),
+    )
+    .await;
+    let added = ["row 5 was added, or should be gone for its age"];
+    assert_eq!(findings(&log, "").await, added);
+    log.prune(before, &KEY).await.expect("nothing more");
+    assert_eq!(findings(&log, "").await, added);
+}
+
+#[tokio::test]
+async fn that_nothing_is_left_behind_old_rows_is_named() {
+    let dir = Dir::new("prune_emptied");
+    let store = dir.open().await;
+    let rows = (0..20).map(|n| aged(n, DAY * (20 - n as u32)));
+    store.write(chained(rows).into()).await.expect("written");
+    let log = store.log();
+    assert_eq!(log.journals().await.expect("journals").len(), 1);
+    log.prune(SystemTime::now() - DAY * 10 - DAY / 2, &KEY)
+        .await
+        .expect("pruned");
+    run(&dir, "DELETE FROM llm_calls").await;
+    assert_eq!(findings(&log, "").await, ["row 11 is missing"]);
+}
+
+/// A value that is read as another would be one that no chain looks at.
+#[tokio::test]
+async fn no_column_takes_a_value_that_passes_for_another() {
+    let database = Database::new();
+    let dir = Dir::new("odd_values");
+    let file = dir.open().await;
+    let untold = LedgerRow {
+        attempt: 0,
+        tier: Tier::L0,
+        usage: None,
+        first_frame_ms: Some(0),
+        total_ms: 0,
+        started: UNIX_EPOCH,
+        ..aged(1, Duration::ZERO)
+    };
+    let highest = LedgerRow {
+        tier: Tier::MAX,
+        ..aged(2, Duration::ZERO)
+    };
+    let rows = chained([untold, highest]);
+    let sink = database.store().ledger("j");
+    sink.write(rows.as_slice().into()).await.expect("written");
+    file.write(rows.as_slice().into()).await.expect("written");
+    for (seq, column, was, odd) in [
+        (1, "output_tokens", "NULL", "5"),
+        (1, "attempt", "0", "-1"),
+        (1, "tier", "0", "-1"),
+        (1, "first_frame_ms", "0", "-1"),
+        (1, "total_ms", "0", "-1"),
+        (2, "tier", "9", "10"),
+        (2, "cache_read_tokens", "0", "-1000000"),
+        (
+            2,
+            "accounts",
+            r#"'["global","key:k_1"]'"#,
+            r#"'["\u0067lobal","key:k_1"]'"#,
+        ),
+    ] {
+        let set = |value| format!("UPDATE llm_calls SET {column} = {value} WHERE seq = {seq}");
+        run(&dir, &set(odd)).await;
+        database.run(&set(odd)).await;
+        let named = [format!("row {seq} cannot be read")];
+        assert_eq!(findings(&file.log(), "").await, named, "{column}");
+        let shared = findings(&database.store().log(), "j").await;
+        assert_eq!(shared, named, "{column}");
+        run(&dir, &set(was)).await;
+        database.run(&set(was)).await;
+        assert!(findings(&file.log(), "").await.is_empty(), "{column}");
     }
 }
 

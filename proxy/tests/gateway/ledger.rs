@@ -121,10 +121,18 @@ async fn r30_old_rows_go_by_command_and_by_themselves() {
         good,
         "2 rows, none altered, none missing\n0 audit rows, none altered, none missing\n"
     );
+    // What comes in their place is printed by an export, and is none of ours.
+    change(
+        &gateway,
+        "CREATE TEMP TABLE copy AS SELECT * FROM llm_calls WHERE seq = 3; \
+         UPDATE copy SET seq = 1; INSERT INTO llm_calls SELECT * FROM copy",
+    )
+    .await;
     change(&gateway, "DELETE FROM llm_calls WHERE seq = 3").await;
     let (status, out, _) = run(&gateway.folder, &["ledger", "verify"]);
+    let named = ["row 1 was added", "row 3 is missing"];
     assert!(
-        !status.success() && out.contains("row 3 is missing"),
+        !status.success() && named.iter().all(|finding| out.contains(finding)),
         "{out}"
     );
 

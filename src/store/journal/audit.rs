@@ -77,7 +77,14 @@ impl Audit {
 
     /// To be called behind the last row: whether rows up to the journal's last one are missing.
     pub fn finish(&mut self, journal: &JournalHead) -> Option<Finding> {
-        self.walk.finish(journal.last)
+        match (journal.last, journal.gone.last()) {
+            // Where old rows went one at least has stayed.
+            (None, Some(Gone { seq, .. })) => Some(Finding::Missing {
+                first: seq + 1,
+                last: seq + 1,
+            }),
+            (last, _) => self.walk.finish(last),
+        }
     }
 }
 

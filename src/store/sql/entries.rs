@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use sqlx::Error as SqlError;
 
@@ -30,55 +30,89 @@ pub(in crate::store) fn read(row: &impl Columns) -> Result<Entry, Error> {
 
 fn entry(row: &impl Columns, seq: i64) -> Result<Entry, SqlError> {
     Ok(Entry {
-        seq: columns::unsigned(seq),
+        seq: counted("seq", seq)?,
         chain: row.chain("chain")?,
         row: ledger_row(row)?,
     })
 }
 
+/// Takes no value for another: what is read as something that it is not could be written where no chain looks.
 fn ledger_row(row: &impl Columns) -> Result<LedgerRow, SqlError> {
-    let strange = |column: &'static str| {
-        move || {
-            SqlError::Decode(format!("the column {column} has a name of another version").into())
-        }
-    };
     let shared = |column| Ok::<_, SqlError>(row.maybe_text(column)?.map(Arc::<str>::from));
-    let accounts: Vec<Arc<str>> = columns::parsed(row.text("accounts")?)?;
+    let number = |column| counted(column, row.int(column)?);
     Ok(LedgerRow {
         request: row.text("request_id")?.into(),
-        attempt: unsigned(row.int("attempt")?),
+        attempt: number("attempt")?,
         tenant: row.text("tenant")?.into(),
-        accounts: accounts.into(),
+        accounts: accounts(row.text("accounts")?)?,
         key: shared("key_id")?,
         user: shared("user_id")?,
         conversation: shared("conversation_id")?,
-        op: Operation::of_name(row.text("op")?).ok_or_else(strange("op"))?,
+        op: Operation::of_name(row.text("op")?).ok_or_else(|| strange("op"))?,
         deployment: DeploymentId::from(row.text("deployment")?),
-        tier: Tier::new(u8::try_from(row.small("tier")?).unwrap_or(0)),
-        status: RowStatus::of_name(row.text("status")?).ok_or_else(strange("status"))?,
+        tier: tier(row.small("tier")?)?,
+        status: RowStatus::of_name(row.text("status")?).ok_or_else(|| strange("status"))?,
         usage: usage(row)?,
         cost: Money::from_nanos(row.big("cost_nanos")?),
-        source: CostSource::of_name(row.text("cost_source")?).ok_or_else(strange("cost_source"))?,
+        source: CostSource::of_name(row.text("cost_source")?)
+            .ok_or_else(|| strange("cost_source"))?,
         price_version: shared("price_version")?,
         clamped: row.flag("clamped")?,
-        started: time(row.big("started_ms")?),
-        first_frame_ms: row.maybe_int("first_frame_ms")?.map(unsigned),
-        total_ms: unsigned(row.int("total_ms")?),
+        started: started(row.big("started_ms")?)?,
+        first_frame_ms: row
+            .maybe_int("first_frame_ms")?
+            .map(|ms| counted("first_frame_ms", ms))
+            .transpose()?,
+        total_ms: number("total_ms")?,
     })
+}
+
+/// The names of a JSON array that is written as we write it.
+fn accounts(text: &str) -> Result<Arc<[Arc<str>]>, SqlError> {
+    let accounts: Vec<Arc<str>> = columns::parsed(text)?;
+    match columns::json(&accounts) {
+        Ok(json) if json == text => Ok(accounts.into()),
+        _ => Err(strange("accounts")),
+    }
+}
+
+fn started(ms: i64) -> Result<SystemTime, SqlError> {
+    match ms {
+        0.. => Ok(time(ms)),
+        _ => Err(strange("started_ms")),
+    }
+}
+
+fn tier(level: i16) -> Result<Tier, SqlError> {
+    let tier = Tier::new(counted("tier", level)?);
+    match i16::from(tier.level()) == level {
+        true => Ok(tier),
+        false => Err(strange("tier")),
+    }
 }
 
 /// All of them are there, or none.
 fn usage(row: &impl Columns) -> Result<Option<Usage>, SqlError> {
     let mut buckets = [0; 6];
+    let mut told = 0;
     for (bucket, column) in buckets.iter_mut().zip(TOKENS) {
-        let Some(tokens) = row.maybe_big(column)? else {
-            return Ok(None);
-        };
-        *bucket = columns::unsigned(tokens);
+        if let Some(tokens) = row.maybe_big(column)? {
+            *bucket = counted(column, tokens)?;
+            told += 1;
+        }
     }
-    Ok(Some(Usage::from_buckets(buckets)))
+    match told {
+        0 => Ok(None),
+        6 => Ok(Some(Usage::from_buckets(buckets))),
+        _ => Err(strange("input_tokens")),
+    }
 }
 
-fn unsigned(number: i32) -> u32 {
-    u32::try_from(number).unwrap_or(0)
+/// A number that is none below zero.
+fn counted<N, U: TryFrom<N>>(column: &'static str, number: N) -> Result<U, SqlError> {
+    U::try_from(number).map_err(|_| strange(column))
+}
+
+fn strange(column: &'static str) -> SqlError {
+    SqlError::Decode(format!("the column {column} has a value that is none of ours").into())
 }

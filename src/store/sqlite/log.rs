@@ -163,7 +163,8 @@ async fn batch(
 ) -> Result<u64, sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let old = sqlx::query(
-        "SELECT seq, chain, started_ms FROM llm_calls WHERE seq < (SELECT MAX(seq) FROM llm_calls) ORDER BY seq LIMIT ?",
+        "SELECT seq, chain, started_ms FROM llm_calls WHERE seq < (SELECT MAX(seq) FROM llm_calls) \
+         AND seq > (SELECT COALESCE(MAX(seq), 0) FROM pruned) ORDER BY seq LIMIT ?",
     );
     let old = old.bind(most).fetch_all(&mut *transaction).await?;
     let before = millis(before);
