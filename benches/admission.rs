@@ -41,7 +41,12 @@ impl LedgerSink for Nowhere {
         Box::pin(async { Ok(None) })
     }
 
-    fn spent<'a>(&'a self, _: &'a str, _: SystemTime) -> StoreFuture<'a, Money> {
+    fn spent<'a>(
+        &'a self,
+        _: &'a str,
+        _: SystemTime,
+        _: Option<SystemTime>,
+    ) -> StoreFuture<'a, Money> {
         Box::pin(async { Ok(Money::ZERO) })
     }
 }

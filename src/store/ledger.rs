@@ -1,4 +1,5 @@
 use std::{
+    ops::Range,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -72,6 +73,11 @@ impl LedgerRow {
             total_ms: waited_ms,
             ..Self::interrupted(request, deployment)
         }
+    }
+
+    /// Whether its attempt began at `since` or later, and before `until` if it is said.
+    pub(crate) fn is_of(&self, since: SystemTime, until: Option<SystemTime>) -> bool {
+        self.started >= since && until.is_none_or(|until| self.started < until)
     }
 
     /// The row of an attempt at `deployment` that begins now, should it not come to an end; it is not charged yet. It is in the windows
@@ -229,9 +235,15 @@ pub trait Ledger: Send + Sync {
     /// [`ErrorKind::Internal`] if the writer is gone and rows were lost with it.
     fn flush(&self) -> StoreFuture<'_, ()>;
 
-    /// What `account` paid for attempts that began at `since` or later, among the rows that [survive](Ledger::survives) a loss of power. Exact for a `since` at a
-    /// full quarter of an hour, which is where the days of every time zone begin.
-    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money>;
+    /// What `account` paid for attempts that began at `since` or later, and before `until` if it is said, among the rows that
+    /// [survive](Ledger::survives) a loss of power. Exact for times at a full quarter of an hour, which is where the days of every
+    /// time zone begin.
+    fn spent<'a>(
+        &'a self,
+        account: &'a str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> StoreFuture<'a, Money>;
 }
 
 /// A row at its place in the journal of one gateway.
@@ -266,7 +278,18 @@ pub trait LedgerSink: Send + Sync {
     ///
     /// # Errors
     /// If it cannot be read.
-    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money>;
+    fn spent<'a>(
+        &'a self,
+        account: &'a str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> StoreFuture<'a, Money>;
+}
+
+/// The quarters of an hour from the one in which `since` lies to that before the one in which `until` does.
+pub(crate) fn quarters(since: SystemTime, until: Option<SystemTime>) -> Range<i64> {
+    let first = quarter(since);
+    first..until.map_or(i64::MAX, quarter).max(first)
 }
 
 /// The quarter of an hour in which `time` lies, counted from 1970.

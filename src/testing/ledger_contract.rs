@@ -40,6 +40,14 @@ pub fn row(request: &str, attempt: u32, nanos: i64, age: Duration) -> LedgerRow 
     }
 }
 
+/// The same of an attempt that began by a clock that was years ahead.
+fn ahead(request: &str, nanos: i64) -> LedgerRow {
+    LedgerRow {
+        started: SystemTime::now() + Duration::from_secs(3 * 365 * 86_400),
+        ..row(request, 1, nanos, Duration::ZERO)
+    }
+}
+
 /// What was recorded is in the sums after a flush: by account, from a point in time.
 ///
 /// # Panics
@@ -47,7 +55,7 @@ pub fn row(request: &str, attempt: u32, nanos: i64, age: Duration) -> LedgerRow 
 pub async fn ledger(ledger: &dyn Ledger) {
     let spent = async |account, age| {
         let since = SystemTime::now() - age;
-        let sum = ledger.spent(account, since).await;
+        let sum = ledger.spent(account, since, None).await;
         sum.expect("the ledger answers").nanos()
     };
     let (hour, day) = (Duration::from_secs(3_600), Duration::from_secs(24 * 3_600));
@@ -82,17 +90,28 @@ pub async fn ledger(ledger: &dyn Ledger) {
         source: CostSource::Nothing,
         ..row("req_4", 0, 0, Duration::ZERO)
     });
+    ledger.record(ahead("req_5", 10_000));
     for what in [Durability::Crash, Durability::PowerLoss] {
         if let Some(safe) = ledger.survives(what) {
             safe.await.expect("the rows are safe");
         }
     }
+    // A window ends, and what is not of it does not count towards it: on its way, or there.
+    let ended = async || {
+        let now = SystemTime::now();
+        for (until, nanos) in [(now + day, 1_112), (now - hour, 100), (now - day, 0)] {
+            let sum = ledger.spent("global", now - day, Some(until)).await;
+            assert_eq!(sum.expect("the ledger answers").nanos(), nanos);
+        }
+    };
+    ended().await;
     ledger.flush().await.expect("the rows are written");
+    ended().await;
 
-    assert_eq!(spent("global", day).await, 1_112);
-    assert_eq!(spent("global", hour).await, 1_012);
-    assert_eq!(spent("key:k_1", day).await, 112);
-    assert_eq!(spent("key:k_1", hour).await, 12);
+    assert_eq!(spent("global", day).await, 11_112);
+    assert_eq!(spent("global", hour).await, 11_012);
+    assert_eq!(spent("key:k_1", day).await, 10_112);
+    assert_eq!(spent("key:k_1", hour).await, 10_012);
     assert_eq!(spent("key:k_2", day).await, 0);
     assert_eq!(spent("user:other/user", day).await, 1_000);
     assert_eq!(spent("user:other/user' OR '1'='1", day).await, 0);
@@ -110,7 +129,8 @@ pub async fn ledger_sink(sink: &dyn LedgerSink) {
     };
     let day = SystemTime::now() - Duration::from_secs(24 * 3_600);
     let spent = async || {
-        let spent = sink.spent("global", day).await;
+        let tomorrow = SystemTime::now() + Duration::from_secs(24 * 3_600);
+        let spent = sink.spent("global", day, Some(tomorrow)).await;
         spent.expect("the sink answers").nanos()
     };
     let last = async || sink.last().await.expect("the sink answers");
@@ -133,4 +153,13 @@ pub async fn ledger_sink(sink: &dyn LedgerSink) {
         .expect("rows are written");
     assert_eq!(last().await, Some((150, [150; 16])));
     assert_eq!(spent().await, 150, "each row counts once");
+
+    let later = Entry {
+        row: ahead("req_151", 1_000),
+        ..entry(151, 0)
+    };
+    sink.write([later].into()).await.expect("it is written");
+    assert_eq!(spent().await, 150, "it is of a later window");
+    let all = sink.spent("global", day, None).await;
+    assert_eq!(all.expect("the sink answers").nanos(), 1_150);
 }

@@ -25,7 +25,10 @@ impl Budgets for CheckThenAdd {
     fn wait<'a>(&'a self, _: &'a [Arc<str>], amount: Money) -> Option<StoreFuture<'a, Hold>> {
         Some(Box::pin(async move {
             let at = std::time::SystemTime::now();
-            let spent = self.ledger.spent("global", std::time::UNIX_EPOCH).await?;
+            let spent = self
+                .ledger
+                .spent("global", std::time::UNIX_EPOCH, None)
+                .await?;
             match spent + amount <= self.limit {
                 true => Ok(Hold {
                     amount,
@@ -140,7 +143,8 @@ impl Ledger for Forgiving {
         &'a self,
         account: &'a str,
         since: std::time::SystemTime,
+        until: Option<std::time::SystemTime>,
     ) -> StoreFuture<'a, Money> {
-        self.0.spent(account, since)
+        self.0.spent(account, since, until)
     }
 }

@@ -181,7 +181,10 @@ async fn the_ledger_forgets_rows_but_not_what_they_cost() {
     let rows = ledger.rows();
     assert_eq!(rows.len(), 10);
     assert_eq!(&*rows[9].request, "req_999");
-    let spent = async |account, since| ledger.spent(account, since).await.expect("a sum");
+    let spent = async |account, since| {
+        let sum = ledger.spent(account, since, None).await;
+        sum.expect("a sum")
+    };
     for account in ["global", "key:k_1"] {
         let all = spent(account, SystemTime::UNIX_EPOCH).await;
         assert_eq!(all, Money::from_nanos(1_000));

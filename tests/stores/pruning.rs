@@ -62,7 +62,7 @@ async fn last_to_go(log: &dyn LedgerLog, name: &str, before: SystemTime) -> Opti
 }
 
 async fn spent(sink: &dyn LedgerSink) -> i64 {
-    let spent = sink.spent("global", UNIX_EPOCH).await;
+    let spent = sink.spent("global", UNIX_EPOCH, None).await;
     spent.expect("a sum").nanos()
 }
 
@@ -420,7 +420,7 @@ async fn no_character_that_a_client_sends_breaks_the_chain() {
     ] {
         sink.write(rows.as_slice().into()).await.expect("written");
         assert_eq!(findings(log, name).await, [""; 0]);
-        let spent = sink.spent("user:t/a\0b", UNIX_EPOCH).await;
+        let spent = sink.spent("user:t/a\0b", UNIX_EPOCH, None).await;
         assert_eq!(spent.expect("a sum"), Money::from_nanos(1));
     }
 }

@@ -134,7 +134,7 @@ async fn no_row_of_a_batch_has_values_of_its_neighbours() {
         ("key:k_2", began, 42 + 2 * 1_000),
         ("global", other.started, 42 + 2 * 1_000),
     ] {
-        let spent = store.spent(account, since).await.expect("a sum");
+        let spent = store.spent(account, since, None).await.expect("a sum");
         assert_eq!(spent.nanos(), nanos, "{account}");
     }
 }
@@ -239,7 +239,7 @@ async fn a_second_owner_is_refused_until_the_first_is_done() {
     assert!(error.message().contains("closed"), "{error}");
 
     let second = dir.open().await;
-    let spent = second.spent("global", SystemTime::UNIX_EPOCH).await;
+    let spent = second.spent("global", SystemTime::UNIX_EPOCH, None).await;
     assert_eq!(spent.expect("a sum"), Money::from_nanos(5));
     drop(second);
     dir.open().await;

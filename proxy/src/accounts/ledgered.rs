@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{collections::BTreeMap, sync::Arc};
 
 use rungs::{
     Error,
@@ -159,10 +159,12 @@ impl Accounts {
         for change in changes {
             for Budget { window, .. } in change.added() {
                 loop {
-                    let since = window.start(SystemTime::now());
-                    let posted = self.ledger.spent(&change.account, since).await?;
+                    // By the time of the book, which rows of this process have too. Rows of a clock that was ahead are of windows to come.
+                    let (since, until) = window.span(change.book.now());
+                    let spent = self.ledger.spent(&change.account, since, until);
+                    let posted = spent.await?;
                     // At the turn of a window the sum may be the one before's.
-                    if window.start(SystemTime::now()) == since {
+                    if window.start(change.book.now()) == since {
                         change.book.seed(&change.account, window, posted);
                         break;
                     }

@@ -274,10 +274,11 @@ impl Ledger for Slow {
         &'a self,
         account: &'a str,
         since: std::time::SystemTime,
+        until: Option<std::time::SystemTime>,
     ) -> rungs::store::StoreFuture<'a, Money> {
         Box::pin(async move {
             let _may = self.1.acquire().await;
-            self.0.spent(account, since).await
+            self.0.spent(account, since, until).await
         })
     }
 }
@@ -315,4 +316,30 @@ async fn a_key_does_not_wait_for_users_whose_accounts_are_opened() {
     let key = [(of_key("k"), Terms::default())].into();
     let mut prepared = Box::pin(accounts.prepare(key));
     assert!(futures_util::poll!(&mut prepared).is_ready());
+}
+
+/// What a clock has written that was ahead is of windows to come; while it is ahead, it is of the window of now.
+#[tokio::test]
+async fn a_budget_begins_with_what_was_spent_in_its_window_by_the_time_of_the_book() {
+    const AHEAD: Duration = Duration::from_secs(3 * 365 * 86_400);
+    let ledger = Arc::new(MemoryLedger::default());
+    let ahead = std::time::SystemTime::now() + AHEAD;
+    ledger.record(row("req_1", 1, 7, Duration::ZERO));
+    ledger.record(rungs::store::LedgerRow {
+        started: ahead,
+        ..row("req_2", 1, 50, Duration::ZERO)
+    });
+    let budgets = ["1/day", "1/month", "1/total"].map(|budget| budget.parse().unwrap());
+    for (book, posted) in [
+        (MemoryBudgets::new(), [7, 7, 57]),
+        (MemoryBudgets::with_clock(move || ahead), [50, 50, 57]),
+    ] {
+        let book = Arc::new(book);
+        let accounts = Accounts::new(Book::Own(book.clone()), ledger.clone());
+        let terms: Terms = budgets.to_vec().into();
+        accounts.open("key:k_1", &terms).await.unwrap();
+        let balances = book.balances("key:k_1").into_iter();
+        let begun: Vec<_> = balances.map(|b| b.posted.nanos()).collect();
+        assert_eq!(begun, posted);
+    }
 }

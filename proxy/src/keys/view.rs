@@ -217,11 +217,11 @@ impl Books<'_> {
         // Nobody has called with it in this process.
         let mut standings = Vec::with_capacity(key.budgets.len());
         for budget in &key.budgets {
-            let since = budget.window.start(SystemTime::now());
+            let (since, until) = budget.window.span(SystemTime::now());
             let posted = match self {
-                Self::Running(_, ledger) => ledger.spent(&account, since).await?,
-                Self::File(file) => file.spent(&account, since).await?,
-                Self::Database(database) => database.spent(&account, since).await?,
+                Self::Running(_, ledger) => ledger.spent(&account, since, until).await?,
+                Self::File(file) => file.spent(&account, since, until).await?,
+                Self::Database(database) => database.spent(&account, since, until).await?,
             };
             standings.push(standing(&account, budget, posted, false));
         }

@@ -107,13 +107,13 @@ async fn conversation(gateway: &Gateway, principal: &Principal, id: &str) -> Res
 
 async fn spent_today(gateway: &Gateway, principal: &Principal) -> Result<Value, Error> {
     let zone = gateway.live().config.budget.tz.clone();
-    let since = Window::DAY.in_zone(zone).start(SystemTime::now());
+    let (since, until) = Window::DAY.in_zone(zone).span(SystemTime::now());
     let ledger = &gateway.state().ledger;
     // Rows that are not there in time are missing from the sum; that is no reason to tell nothing.
     let _ = tokio::time::timeout(PATIENCE, ledger.flush()).await;
     let mut accounts = Vec::new();
     for account in visible_accounts(principal) {
-        let spent = ledger.spent(account, since).await?;
+        let spent = ledger.spent(account, since, until).await?;
         accounts.push(json!({ "account": account, "spent_usd": spent }));
     }
     Ok(json!({ "since": rfc3339(since), "accounts": accounts }))

@@ -70,8 +70,13 @@ impl Ledger for Slow {
         self.rows.flush()
     }
 
-    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
-        self.rows.spent(account, since)
+    fn spent<'a>(
+        &'a self,
+        account: &'a str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> StoreFuture<'a, Money> {
+        self.rows.spent(account, since, until)
     }
 }
 

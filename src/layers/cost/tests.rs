@@ -153,8 +153,13 @@ impl Ledger for Full {
         self.0.flush()
     }
 
-    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
-        self.0.spent(account, since)
+    fn spent<'a>(
+        &'a self,
+        account: &'a str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> StoreFuture<'a, Money> {
+        self.0.spent(account, since, until)
     }
 }
 

@@ -146,15 +146,20 @@ impl Journal {
     }
 
     /// What the sink has, and what is on its way there: nobody waits until a long journal has arrived.
-    async fn spent_so_far(&self, account: &str, since: SystemTime) -> Result<Money, Error> {
+    async fn spent_so_far(
+        &self,
+        account: &str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> Result<Money, Error> {
         for _ in 0..TRIES {
-            let on_their_way = self.shared.on_their_way(account, since);
+            let on_their_way = self.shared.on_their_way(account, since, until);
             if on_their_way.is_empty() {
-                return self.sink.spent(account, since).await;
+                return self.sink.spent(account, since, until).await;
             }
             // Rows arrive meanwhile: the sum and the last row must belong together.
             let before = self.sink.last().await?;
-            let arrived = self.sink.spent(account, since).await?;
+            let arrived = self.sink.spent(account, since, until).await?;
             if self.sink.last().await? == before {
                 let last = before.map_or(0, |(seq, _)| seq);
                 let rest = on_their_way.iter().filter(|(seq, _)| *seq > last);
@@ -162,7 +167,7 @@ impl Journal {
             }
         }
         self.shared.flush().await?;
-        self.sink.spent(account, since).await
+        self.sink.spent(account, since, until).await
     }
 
     /// Writes all rows taken so far, takes no more, ships what can be shipped now, and gives the folder free. What is not shipped
@@ -210,8 +215,13 @@ impl Ledger for Journal {
         Box::pin(self.shared.flush())
     }
 
-    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
-        Box::pin(self.spent_so_far(account, since))
+    fn spent<'a>(
+        &'a self,
+        account: &'a str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> StoreFuture<'a, Money> {
+        Box::pin(self.spent_so_far(account, since, until))
     }
 }
 

@@ -273,11 +273,17 @@ impl Shared {
         self.unshipped().load(most)
     }
 
-    /// What `account` paid, row by row, for attempts that began at `since` or later and are not known to be shipped.
-    pub(super) fn on_their_way(&self, account: &str, since: SystemTime) -> Vec<(u64, Money)> {
+    /// What `account` paid, row by row, for attempts that began at `since` or later, and before `until`, and are not known to be
+    /// shipped.
+    pub(super) fn on_their_way(
+        &self,
+        account: &str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> Vec<(u64, Money)> {
         let unshipped = self.unshipped();
         let paid = unshipped.iter().filter(|Entry { row, .. }| {
-            row.started >= since
+            row.is_of(since, until)
                 && !row.cost.is_zero()
                 && row.accounts.iter().any(|a| **a == *account)
         });

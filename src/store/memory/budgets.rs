@@ -60,8 +60,14 @@ impl MemoryBudgets {
         }
     }
 
-    /// Adds what an account has spent in the window of now before this book counted it, as a ledger knows it:
-    /// `ledger.spent(whose, window.start(now))`. Without effect on an account without a budget over `window`.
+    /// The time here: the clock's, but never backwards.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.open().1
+    }
+
+    /// Adds what an account has spent in the window of [`now`](Self::now) before this book counted it, as a ledger knows it:
+    /// `ledger.spent(whose, start, end)` of that window. Without effect on an account without a budget over `window`.
     pub fn seed(&self, account: &str, window: &Window, posted: Money) {
         let (mut book, now) = self.open();
         if let Some(account) = book.accounts.get_mut(account) {

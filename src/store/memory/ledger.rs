@@ -8,7 +8,10 @@ use std::{
 use super::done;
 use crate::{
     catalog::Money,
-    store::{Intent, Ledger, LedgerRow, StoreFuture, ledger::quarter},
+    store::{
+        Intent, Ledger, LedgerRow, StoreFuture,
+        ledger::{quarter, quarters},
+    },
 };
 
 /// The newest rows in memory, and what the older ones cost by the quarter of an hour.
@@ -64,14 +67,20 @@ impl Ledger for MemoryLedger {
         done(())
     }
 
-    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
+    fn spent<'a>(
+        &'a self,
+        account: &'a str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> StoreFuture<'a, Money> {
         let book = self.book();
         let pays = |row: &&LedgerRow| row.accounts.iter().any(|a| **a == *account);
-        let kept = book.rows.iter().filter(|row| row.started >= since);
+        let kept = book.rows.iter().filter(|row| row.is_of(since, until));
         let kept: Money = kept.filter(pays).map(|row| row.cost).sum();
+        let spanned = quarters(since, until);
         let older = book.older.get(account).into_iter();
         let older: Money = older
-            .flat_map(|quarters| quarters.range(quarter(since)..))
+            .flat_map(|quarters| quarters.range(spanned.clone()))
             .map(|(_, cost)| *cost)
             .sum();
         done(kept + older)

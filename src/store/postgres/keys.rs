@@ -30,12 +30,17 @@ impl PostgresKeys {
         Self { pool }
     }
 
-    /// What the ledger beside the keys says that an account has paid.
+    /// What the ledger beside the keys says that an account has paid for attempts that began at `since` or later, and before `until`.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer.
-    pub async fn spent(&self, account: &str, since: SystemTime) -> Result<Money, Error> {
-        answered(ledger::spent(&self.pool, account, since)).await
+    pub async fn spent(
+        &self,
+        account: &str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> Result<Money, Error> {
+        answered(ledger::spent(&self.pool, account, since, until)).await
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     catalog::Money,
     error::{Error, ErrorKind},
-    store::{Chain, Entry, LedgerSink, StoreFuture, ledger::quarter},
+    store::{Chain, Entry, LedgerSink, StoreFuture, ledger::quarters},
 };
 
 /// The most rows of one transaction.
@@ -223,18 +223,30 @@ impl LedgerSink for PostgresLedger {
         })
     }
 
-    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
-        Box::pin(answered(spent(&self.pool, account, since)))
+    fn spent<'a>(
+        &'a self,
+        account: &'a str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> StoreFuture<'a, Money> {
+        Box::pin(answered(spent(&self.pool, account, since, until)))
     }
 }
 
-/// The sum of what `account` paid for attempts that began at `since` or later.
-pub(super) async fn spent(pool: &Pool, account: &str, since: SystemTime) -> Result<Money, Error> {
+/// The sum of what `account` paid for attempts that began at `since` or later, and before `until`.
+pub(super) async fn spent(
+    pool: &Pool,
+    account: &str,
+    since: SystemTime,
+    until: Option<SystemTime>,
+) -> Result<Money, Error> {
+    let quarters = quarters(since, until);
     let nanos: i64 = sqlx::query_scalar(
-        "SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM spending WHERE account = $1 AND quarter >= $2",
+        "SELECT COALESCE(SUM(cost_nanos), 0)::BIGINT FROM spending WHERE account = $1 AND quarter >= $2 AND quarter < $3",
     )
     .bind(&*text(account))
-    .bind(quarter(since))
+    .bind(quarters.start)
+    .bind(quarters.end)
     .fetch_one(&mut *pool.get().await?)
     .await
     .map_err(failed("the ledger cannot be read"))?;

@@ -40,12 +40,18 @@ impl SqliteKeys {
         Ok(Self::new(pool(options)))
     }
 
-    /// What the ledger beside the keys says that an account has paid, as of what its owner has written so far.
+    /// What the ledger beside the keys says that an account has paid for attempts that began at `since` or later, and before `until`, as of what
+    /// its owner has written so far.
     ///
     /// # Errors
     /// If the database cannot be read; see the [module](super).
-    pub async fn spent(&self, account: &str, since: SystemTime) -> Result<Money, Error> {
-        ledger::spent(&self.pool, account, since).await
+    pub async fn spent(
+        &self,
+        account: &str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> Result<Money, Error> {
+        ledger::spent(&self.pool, account, since, until).await
     }
 }
 

@@ -7,7 +7,8 @@ use crate::{
     catalog::Money,
     error::Error,
     store::{
-        Chain, Entry, LedgerSink, StoreFuture, ledger::quarter, plain::text, sql::columns::unsigned,
+        Chain, Entry, LedgerSink, StoreFuture, ledger::quarters, plain::text,
+        sql::columns::unsigned,
     },
 };
 
@@ -30,8 +31,13 @@ impl LedgerSink for SqliteStore {
         Box::pin(last(&self.pool))
     }
 
-    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
-        Box::pin(spent(&self.pool, account, since))
+    fn spent<'a>(
+        &'a self,
+        account: &'a str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> StoreFuture<'a, Money> {
+        Box::pin(spent(&self.pool, account, since, until))
     }
 }
 
@@ -51,17 +57,20 @@ pub(super) async fn last(pool: &SqlitePool) -> Result<Option<(u64, Chain)>, Erro
     .map_err(failed("the ledger's last row cannot be read"))
 }
 
-/// The sum of what `account` paid for attempts that began at `since` or later.
+/// The sum of what `account` paid for attempts that began at `since` or later, and before `until`.
 pub(super) async fn spent(
     pool: &SqlitePool,
     account: &str,
     since: SystemTime,
+    until: Option<SystemTime>,
 ) -> Result<Money, Error> {
+    let quarters = quarters(since, until);
     let nanos: i64 = sqlx::query_scalar(
-        "SELECT COALESCE(SUM(cost_nanos), 0) FROM spending WHERE account = ? AND quarter >= ?",
+        "SELECT COALESCE(SUM(cost_nanos), 0) FROM spending WHERE account = ? AND quarter >= ? AND quarter < ?",
     )
     .bind(&*text(account))
-    .bind(quarter(since))
+    .bind(quarters.start)
+    .bind(quarters.end)
     .fetch_one(pool)
     .await
     .map_err(failed("the ledger cannot be read"))?;

@@ -189,7 +189,7 @@ async fn fifty_thousand_rows_are_written_once_each_and_found_again() {
     store.close().await.expect("it closes");
 
     let (journal, store) = open(&dir).await;
-    let spent = journal.spent("key:k_1", SystemTime::UNIX_EPOCH).await;
+    let spent = journal.spent("key:k_1", SystemTime::UNIX_EPOCH, None).await;
     assert_eq!(spent.expect("a sum"), Money::from_nanos(cost + LAST));
     journal.close().await;
     store.close().await.expect("it closes");

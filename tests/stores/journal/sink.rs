@@ -46,8 +46,13 @@ impl LedgerSink for Away {
         self.sink.last()
     }
 
-    fn spent<'a>(&'a self, account: &'a str, since: SystemTime) -> StoreFuture<'a, Money> {
-        self.sink.spent(account, since)
+    fn spent<'a>(
+        &'a self,
+        account: &'a str,
+        since: SystemTime,
+        until: Option<SystemTime>,
+    ) -> StoreFuture<'a, Money> {
+        self.sink.spent(account, since, until)
     }
 }
 
@@ -99,7 +104,7 @@ async fn what_is_on_its_way_is_spent_and_counts_once() {
     let dir = Dir::new("on_its_way");
     let (journal, sink) = away(&dir).await;
     let spent = async |journal: &Journal| {
-        let spent = journal.spent("key:k_1", SystemTime::UNIX_EPOCH).await;
+        let spent = journal.spent("key:k_1", SystemTime::UNIX_EPOCH, None).await;
         spent.expect("a sum").nanos()
     };
     for n in 0..5_000 {
@@ -107,9 +112,9 @@ async fn what_is_on_its_way_is_spent_and_counts_once() {
     }
     safe(&journal).await;
     assert_eq!(spent(&journal).await, 5_000);
-    let old = journal.spent("key:k_1", SystemTime::now()).await;
+    let old = journal.spent("key:k_1", SystemTime::now(), None).await;
     assert_eq!(old.expect("a sum"), Money::ZERO, "before that");
-    let other = journal.spent("key:k", SystemTime::UNIX_EPOCH).await;
+    let other = journal.spent("key:k", SystemTime::UNIX_EPOCH, None).await;
     assert_eq!(other.expect("a sum"), Money::ZERO, "another account");
     // While they arrive, at each moment.
     sink.away.store(false, Ordering::Relaxed);

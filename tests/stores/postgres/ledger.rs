@@ -83,7 +83,7 @@ async fn every_column_says_what_the_row_said() {
     }
     assert_eq!(rows[1]["status"], "rate_limit_exceeded");
     assert_eq!(rows[2]["user_id"], "a\u{fffd}b");
-    let spent = ledger.spent("user:t/a\0b", UNIX_EPOCH).await;
+    let spent = ledger.spent("user:t/a\0b", UNIX_EPOCH, None).await;
     assert_eq!(spent.expect("a sum"), Money::from_nanos(1));
 }
 
@@ -100,7 +100,7 @@ async fn journals_do_not_mix() {
             .await
             .expect("written");
     }
-    let spent = other.spent("global", UNIX_EPOCH).await;
+    let spent = other.spent("global", UNIX_EPOCH, None).await;
     assert_eq!(spent.expect("a sum"), Money::from_nanos(10));
     one.write(entries(2, [row("req", 1, 5, NOW)]).into())
         .await
@@ -182,7 +182,7 @@ async fn ten_thousand_rows_a_second_arrive_once_each_and_small() {
         database.number("SELECT count(*) FROM llm_calls").await,
         rows
     );
-    let spent = ledger.spent("key:k_1", UNIX_EPOCH).await;
+    let spent = ledger.spent("key:k_1", UNIX_EPOCH, None).await;
     assert_eq!(
         spent.expect("a sum"),
         Money::from_nanos(rows * (rows - 1) / 2)
@@ -243,11 +243,11 @@ async fn locks_and_connections_are_waited_for_a_bounded_time() {
     let start = Instant::now();
     let (blocked, reader, queued) = tokio::join!(
         ledger.write(rows[1..].into()),
-        ledger.spent("global", UNIX_EPOCH),
+        ledger.spent("global", UNIX_EPOCH, None),
         async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             let start = Instant::now();
-            let spent = ledger.spent("global", UNIX_EPOCH).await;
+            let spent = ledger.spent("global", UNIX_EPOCH, None).await;
             (spent, start.elapsed())
         }
     );

@@ -62,7 +62,12 @@ impl Ledger for Rows {
     fn flush(&self) -> StoreFuture<'_, ()> {
         async { Ok(()) }.boxed()
     }
-    fn spent<'a>(&'a self, _: &'a str, _: SystemTime) -> StoreFuture<'a, Money> {
+    fn spent<'a>(
+        &'a self,
+        _: &'a str,
+        _: SystemTime,
+        _: Option<SystemTime>,
+    ) -> StoreFuture<'a, Money> {
         async { Ok(Money::ZERO) }.boxed()
     }
 }
