@@ -235,9 +235,11 @@ pub trait Ledger: Send + Sync {
     /// [`ErrorKind::Internal`] if the writer is gone and rows were lost with it.
     fn flush(&self) -> StoreFuture<'_, ()>;
 
-    /// What `account` paid for attempts that began at `since` or later, and before `until` if it is said, among the rows that
-    /// [survive](Ledger::survives) a loss of power. Exact for times at a full quarter of an hour, which is where the days of every
-    /// time zone begin.
+    /// What `account` paid for attempts that began at `since` or later, and before `until` if it is said, by all rows taken so far.
+    /// Exact for times at a full quarter of an hour, which is where the days of every time zone begin.
+    ///
+    /// # Errors
+    /// If the store that keeps the rows cannot be read.
     fn spent<'a>(
         &'a self,
         account: &'a str,

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rungs::{
     Error,
-    store::{Budget, Budgets, Durability, Ledger, Window, memory::MemoryBudgets},
+    store::{Budget, Budgets, Ledger, Window, memory::MemoryBudgets},
 };
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -152,9 +152,6 @@ impl Accounts {
     async fn restore(&self, changes: &[Change<'_>]) -> Result<(), Error> {
         if changes.iter().all(|change| change.added().next().is_none()) {
             return Ok(());
-        }
-        if let Some(safe) = self.ledger.survives(Durability::PowerLoss) {
-            safe.await?;
         }
         for change in changes {
             for Budget { window, .. } in change.added() {

@@ -158,7 +158,7 @@ async fn r30_old_rows_go_by_command_and_by_themselves() {
 async fn free_and_paid() -> (Wire, Gateway) {
     let wire = Wire::answer(|_| whole("yes")).await;
     let gateway = Gateway::serve(&format!(
-        "{}{}{}",
+        "[budget]\nper_user = \"1/day\"\n{}{}{}",
         provider("p", &wire.base_url),
         free("free", "p", "L0"),
         model("m", "p", "L0", "price = { input = \"1\", output = \"2\" }")
@@ -181,6 +181,13 @@ async fn what_is_free_is_served_while_the_journal_cannot_be_written() {
         assert!(stream.text.ends_with("data: [DONE]\n\n"), "{stream:?}");
         let paid = gateway.ask(&chat("m", question)).await;
         assert_eq!(paid.status, 503, "{paid:?}");
+        // Nobody has seen this user before.
+        for (model, status) in [("free", 200), ("m", 503)] {
+            let mut body = chat(model, &format!("{question} of a user"));
+            body["user"] = format!("user_{question}").into();
+            body["max_tokens"] = 8.into();
+            assert_eq!(gateway.ask(&body).await.status, status, "{}", gateway.log());
+        }
     }
     // A kept answer costs nothing either.
     let hit = gateway.ask(&chat("free", "a")).await;
@@ -215,6 +222,9 @@ async fn what_a_disk_failed_to_sync_is_not_believed_until_a_restart() {
     for question in ["b", "c"] {
         assert_eq!(gateway.ask(&chat("free", question)).await.status, 200);
         assert_eq!(gateway.ask(&chat("m", question)).await.status, 503);
+        let mut body = chat("free", &format!("{question} of a user"));
+        body["user"] = "ann".into();
+        assert_eq!(gateway.ask(&body).await.status, 200);
     }
     // Whoever spreads calls over several processes is told.
     let ready = gateway.get("/ready").await;
@@ -228,7 +238,7 @@ async fn what_a_disk_failed_to_sync_is_not_believed_until_a_restart() {
         "the store is ahead of the disk"
     );
     let gateway = gateway.killed(&[]);
-    let rows = gateway.rows_after(3).await;
+    let rows = gateway.rows_after(5).await;
     assert_eq!(rows.iter().filter(|(_, cost)| *cost > 0).count(), 1);
     gateway.rungs(&["ledger", "verify"]);
 }

@@ -9,7 +9,8 @@
 //!
 //! # Files
 //! A folder of segments of 4 MiB, filled with zeros when they are made so that a sync has no length to update, and used again when
-//! all their rows are shipped (a row that is larger has a segment of its own); `open`, a slot per attempt under way; `lock`, held as long as a process owns the folder.
+//! all their rows are shipped (a row that is larger has a segment of its own); `open`, a slot per attempt under way; `lock`, held as
+//! long as a process owns the folder.
 //! Each record has its number, a checksum, and a keyed hash over itself and all before it: the end that a crash tore off is told
 //! from damage, and a row that somebody altered or took out from a row that is right.
 //!
@@ -51,8 +52,10 @@ use std::{
     fs::File,
     path::Path,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
+
+use tokio::time::sleep;
 
 pub use audit::Audit;
 pub use codec::{encode, next_chain};
@@ -67,6 +70,9 @@ use crate::{catalog::Money, error::Error};
 
 /// How often a sum is taken again because rows have arrived in between.
 const TRIES: usize = 20;
+
+/// How long the writer is given to be done with what it is at, each time.
+const SHORTLY: Duration = Duration::from_millis(25);
 
 /// The journal of one gateway, and the ledger behind it. See the [module](self).
 ///
@@ -145,15 +151,23 @@ impl Journal {
         self.shared.backlog()
     }
 
-    /// What the sink has, and what is on its way there: nobody waits until a long journal has arrived.
+    /// What the sink has, and what is on its way there: nobody waits until a long journal has arrived, or until a disk takes it.
     async fn spent_so_far(
         &self,
         account: &str,
         since: SystemTime,
         until: Option<SystemTime>,
     ) -> Result<Money, Error> {
+        let paid = self.shared.last_paid();
+        let failure = match self.survives(Durability::PowerLoss) {
+            Some(written) => written.await.err(),
+            None => None,
+        };
         for _ in 0..TRIES {
-            let on_their_way = self.shared.on_their_way(account, since, until);
+            let Some(on_their_way) = self.shared.on_their_way(account, since, until, paid) else {
+                sleep(SHORTLY).await;
+                continue;
+            };
             if on_their_way.is_empty() {
                 return self.sink.spent(account, since, until).await;
             }
@@ -165,6 +179,9 @@ impl Journal {
                 let rest = on_their_way.iter().filter(|(seq, _)| *seq > last);
                 return Ok(arrived + rest.map(|(_, cost)| *cost).sum());
             }
+        }
+        if let Some(failure) = failure {
+            return Err(failure);
         }
         self.shared.flush().await?;
         self.sink.spent(account, since, until).await

@@ -167,6 +167,11 @@ impl Shared {
         Progress { taken, written }
     }
 
+    /// The number of the last row that cost something.
+    pub(super) fn last_paid(&self) -> u64 {
+        self.survival.last(Durability::PowerLoss)
+    }
+
     pub(super) async fn flush(&self) -> Result<(), Error> {
         let last = self.survival.taken();
         self.hurry.notify_one();
@@ -234,6 +239,14 @@ impl Shared {
         Some(std::mem::take(&mut state.taken))
     }
 
+    /// Takes rows back that cannot be written just now, before those that have come since: whoever sums up sees them here.
+    pub(super) fn put_back(&self, mut rows: VecDeque<Taken>) {
+        let mut state = self.state();
+        rows.append(&mut state.taken);
+        state.taken = rows;
+        state.hurried = true;
+    }
+
     /// The writer has ended, and freed the folder.
     pub(super) fn ended(&self) {
         self.stage.send_modify(|s| s.written = true);
@@ -274,20 +287,39 @@ impl Shared {
     }
 
     /// What `account` paid, row by row, for attempts that began at `since` or later, and before `until`, and are not known to be
-    /// shipped.
+    /// shipped: of all rows up to number `last`, also those that cannot be written. `None` while the writer is at one of them.
     pub(super) fn on_their_way(
         &self,
         account: &str,
         since: SystemTime,
         until: Option<SystemTime>,
-    ) -> Vec<(u64, Money)> {
-        let unshipped = self.unshipped();
-        let paid = unshipped.iter().filter(|Entry { row, .. }| {
-            row.is_of(since, until)
+        last: u64,
+    ) -> Option<Vec<(u64, Money)>> {
+        let paid = |seq: u64, row: &LedgerRow| {
+            let pays = row.is_of(since, until)
                 && !row.cost.is_zero()
-                && row.accounts.iter().any(|a| **a == *account)
-        });
-        paid.map(|entry| (entry.seq, entry.row.cost)).collect()
+                && row.accounts.iter().any(|a| **a == *account);
+            pays.then_some((seq, row.cost))
+        };
+        let unshipped = self.unshipped();
+        let mut written = self.shipped();
+        let mut found = Vec::new();
+        for Entry { seq, row, .. } in unshipped.iter() {
+            written = *seq;
+            found.extend(paid(*seq, row));
+        }
+        drop(unshipped);
+        if written < last {
+            let state = self.state();
+            let next = state.taken.front().map(|taken| taken.seq);
+            // What was written and never synced is nowhere to be seen: nothing that costs money begins before a restart counts it.
+            if next != Some(written + 1) && !self.survival.is_broken() {
+                return None;
+            }
+            let unwritten = state.taken.iter();
+            found.extend(unwritten.filter_map(|Taken { seq, row, .. }| paid(*seq, row)));
+        }
+        Some(found)
     }
 
     /// The rows have arrived. Tells how many are left.

@@ -72,6 +72,7 @@ impl Writer {
                         tracing::error!(%error, rows = rows.len(), "ledger rows are lost");
                         break 'rows;
                     }
+                    self.shared.put_back(std::mem::take(&mut rows));
                     thread::sleep(PAUSE);
                 }
             }

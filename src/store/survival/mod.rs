@@ -65,7 +65,8 @@ impl Survival {
         self.last(Durability::Crash)
     }
 
-    fn last(&self, what: Durability) -> u64 {
+    /// The number of the last that has to survive `what`.
+    pub(super) fn last(&self, what: Durability) -> u64 {
         self.taken[what as usize].load(Ordering::Acquire)
     }
 

@@ -175,3 +175,34 @@ async fn a_hundred_thousand_rows_do_not_delay_a_start() {
     println!("100,000 rows are read in {took:?}");
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+/// Who begins while nothing can be written is told what is to be written; and again when some of it is.
+#[cfg(feature = "failpoints")]
+#[tokio::test]
+async fn what_cannot_be_written_is_spent_and_counts_once() {
+    let dir = Dir::new("unwritten");
+    let (journal, _store) = open(&dir).await;
+    let spent = async || {
+        let spent = journal.spent("key:k_1", SystemTime::UNIX_EPOCH, None).await;
+        spent.map(|spent| spent.nanos())
+    };
+    journal.record(cheap("req_1"));
+    safe(&journal).await;
+    fail::cfg("journal.before_write", "5*return->off").unwrap();
+    for n in 2..=100 {
+        journal.record(cheap(&format!("req_{n}")));
+    }
+    let failed = journal.survives(Durability::PowerLoss);
+    failed.expect("not written").await.expect_err("it fails");
+    assert!(!journal.has_room());
+    assert_eq!(spent().await.expect("a sum"), 100);
+    while !journal.has_room() {
+        // The writer may be at it for too long just then.
+        if let Ok(nanos) = spent().await {
+            assert_eq!(nanos, 100);
+        }
+    }
+    assert_eq!(spent().await.expect("a sum"), 100);
+    journal.flush().await.expect("shipped");
+    assert_eq!(spent().await.expect("a sum"), 100);
+}
