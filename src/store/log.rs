@@ -10,7 +10,8 @@ pub trait LedgerLog: Send + Sync {
     /// If they cannot be read.
     fn journals(&self) -> StoreFuture<'_, Vec<JournalHead>>;
 
-    /// At most `most` rows of a journal behind number `after` whose attempts began at `since` or later, in their order.
+    /// At most `most` rows of a journal behind number `after` whose attempts began at `since` or later, in their order; and those that
+    /// have the number of the last one, though no two should.
     ///
     /// # Errors
     /// If they cannot be read, or one is none of ours; it is named.

@@ -168,6 +168,23 @@ async fn what_was_added_before_what_is_left_is_named_and_moves_no_record() {
 }
 
 #[tokio::test]
+async fn a_row_that_was_added_beside_another_is_named_wherever_a_page_ends() {
+    let database = Database::new();
+    let (sink, log) = (database.store().ledger("j"), database.store().log());
+    let rows = (0..3).map(|n| aged(n, Duration::ZERO));
+    sink.write(chained(rows).into()).await.expect("written");
+    let same = "journal, seq, chain, request_id, attempt, tenant, accounts, op, deployment, tier, status, cost_nanos, \
+        cost_source, clamped, total_ms";
+    let insert = format!(
+        "INSERT INTO llm_calls (started_ms, {same}) SELECT started_ms + 1, {same} FROM llm_calls WHERE seq = 2"
+    );
+    database.run(&insert).await;
+    assert!(findings(&log, "j").await[0].starts_with("row 2 was"));
+    let page = log.read("j", 0, UNIX_EPOCH, 2).await.expect("rows");
+    assert_eq!(page.len(), 3);
+}
+
+#[tokio::test]
 async fn that_nothing_is_left_behind_old_rows_is_named() {
     let dir = Dir::new("prune_emptied");
     let store = dir.open().await;

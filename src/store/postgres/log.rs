@@ -75,12 +75,13 @@ impl LedgerLog for PostgresLog {
         most: u32,
     ) -> StoreFuture<'a, Vec<Entry>> {
         Box::pin(answered(async move {
+            // All rows of the last number: one that was added beside it would stand where no page begins.
             let rows = sqlx::query(
                 "SELECT seq, chain, request_id, attempt, tenant, accounts, key_id, user_id, conversation_id, op, deployment, tier, \
                  status, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, \
                  reasoning_tokens, cost_nanos, cost_source, price_version, clamped, started_ms, first_frame_ms, total_ms \
                  FROM llm_calls WHERE journal = (SELECT id FROM journals WHERE name = $1) \
-                 AND seq > $2 AND started_ms >= $3 ORDER BY seq LIMIT $4",
+                 AND seq > $2 AND started_ms >= $3 ORDER BY seq FETCH FIRST $4 ROWS WITH TIES",
             )
             .bind(journal)
             .bind(clamp(after))
