@@ -64,6 +64,7 @@ use self::{
     intents::{Intents, Unwritten},
     pace::Pace,
     shared::Shared,
+    unshipped::Spending,
 };
 use super::{Durability, Intent, Ledger, LedgerRow, LedgerSink, Progress, StoreFuture, lock};
 use crate::{catalog::Money, error::Error};
@@ -152,19 +153,19 @@ impl Journal {
     }
 
     /// What the sink has, and what is on its way there: nobody waits until a long journal has arrived, or until a disk takes it.
-    async fn spent_so_far(
-        &self,
-        account: &str,
-        since: SystemTime,
-        until: Option<SystemTime>,
-    ) -> Result<Money, Error> {
+    async fn spent_so_far(&self, spending: Spending<'_>) -> Result<Money, Error> {
+        let Spending {
+            account,
+            since,
+            until,
+        } = spending;
         let paid = self.shared.last_paid();
         let failure = match self.survives(Durability::PowerLoss) {
             Some(written) => written.await.err(),
             None => None,
         };
         for _ in 0..TRIES {
-            let Some(on_their_way) = self.shared.on_their_way(account, since, until, paid) else {
+            let Some(on_their_way) = self.shared.on_their_way(spending, paid) else {
                 sleep(SHORTLY).await;
                 continue;
             };
@@ -238,7 +239,11 @@ impl Ledger for Journal {
         since: SystemTime,
         until: Option<SystemTime>,
     ) -> StoreFuture<'a, Money> {
-        Box::pin(self.spent_so_far(account, since, until))
+        Box::pin(self.spent_so_far(Spending {
+            account,
+            since,
+            until,
+        }))
     }
 }
 

@@ -6,12 +6,12 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 
 use tokio::sync::{Notify, watch};
 
-use super::unshipped::Unshipped;
+use super::unshipped::{Spending, Unshipped};
 use crate::{
     catalog::Money,
     error::Error,
@@ -286,28 +286,17 @@ impl Shared {
         self.unshipped().load(most)
     }
 
-    /// What `account` paid, row by row, for attempts that began at `since` or later, and before `until`, and are not known to be
-    /// shipped: of all rows up to number `last`, also those that cannot be written. `None` while the writer is at one of them.
+    /// What was paid, row by row, by rows that are not known to be shipped: all up to number `last`, also those that cannot be written.
+    /// `None` while the writer is at one of them.
     pub(super) fn on_their_way(
         &self,
-        account: &str,
-        since: SystemTime,
-        until: Option<SystemTime>,
+        spending: Spending<'_>,
         last: u64,
     ) -> Option<Vec<(u64, Money)>> {
-        let paid = |seq: u64, row: &LedgerRow| {
-            let pays = row.is_of(since, until)
-                && !row.cost.is_zero()
-                && row.accounts.iter().any(|a| **a == *account);
-            pays.then_some((seq, row.cost))
-        };
         let unshipped = self.unshipped();
-        let mut written = self.shipped();
-        let mut found = Vec::new();
-        for Entry { seq, row, .. } in unshipped.iter() {
-            written = *seq;
-            found.extend(paid(*seq, row));
-        }
+        let written = unshipped.iter().last().map_or(self.shipped(), |e| e.seq);
+        let rows = unshipped.iter();
+        let mut paid: Vec<_> = rows.filter_map(|e| spending.of(e.seq, &e.row)).collect();
         drop(unshipped);
         if written < last {
             let state = self.state();
@@ -316,10 +305,10 @@ impl Shared {
             if next != Some(written + 1) && !self.survival.is_broken() {
                 return None;
             }
-            let unwritten = state.taken.iter();
-            found.extend(unwritten.filter_map(|Taken { seq, row, .. }| paid(*seq, row)));
+            let rows = state.taken.iter();
+            paid.extend(rows.filter_map(|t| spending.of(t.seq, &t.row)));
         }
-        Some(found)
+        Some(paid)
     }
 
     /// The rows have arrived. Tells how many are left.

@@ -1,8 +1,29 @@
 //! Rows that the journal has and the sink may not have.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::SystemTime};
 
-use crate::store::Entry;
+use crate::{
+    catalog::Money,
+    store::{Entry, LedgerRow},
+};
+
+/// What an account paid for attempts that began at `since` or later, and before `until`.
+#[derive(Clone, Copy)]
+pub(super) struct Spending<'a> {
+    pub(super) account: &'a str,
+    pub(super) since: SystemTime,
+    pub(super) until: Option<SystemTime>,
+}
+
+impl Spending<'_> {
+    /// The number and the cost of a row, if it counts.
+    pub(super) fn of(&self, seq: u64, row: &LedgerRow) -> Option<(u64, Money)> {
+        let counts = row.is_of(self.since, self.until)
+            && !row.cost.is_zero()
+            && row.accounts.iter().any(|a| **a == *self.account);
+        counts.then_some((seq, row.cost))
+    }
+}
 
 /// In the order of their numbers: a batch on its way, and what comes after it.
 #[derive(Default)]
