@@ -488,12 +488,18 @@ const THOUSAND: Quota = Quota {
 };
 
 async fn taken(rates: &dyn RateStore, quota: Quota, units: u64) -> bool {
-    let decision = rates.take(&[take("k", quota, units)]).await.unwrap();
+    let decision = rates
+        .take(&[take("k", quota, units)])
+        .await
+        .expect("it answers");
     matches!(decision, RateDecision::Taken(_))
 }
 
 async fn remaining(rates: &dyn RateStore, quota: Quota) -> u64 {
-    let decision = rates.take(&[take("k", quota, 0)]).await.unwrap();
+    let decision = rates
+        .take(&[take("k", quota, 0)])
+        .await
+        .expect("it answers");
     let (RateDecision::Taken(standings) | RateDecision::Refused { standings, .. }) = decision;
     standings[0].remaining
 }
