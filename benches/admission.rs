@@ -73,7 +73,7 @@ async fn main() {
         book.set(account, budgets(), None);
     }
     measure("leases", &folder.join("leased"), book.clone()).await;
-    book.close().await;
+    book.close().await.expect("it closes");
     let _ = std::fs::remove_dir_all(&folder);
 }
 
