@@ -19,6 +19,7 @@ mod log;
 mod mcp;
 mod memory;
 mod provider;
+mod retention;
 mod sandbox;
 mod server;
 mod stack;

@@ -29,8 +29,9 @@ use crate::{
     auth::Pepper,
     config::Config,
     hot::Hot,
-    ledger::{AuditWriter, Retention},
+    ledger::AuditWriter,
     mcp::upstream::{Pins, Upstreams},
+    retention::Retention,
     stores::{Durable, Stores},
     tools::Workshop,
     webhook::{Clients, Outbox},
@@ -77,7 +78,9 @@ pub(crate) struct State {
     /// What is closed last, where rows outlive the process.
     durable: Option<Durable>,
     /// Lets old rows go, where rows outlive the process.
-    retention: Option<Retention>,
+    old_rows: Option<Retention>,
+    /// Lets conversations go that nobody writes to any more.
+    idle_conversations: Retention,
     redis: Option<Arc<Redis>>,
     clients: Clients,
     outbox: Outbox,
@@ -99,9 +102,9 @@ impl State {
             spool,
             durable,
         } = Stores::open(config).await?;
-        let retention = durable
+        let old_rows = durable
             .as_ref()
-            .map(|durable| Retention::start(durable.log(), *pepper.seal()));
+            .map(|durable| Retention::of_rows(durable.log(), *pepper.seal()));
         let transport = TransportConfig::default().pool_per_thread();
         let clients = Clients {
             public: HyperTransport::new(&transport)?,
@@ -121,6 +124,7 @@ impl State {
             None => Conversations::new(memory.conversations, places),
         };
         Ok(Self {
+            idle_conversations: Retention::of_conversations(conversations.clone()),
             conversations,
             todos: memory.todos,
             accounts: Arc::new(Accounts::new(book, Arc::clone(&ledger))),
@@ -140,7 +144,7 @@ impl State {
             upstreams: Upstreams::new(Pins::of(&config.store)),
             ending: CancellationToken::new(),
             durable,
-            retention,
+            old_rows,
             redis,
             outbox: Outbox::open(clients.clone()),
             clients,
@@ -209,9 +213,11 @@ impl State {
             breaker.reconfigure(config.breaker.to_layer(&config.timeouts));
         }
         *self.breakers.lock().unwrap_or_else(PoisonError::into_inner) = breakers;
-        if let Some(retention) = &self.retention {
-            retention.keep(config.store.keep);
+        if let Some(rows) = &self.old_rows {
+            rows.keep(config.store.keep);
         }
+        self.idle_conversations
+            .keep(config.conversation.forget_after);
         self.upstreams.adopt(&config.upstreams);
     }
 
@@ -271,9 +277,10 @@ impl State {
             }
             self.outbox.close().await;
             self.audit.close().await;
-            if let Some(retention) = &self.retention {
-                retention.stop().await;
+            if let Some(rows) = &self.old_rows {
+                rows.stop().await;
             }
+            self.idle_conversations.stop().await;
             match &self.durable {
                 Some(durable) => durable.close().await,
                 None => Ok(()),

@@ -185,4 +185,31 @@ pub trait ConversationStore: Send + Sync {
 
     /// Forgets a conversation for good; says whether there was one.
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool>;
+
+    /// The next conversations behind `after`, in an order of the store's own, at most `most`, each with the time when it was written to
+    /// last, to the millisecond. A database has todo lists too: one that was changed counts as written to, also without a conversation.
+    fn list<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        most: usize,
+    ) -> StoreFuture<'a, Vec<(ConversationKey, SystemTime)>>;
+
+    /// Forgets a conversation, in a database with its todo list, unless it was written to at `before` or later. Of a long one it
+    /// forgets only the oldest part: so little that nobody else waits longer than 50 ms.
+    fn forget_idle<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        before: SystemTime,
+    ) -> StoreFuture<'a, Forgotten>;
+}
+
+/// What was forgotten of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgotten {
+    /// Nothing: it was written to, or there is none.
+    Nothing,
+    /// Its beginning. There is more.
+    Part,
+    /// All that there was.
+    All,
 }

@@ -65,8 +65,8 @@ pub use audit::{AuditEntry, AuditEvent, AuditLog, AuditRow, AuditWalk};
 pub use budgets::{AccountBalance, Balance, Budget, Budgets, Hold, Reservation};
 pub use cache::{CacheEntry, CacheKey, CacheStore};
 pub use conversations::{
-    ConversationKey, ConversationStore, LONGEST_CONVERSATION, LONGEST_WINDOW, Memory, RECENT,
-    Remembered, Summary, Turn,
+    ConversationKey, ConversationStore, Forgotten, LONGEST_CONVERSATION, LONGEST_WINDOW, Memory,
+    RECENT, Remembered, Summary, Turn,
 };
 pub(crate) use field_hash::FieldHash;
 pub use hot::{Hot, HotEntry, HotKey, HotKind, HotStore};

@@ -5,15 +5,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use rungs::{
     Error, ErrorKind,
     store::{
-        ConversationKey, ConversationStore, Hot, HotEntry, HotKey, HotKind, HotStore, Memory,
-        Remembered, StoreFuture, Summary, TodoStore, Turn,
+        ConversationKey, ConversationStore, Forgotten, Hot, HotEntry, HotKey, HotKind, HotStore,
+        Memory, Remembered, StoreFuture, Summary, TodoStore, Turn,
         memory::{MemoryConversations, MemoryHot, MemoryTodos},
     },
     testing::store_contract::{self as contract, conversation, turn},
@@ -68,6 +68,22 @@ impl ConversationStore for Counted {
 
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
         self.0.delete(key)
+    }
+
+    fn list<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        most: usize,
+    ) -> StoreFuture<'a, Vec<(ConversationKey, SystemTime)>> {
+        self.0.list(after, most)
+    }
+
+    fn forget_idle<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        before: SystemTime,
+    ) -> StoreFuture<'a, Forgotten> {
+        self.0.forget_idle(key, before)
     }
 }
 

@@ -7,6 +7,8 @@ mod budgets;
 mod conversations;
 #[cfg(feature = "sqlite")]
 mod dir;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod idle;
 #[cfg(all(feature = "journal", feature = "sqlite"))]
 mod journal;
 mod memory;

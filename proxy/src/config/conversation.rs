@@ -3,7 +3,7 @@ use std::time::Duration;
 use rungs::{layers::conversation::ConversationConfig, store::LONGEST_WINDOW};
 use serde::Deserialize;
 
-use super::{error::Faults, seconds};
+use super::{error::Faults, seconds, store};
 
 /// `[conversation]`: what was said before in a conversation that a call names.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -20,6 +20,9 @@ pub(crate) struct Conversation {
     pub(crate) ttl: Duration,
     /// How many bytes of copies are in memory, where there is no Redis for them.
     pub(crate) max_bytes: u64,
+    /// After how long without a message a conversation is forgotten; never if unset.
+    #[serde(deserialize_with = "store::age")]
+    pub(crate) forget_after: Option<Duration>,
 }
 
 impl Default for Conversation {
@@ -30,6 +33,7 @@ impl Default for Conversation {
             summarize: true,
             ttl: Duration::from_secs(3600),
             max_bytes: 64 << 20,
+            forget_after: None,
         }
     }
 }

@@ -67,6 +67,7 @@ impl Config {
             window: conversation.window,
             keep: conversation.keep,
             summarize: conversation.summarize,
+            forget_after: conversation.forget_after,
             ..running.conversation
         };
         kept.keep("conversation", conversation, now);

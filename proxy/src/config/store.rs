@@ -18,7 +18,7 @@ pub(crate) struct Store {
     /// Where this process keeps rows on their way to a shared database, and what is used of its leases: no other process's.
     pub(crate) folder: PathBuf,
     /// How long rows of the ledger are kept; for ever if unset.
-    #[serde(deserialize_with = "keep")]
+    #[serde(deserialize_with = "age")]
     pub(crate) keep: Option<Duration>,
     /// How many connections to a shared database, beside those of leases and the ledger.
     pub(crate) connections: u32,
@@ -148,12 +148,13 @@ impl<'de> Deserialize<'de> for StoreUrl {
     }
 }
 
-fn keep<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
+/// How long something is kept.
+pub(super) fn age<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Duration>, D::Error> {
     match Age::deserialize(d)?.0 {
         Duration::ZERO => Err(de::Error::custom(
-            "must be more than nothing; leave it out to keep rows for ever",
+            "must be more than nothing; leave it out to keep all for ever",
         )),
-        keep => Ok(Some(keep)),
+        age => Ok(Some(age)),
     }
 }
 

@@ -2,7 +2,6 @@
 //! read and checked.
 
 pub(crate) mod audit;
-mod retention;
 mod writer;
 
 use std::{
@@ -15,7 +14,6 @@ use rungs::{
     store::{Entry, Finding, JournalHead, LedgerLog, Pruned, StoreFuture, journal::Audit},
 };
 
-pub(crate) use retention::Retention;
 pub(crate) use writer::AuditWriter;
 
 /// Rows that are read at once.
@@ -26,6 +24,23 @@ pub(crate) struct Outcome {
     /// What was wrong with them.
     pub(crate) findings: Vec<String>,
     pub(crate) pruned: Pruned,
+}
+
+impl Outcome {
+    /// Tells it where nobody waits for it.
+    pub(crate) fn log(&self) {
+        for finding in &self.findings {
+            tracing::error!(
+                finding,
+                "a ledger row that went for its age was not as it was written"
+            );
+        }
+        match self.pruned {
+            Pruned::Rows(0) | Pruned::Months(0) => {}
+            Pruned::Rows(rows) => tracing::info!(rows, "old ledger rows are gone"),
+            Pruned::Months(months) => tracing::info!(months, "old ledger rows are gone"),
+        }
+    }
 }
 
 /// Gives `see` each row of a journal behind number `after` that began at `since` or later, in their order, as long as it wants more.

@@ -9,7 +9,7 @@ use rungs::{
 };
 use serde_json::{Value, json};
 
-use crate::support::*;
+use crate::{ledger::change, support::*};
 
 const SECRET: &str = "tW5-oPq81-vw7x-Tk20-zq4-Hn81-vw7x";
 const OTHER: &str = "another-key-of-16";
@@ -542,4 +542,39 @@ async fn a_summary_is_paid_by_a_user_whom_the_cache_has_answered() {
     talk("second").await;
     gateway.logs("was not summarized").await;
     assert_eq!(world.asked.calls(), 8, "nobody was asked again");
+}
+
+#[tokio::test]
+async fn r30_idle_conversations_are_forgotten_from_a_reload_on() {
+    let world = World::start().await;
+    let config = world.config("");
+    let gateway = Gateway::serve(&config).with_key(KEY);
+    for conversation in ["old", "listed", "new"] {
+        say(&gateway, conversation, "one").await;
+        let list = gateway
+            .request("PUT", &format!("/v1/todos/{conversation}"))
+            .header("content-type", "application/json")
+            .body(r#"{"todos":[{"id":1,"title":"read"}]}"#);
+        assert_eq!(list.send().await.unwrap().status(), 200);
+        wait_for(&gateway, conversation, 2).await;
+    }
+    let aged = "SET updated_ms = updated_ms - 91 * 86400000 WHERE";
+    for sql in [
+        format!("UPDATE conversations {aged} id IN ('old', 'listed')"),
+        format!("UPDATE todo_lists {aged} conversation_id IN ('old', 'new')"),
+    ] {
+        change(&gateway, &sql).await;
+    }
+    let config = config.replacen('\n', "\n[conversation]\nforget_after = \"90d\"\n", 1);
+    std::fs::write(gateway.folder.join("rungs.toml"), config).unwrap();
+    gateway.signal("HUP");
+    gateway.logs("idle conversations are forgotten").await;
+    for (conversation, status) in [("old", 404), ("listed", 200), ("new", 200)] {
+        for what in ["context", "todos"] {
+            let path = format!("/v1/{what}/{conversation}");
+            assert_eq!(gateway.get(&path).await.status, status, "{path}");
+        }
+    }
+    say(&gateway, "old", "two").await;
+    assert_eq!(world.shown(), ["two"], "it begins anew");
 }

@@ -1,9 +1,16 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use tokio::sync::{
-    OwnedSemaphorePermit, Semaphore,
-    mpsc::{self, OwnedPermit, error::TrySendError},
-    oneshot, watch,
+use tokio::{
+    sync::{
+        OwnedSemaphorePermit, Semaphore,
+        mpsc::{self, OwnedPermit, error::TrySendError},
+        oneshot, watch,
+    },
+    time::sleep,
 };
 
 use super::{
@@ -16,7 +23,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    store::{ConversationKey, ConversationStore, Memory, Spool, Topic, Turn},
+    store::{ConversationKey, ConversationStore, Forgotten, Memory, Spool, Topic, Turn},
 };
 
 /// When a client may ask again while turns wait for the store.
@@ -24,6 +31,12 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// The most turns of one conversation that wait for the store: one that fails for itself alone must not take up all places.
 const LONGEST_LINE: usize = 64;
+
+/// Conversations that are looked at together when idle ones are forgotten.
+const PAGE: usize = 1_000;
+
+/// How long a store is left to others after each part of a conversation that it has forgotten.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Conversations, and the one task that adds to them. Clones share both.
 #[derive(Clone)]
@@ -136,6 +149,37 @@ impl Conversations {
         let permit = self.permit()?;
         permit.send(Job::Forget(key.clone(), done));
         told.await.unwrap_or_else(|_| Err(closed()))
+    }
+
+    /// Forgets the conversations that nobody has written to since `before`, one after another and in parts, so that others need not
+    /// wait for long; how many. Those that have a turn on its way to the store stay.
+    ///
+    /// # Errors
+    /// The store's. What was forgotten until then is.
+    pub async fn forget_idle(&self, before: SystemTime) -> Result<u64, Error> {
+        let (mut forgotten, mut after) = (0, None);
+        loop {
+            let page = self.0.store.list(after.as_ref(), PAGE).await?;
+            for (key, _) in page.iter().filter(|(_, written)| *written < before) {
+                forgotten += u64::from(self.forget_one(key, before).await?);
+            }
+            match page.into_iter().next_back() {
+                Some((last, _)) => after = Some(last),
+                None => return Ok(forgotten),
+            }
+        }
+    }
+
+    /// Whether all of it was idle, and is forgotten.
+    async fn forget_one(&self, key: &ConversationKey, before: SystemTime) -> Result<bool, Error> {
+        while self.0.pending.count(key) == 0 {
+            let forgotten = self.0.store.forget_idle(key, before).await?;
+            sleep(PAUSE).await;
+            if forgotten != Forgotten::Part {
+                return Ok(forgotten == Forgotten::All);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns once all turns of answers that have ended are in the store.

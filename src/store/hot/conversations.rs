@@ -1,6 +1,8 @@
+use std::time::SystemTime;
+
 use super::{Hot, HotEntry, HotKey, HotKind, record};
 use crate::store::{
-    ConversationKey, ConversationStore, Memory, Remembered, StoreFuture, Summary, Turn,
+    ConversationKey, ConversationStore, Forgotten, Memory, Remembered, StoreFuture, Summary, Turn,
 };
 
 fn names(key: &ConversationKey) -> [HotKey; 2] {
@@ -78,6 +80,28 @@ impl<S: ConversationStore + ?Sized> ConversationStore for Hot<S> {
         Box::pin(async move {
             self.forget(key, names(key)).await?;
             self.cold.delete(key).await
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        most: usize,
+    ) -> StoreFuture<'a, Vec<(ConversationKey, SystemTime)>> {
+        self.cold.list(after, most)
+    }
+
+    /// The copy of its todo list goes as well, whose it may be.
+    fn forget_idle<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        before: SystemTime,
+    ) -> StoreFuture<'a, Forgotten> {
+        Box::pin(async move {
+            let [messages, summary] = names(key);
+            let todos = HotKey::new(HotKind::Todos, key);
+            self.forget(key, [messages, summary, todos]).await?;
+            self.cold.forget_idle(key, before).await
         })
     }
 }

@@ -1,13 +1,19 @@
 use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
-use moka::{policy::EvictionPolicy, sync::Cache};
+use moka::{
+    ops::compute::{CompResult, Op},
+    policy::EvictionPolicy,
+    sync::Cache,
+};
 
 use super::done;
 use crate::store::{
-    ConversationKey, ConversationStore, Memory, RECENT, Remembered, StoreFuture, Summary, Turn,
+    ConversationKey, ConversationStore, Forgotten, Memory, RECENT, Remembered, StoreFuture,
+    Summary, Turn,
 };
 
 /// Conversations in the memory of one process, bounded in their number: the one that was longest not used goes first.
@@ -40,6 +46,12 @@ impl Talk {
         if !self.messages.iter().any(|m| m.request == turn.request) {
             self.messages.extend(turn.remembered(self.count()));
         }
+    }
+
+    /// When it was written to last.
+    fn written(&self) -> SystemTime {
+        let times = self.messages.iter().map(|message| message.at);
+        times.max().unwrap_or(UNIX_EPOCH)
     }
 
     fn memory(&self) -> Memory {
@@ -104,6 +116,36 @@ impl ConversationStore for MemoryConversations {
 
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
         done(self.0.remove(key).is_some())
+    }
+
+    fn list<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        most: usize,
+    ) -> StoreFuture<'a, Vec<(ConversationKey, SystemTime)>> {
+        let talks = self.0.iter();
+        let behind = talks.filter(|(key, _)| after.is_none_or(|after| **key > *after));
+        let mut page: Vec<_> = behind
+            .map(|(key, talk)| ((*key).clone(), lock(&talk).written()))
+            .collect();
+        page.sort_unstable();
+        page.truncate(most);
+        done(page)
+    }
+
+    fn forget_idle<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        before: SystemTime,
+    ) -> StoreFuture<'a, Forgotten> {
+        let forgotten = self.0.entry_by_ref(key).and_compute_with(|talk| {
+            let is_idle = talk.is_some_and(|talk| lock(talk.value()).written() < before);
+            if is_idle { Op::Remove } else { Op::Nop }
+        });
+        done(match forgotten {
+            CompResult::Removed(_) => Forgotten::All,
+            _ => Forgotten::Nothing,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{fmt::Write as _, iter};
+use std::{fmt::Write as _, iter, time::SystemTime};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -7,17 +7,19 @@ use sqlx::Error as SqlError;
 use super::{
     columns::{Columns, clamp},
     database::{Database, Session, of_conversation},
+    idle,
 };
 use crate::{
     error::Error,
     store::{
-        ConversationKey, ConversationStore, Memory, RECENT, Remembered, StoreFuture, Summary, Turn,
+        ConversationKey, ConversationStore, Forgotten, Memory, RECENT, Remembered, StoreFuture,
+        Summary, Turn,
         plain::{millis, text, time},
     },
 };
 
-/// The most messages, and about the most bytes, that one statement inserts.
-const ROWS: usize = 200;
+/// The most messages, and about the most bytes, that one statement inserts or removes.
+pub(super) const ROWS: usize = 200;
 const BYTES: usize = 1 << 20;
 
 const UNREADABLE: &str = "the conversation cannot be read";
@@ -104,6 +106,36 @@ impl<D: Database> ConversationStore for SqlConversations<D> {
             Ok(self.0.change(delete, failing).await? > 0)
         })
     }
+
+    fn list<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        most: usize,
+    ) -> StoreFuture<'a, Vec<(ConversationKey, SystemTime)>> {
+        Box::pin(async move {
+            let rows = self.0.rows(idle::next(after, most), UNREADABLE).await?;
+            let page: Result<_, _> = rows.iter().map(idle::written).collect();
+            page.map_err(D::failed(UNREADABLE))
+        })
+    }
+
+    fn forget_idle<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        before: SystemTime,
+    ) -> StoreFuture<'a, Forgotten> {
+        D::answered(async move {
+            let mut connection = self.0.connection().await?;
+            let forget = async {
+                let mut transaction = connection.transaction(D::BEGIN).await?;
+                let forgotten = idle::forget(&mut *transaction, key, before).await?;
+                transaction.commit().await?;
+                Ok(forgotten)
+            };
+            let failing = "an old conversation cannot be forgotten";
+            forget.await.map_err(D::failed(failing))
+        })
+    }
 }
 
 /// A step of many: each has the time of an answer to itself, so that what is long is written in the end.
@@ -165,17 +197,22 @@ async fn append<D: Database>(
 fn batches(messages: &[Box<RawValue>]) -> impl Iterator<Item = &[Box<RawValue>]> {
     let mut rest = messages;
     iter::from_fn(move || {
-        let mut bytes = 0;
-        let sizes = rest.iter().take(ROWS).map(|message| message.get().len());
-        let fits = sizes.take_while(|size| {
-            let is_first = bytes == 0;
-            bytes += size;
-            is_first || bytes <= BYTES
-        });
-        let (batch, behind) = rest.split_at(fits.count());
+        let sizes = rest.iter().map(|message| message.get().len());
+        let (batch, behind) = rest.split_at(fitting(sizes));
         rest = behind;
         (!batch.is_empty()).then_some(batch)
     })
+}
+
+/// How many messages of these sizes one statement takes: one at least.
+pub(super) fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fits = sizes.take(ROWS).take_while(|size| {
+        let is_first = bytes == 0;
+        bytes += size;
+        is_first || bytes <= BYTES
+    });
+    fits.count()
 }
 
 /// The statement that inserts so many messages.

@@ -6,6 +6,7 @@ pub(super) mod columns;
 pub(super) mod conversations;
 pub(super) mod database;
 pub(super) mod entries;
+mod idle;
 pub(super) mod keys;
 pub(super) mod names;
 pub(super) mod passing;

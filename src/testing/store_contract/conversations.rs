@@ -3,8 +3,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{json, value::to_raw_value};
 
 use crate::store::{
-    ConversationKey, ConversationStore, Memory, RECENT, Remembered, Summary, TodoItem, TodoStatus,
-    TodoStore, Turn,
+    ConversationKey, ConversationStore, Forgotten, Memory, RECENT, Remembered, Summary, TodoItem,
+    TodoStatus, TodoStore, Turn,
 };
 
 /// A time that every store keeps exactly.
@@ -65,7 +65,8 @@ fn told(messages: &[Remembered]) -> Vec<(u64, &str, String)> {
     messages.iter().map(told).collect()
 }
 
-/// Turns stay in order and are kept once, under a tenant's own name; summaries only reach further; what is deleted is gone.
+/// Turns stay in order and are kept once, under a tenant's own name; summaries only reach further; what is deleted is gone, and what
+/// was idle for long.
 ///
 /// # Panics
 /// When the store breaks its contract.
@@ -136,6 +137,91 @@ pub async fn conversation_store(store: &dyn ConversationStore) {
     let anew = append(&ours, &turns[..1]).await;
     assert_eq!((anew.count, anew.summarized()), (2, 0), "it begins anew");
     assert_eq!(load(&ours).await.map(|memory| memory.count), Some(2));
+    idle(store).await;
+}
+
+/// Conversations that were written to at different times.
+async fn idle(store: &dyn ConversationStore) {
+    let talks = [
+        ("acme", "idle-b", 10),
+        ("acme", "idle-a", 30),
+        ("zen", "idle-a", 20),
+    ];
+    for (tenant, id, second) in talks {
+        // Not in the order of their times: the newest counts.
+        let turns = [second, second - 5].map(|second| Turn {
+            at: at(second),
+            ..turn(&format!("req_{second}"), "q", "a")
+        });
+        let key = conversation(tenant, id);
+        store.append(&key, &turns).await.expect("appended");
+        let summary = summary(2, "to two");
+        let request = format!("req_{second}");
+        let done = store.summarize(&key, &summary, &request).await;
+        assert!(done.expect("an answer"));
+        store.load(&key).await.expect("a copy is at hand");
+    }
+    for most in [1, 2, 100] {
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.list(after.as_ref(), most).await.expect("a page");
+            assert!(page.len() <= most);
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            listed.extend(page);
+        }
+        for (tenant, id, second) in talks {
+            let key = conversation(tenant, id);
+            let found = listed.iter().filter(|(listed, _)| *listed == key);
+            let times: Vec<_> = found.map(|(_, written)| *written).collect();
+            assert_eq!(times, [at(second)], "each once: {key:?}, {most} at a time");
+        }
+    }
+
+    let forget = async |key, second| forget_idle(store, key, at(second)).await;
+    let [first, newest, theirs] = talks.map(|(tenant, id, _)| conversation(tenant, id));
+    let unknown = conversation("acme", "idle-none");
+    assert_eq!(forget(&unknown, 30).await, Forgotten::Nothing);
+    assert_eq!(forget(&first, 10).await, Forgotten::Nothing, "at that time");
+    let memory = store.load(&first).await.expect("an answer");
+    let memory = memory.expect("nothing of it is gone");
+    assert_eq!((memory.count, memory.summarized()), (4, 2));
+    assert_eq!(forget(&first, 11).await, Forgotten::All);
+    assert!(store.load(&first).await.expect("an answer").is_none());
+    assert!(
+        store
+            .read(&first, 0, 9)
+            .await
+            .expect("an answer")
+            .is_empty()
+    );
+    assert_eq!(forget(&first, 11).await, Forgotten::Nothing, "once");
+    for key in [&newest, &theirs] {
+        let memory = store.load(key).await.expect("an answer");
+        assert_eq!(memory.map(|memory| memory.count), Some(4), "{key:?} stays");
+    }
+    let anew = store.append(&first, &[turn("req_10", "q", "a")]).await;
+    let anew = anew.expect("appended");
+    assert_eq!((anew.count, anew.summarized()), (2, 0), "it begins anew");
+    for key in [&first, &newest, &theirs] {
+        assert_eq!(forget(key, 31).await, Forgotten::All);
+        assert!(store.load(key).await.expect("an answer").is_none());
+    }
+}
+
+/// What comes of it, part after part.
+async fn forget_idle(
+    store: &dyn ConversationStore,
+    key: &ConversationKey,
+    before: SystemTime,
+) -> Forgotten {
+    loop {
+        let forgotten = store.forget_idle(key, before).await;
+        match forgotten.expect("it can be forgotten") {
+            Forgotten::Part => {}
+            done => return done,
+        }
+    }
 }
 
 /// The conversation has six messages.

@@ -15,6 +15,10 @@ fn conversations_are_remembered_unless_it_is_said_otherwise() {
     let layer = config.conversation.to_layer();
     assert_eq!((layer.window, layer.keep), (12, 5));
     assert!(!config.conversation.summarize);
+    assert_eq!(config.conversation.forget_after, None, "for ever");
+    let config = load("[conversation]\nforget_after = \"90d\"\n").conversation;
+    let ninety_days = Duration::from_secs(90 * 86_400);
+    assert_eq!(config.forget_after, Some(ninety_days));
 }
 
 #[test]
@@ -31,6 +35,12 @@ fn what_makes_no_sense_of_a_conversation_is_named() {
         1,
         "what cannot be read comes first"
     );
+    let faults_of = |age| faults(&format!("[conversation]\nforget_after = {age}\n"));
+    assert!(
+        faults_of("\"0d\"")[0].contains("`conversation.forget_after`: must be more than nothing")
+    );
+    assert!(faults_of("\"soon\"")[0].contains("is no length of time like 30d"));
+    assert!(!faults_of("90").is_empty());
     assert_eq!(
         faults("[conversation]\nsumarize = true\n"),
         ["rungs.toml:2: unknown key `conversation.sumarize`; did you mean `summarize`?"]

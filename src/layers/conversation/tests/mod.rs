@@ -4,7 +4,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
@@ -16,10 +16,10 @@ use crate::{
     error::{Error, ErrorKind},
     model::{Call, CallContext, ModelRequest, ModelResponse, ModelService, Recall},
     store::{
-        ConversationKey, ConversationStore, Durability, Memory, Remembered, Spool, StoreFuture,
-        Summary, Topic, Turn, memory::MemoryConversations,
+        ConversationKey, ConversationStore, Durability, Forgotten, Memory, Remembered, Spool,
+        StoreFuture, Summary, Topic, Turn, memory::MemoryConversations,
     },
-    testing::{Reply, Scripted, chat},
+    testing::{Reply, Scripted, chat, store_contract::turn},
 };
 
 mod compression;
@@ -160,6 +160,22 @@ impl ConversationStore for Moody {
 
     fn delete<'a>(&'a self, key: &'a ConversationKey) -> StoreFuture<'a, bool> {
         self.inner.delete(key)
+    }
+
+    fn list<'a>(
+        &'a self,
+        after: Option<&'a ConversationKey>,
+        most: usize,
+    ) -> StoreFuture<'a, Vec<(ConversationKey, SystemTime)>> {
+        self.inner.list(after, most)
+    }
+
+    fn forget_idle<'a>(
+        &'a self,
+        key: &'a ConversationKey,
+        before: SystemTime,
+    ) -> StoreFuture<'a, Forgotten> {
+        self.inner.forget_idle(key, before)
     }
 }
 

@@ -178,3 +178,27 @@ async fn a_deletion_is_told_when_nothing_can_bring_its_turns_back() {
     assert!(told.is_err(), "the spool may have the turn still");
     assert!(store.inner.load(&key).await.unwrap().is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_with_a_turn_on_its_way_is_not_idle() {
+    let provider = Scripted::new(Reply::text("yes"));
+    let (store, shelf) = (Arc::new(Moody::new(0)), Arc::<Shelf>::default());
+    for (tenant, request) in [("t", "req_1"), ("other", "req_2")] {
+        let key = ConversationKey::new(tenant, "c").unwrap();
+        let old = Turn {
+            at: UNIX_EPOCH,
+            ..turn(request, "q", "a")
+        };
+        store.inner.append(&key, &[old]).await.unwrap();
+    }
+    let conversations = spooled(&store, &shelf);
+    let service = ConversationLayer::new(conversations.clone()).layer(provider);
+    store.away.store(u32::MAX, Ordering::Relaxed);
+    ask(&service, saying("t", user("q"))).await.unwrap();
+    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+    assert_eq!(conversations.forget_idle(hour_ago).await.unwrap(), 1);
+    store.away.store(0, Ordering::Relaxed);
+    conversations.flush().await;
+    assert_eq!(store.inner.load(&key()).await.unwrap().unwrap().count, 4);
+    assert_eq!(conversations.forget_idle(hour_ago).await.unwrap(), 0);
+}
