@@ -11,7 +11,12 @@ use crate::error::Error;
 ///
 /// A lock of our own, and not SQLite's exclusive mode: the rungs command line and other programs may still read.
 pub(super) fn take(owned: &Path) -> Result<Option<File>, Error> {
-    let path = lock_file(owned);
+    take_as(owned, "lock")
+}
+
+/// The same with a lock of another name: `<file>.<name>`.
+pub(super) fn take_as(owned: &Path, name: &str) -> Result<Option<File>, Error> {
+    let path = lock_file(owned, name);
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -25,11 +30,12 @@ pub(super) fn take(owned: &Path) -> Result<Option<File>, Error> {
     }
 }
 
-/// `<file>.lock` beside the real file, whatever links lead to it.
-fn lock_file(owned: &Path) -> PathBuf {
+/// `<file>.<name>` beside the real file, whatever links lead to it.
+fn lock_file(owned: &Path, name: &str) -> PathBuf {
     let real = owned.canonicalize().unwrap_or_else(|_| owned.to_path_buf());
     let mut path = OsString::from(real);
-    path.push(".lock");
+    path.push(".");
+    path.push(name);
     path.into()
 }
 

@@ -1,7 +1,11 @@
 use std::path::{Path, PathBuf};
 
 use rungs::store::sqlite::SqliteStore;
-use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Row, SqliteConnection,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode},
+};
 
 /// A directory of one test.
 pub(crate) struct Dir(pub(crate) PathBuf);
@@ -33,6 +37,20 @@ impl Dir {
             .expect("it opens")
     }
 
+    /// The file as a version of rungs left it that knew so many steps of the schema. Rows may refer to what is not there.
+    pub(crate) async fn of_version(&self, version: i64) -> SqliteConnection {
+        let options = SqliteConnectOptions::new()
+            .filename(self.file())
+            .create_if_missing(true)
+            .foreign_keys(false)
+            .journal_mode(SqliteJournalMode::Wal);
+        let mut connection = options.connect().await.expect("it opens");
+        let made = first_steps("migrations/sqlite", version).await;
+        let made = made.run_direct(None, &mut connection, false).await;
+        made.expect("the steps are taken");
+        connection
+    }
+
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         let mut raw = self.raw().await;
         let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut raw).await;
@@ -46,4 +64,11 @@ impl Drop for Dir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// The steps of a schema up to `version`.
+pub(crate) async fn first_steps(folder: &str, version: i64) -> Migrator {
+    let steps = Migrator::new(Path::new(folder)).await.expect("steps");
+    let steps = steps.iter().filter(|step| step.version <= version);
+    Migrator::with_migrations(steps.cloned().collect())
 }

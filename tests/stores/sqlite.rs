@@ -1,6 +1,5 @@
 use std::{
     fs::File,
-    path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -17,11 +16,7 @@ use rungs::{
         store_contract::{self as contract, key},
     },
 };
-use sqlx::{
-    ConnectOptions, Connection, Row,
-    migrate::Migrator,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode},
-};
+use sqlx::{Connection, Row};
 
 use crate::dir::Dir;
 
@@ -271,31 +266,12 @@ async fn a_schema_this_version_does_not_know_is_refused_and_left_alone() {
     assert!(error.message().contains("another schema 1"), "{error}");
 }
 
-/// A file as a version before the audit left it.
-async fn before_audit(dir: &Dir) {
-    let steps = Migrator::new(Path::new("migrations/sqlite")).await;
-    let steps = steps.expect("the steps to a schema");
-    let steps = steps.iter().filter(|step| step.version <= 4).cloned();
-    let options = SqliteConnectOptions::new().filename(dir.file());
-    let mut connection = options
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .connect()
-        .await
-        .expect("it opens");
-    Migrator::with_migrations(steps.collect())
-        .run_direct(None, &mut connection, false)
-        .await
-        .expect("the steps are taken");
-    connection.close().await.expect("it closes");
-}
-
 #[tokio::test]
 async fn what_an_older_version_left_is_read_once_that_runs_no_more() {
     let dir = Dir::new("older");
     let none = SqliteLog::open(&dir.url()).await.expect_err("no file");
     assert!(none.message().contains("there is no database"), "{none}");
-    before_audit(&dir).await;
+    dir.of_version(4).await.close().await.expect("it closes");
 
     let lock = File::create(dir.0.join("rungs.db.lock")).expect("a file");
     lock.try_lock().expect("the older version runs");
@@ -308,6 +284,37 @@ async fn what_an_older_version_left_is_read_once_that_runs_no_more() {
     assert_eq!(log.journals().await.expect("the journal")[0].last, None);
     assert_eq!(log.audit(&[7; 32]).last().await.expect("the end"), None);
     dir.open().await.close().await.expect("it is free");
+}
+
+#[tokio::test]
+async fn r31_whoever_opens_a_file_waits_while_another_makes_its_schema() {
+    let dir = Dir::new("opening");
+    let opening = File::create(dir.0.join("rungs.db.opening")).expect("a file");
+    opening.try_lock().expect("another process is at it");
+    let url = dir.url();
+    let keys = tokio::time::timeout(Duration::from_millis(100), SqliteKeys::open(&url));
+    assert!(keys.await.is_err(), "there is no table yet");
+    let store = tokio::time::timeout(Duration::from_millis(100), SqliteStore::open(&url));
+    assert!(store.await.is_err(), "nor an owner");
+    let done = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(opening);
+    };
+    let (keys, store, ()) = tokio::join!(SqliteKeys::open(&url), SqliteStore::open(&url), done);
+    assert!(
+        keys.expect("it opens")
+            .list()
+            .await
+            .expect("keys")
+            .is_empty()
+    );
+    store.expect("it opens").close().await.expect("it closes");
+
+    let opening = File::create(dir.0.join("rungs.db.opening")).expect("a file");
+    opening.try_lock().expect("another process stands still");
+    let error = SqliteKeys::open(&url).await.expect_err("not for ever");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.message().contains("has been opening"), "{error}");
 }
 
 #[tokio::test]

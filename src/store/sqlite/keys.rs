@@ -2,7 +2,7 @@ use std::time::SystemTime;
 
 use sqlx::{Sqlite, SqlitePool, sqlite::SqliteArguments};
 
-use super::{failed, ledger, options, pool, update};
+use super::{failed, ledger, opening, options, pool};
 use crate::{
     catalog::{Money, Tier},
     error::Error,
@@ -36,7 +36,7 @@ impl SqliteKeys {
     /// As [`SqliteStore::open`](super::SqliteStore::open), except that the database may belong to another process.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let options = options(url)?;
-        update(&options).await?;
+        opening::update(&options).await?;
         Ok(Self::new(pool(options)))
     }
 

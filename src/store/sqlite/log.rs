@@ -2,7 +2,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 
-use super::{failed, ledger, migrations, options, pool, update};
+use super::{failed, ledger, migrations, opening, options, pool};
 use crate::{
     error::Error,
     store::{
@@ -41,7 +41,7 @@ impl SqliteLog {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a URL that names no file, or none that is there;
-    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if it cannot be opened, or has another schema: an older one that a gateway
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if others take too long to open it; [`ErrorKind::Internal`](crate::ErrorKind::Internal) if it cannot be opened, or has another schema: an older one that a gateway
     /// runs on, or one that this version does not know. The message says which and what to do.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let options = options(url)?.create_if_missing(false);
@@ -50,7 +50,7 @@ impl SqliteLog {
             let path = path.display();
             return Err(Error::invalid(format!("there is no database {path}")));
         }
-        update(&options).await?;
+        opening::update(&options).await?;
         let log = Self::new(pool(options));
         migrations::check(&log.pool, &path).await?;
         Ok(log)

@@ -7,7 +7,8 @@
 //!
 //! # Who may open it
 //! One process at a time, held by an advisory lock on `<file>.lock`; the operating system frees it when the process ends. Other
-//! programs may read the file at any time. A file that a newer version of rungs has migrated is refused.
+//! programs may read the file at any time. A file that a newer version of rungs has migrated is refused. While one process brings the
+//! schema up to date, which a lock on `<file>.opening` says, others that open the file wait for it.
 //!
 //! # Errors
 //! [`ErrorKind::Unavailable`] for what may pass: others have the file to themselves for too long, the disk is full or fails, all
@@ -19,6 +20,7 @@ mod keys;
 mod ledger;
 mod log;
 mod migrations;
+mod opening;
 mod rows;
 mod writer;
 
@@ -32,10 +34,7 @@ use std::{
 
 use sqlx::{
     ConnectOptions, Connection, SqlitePool,
-    sqlite::{
-        SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions,
-        SqliteSynchronous,
-    },
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tokio::sync::Mutex;
 
@@ -74,11 +73,12 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] for a URL that names no file; [`ErrorKind::Conflict`]
-    /// if it belongs to another process; [`ErrorKind::Internal`] if it cannot be opened, or has a schema that
+    /// if it belongs to another process; [`ErrorKind::Unavailable`] if others take too long to open it; [`ErrorKind::Internal`] if it cannot be opened, or has a schema that
     /// this version does not know. The message says which and what to do.
     pub async fn open(url: &str) -> Result<Self, Error> {
         let options = options(url)?;
         let path = options.get_filename().to_path_buf();
+        let opening = opening::alone(&path).await?;
         let lock = lock::take(&path)?.ok_or_else(|| {
             Error::new(
                 ErrorKind::Conflict,
@@ -88,7 +88,8 @@ impl SqliteStore {
                 ),
             )
         })?;
-        let connection = migrated(&options).await?;
+        let connection = opening::migrated(&options).await?;
+        drop(opening);
         let writer = Writer::open(&path, url, lock).await;
         // Not before: the last one to close an SQLite file moves its log into it, and takes its time for that.
         let _ = connection.close().await;
@@ -158,30 +159,6 @@ impl SqliteStore {
             None => Ok(()),
         }
     }
-}
-
-/// A connection to a file whose schema is up to date.
-async fn migrated(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
-    let path = options.get_filename();
-    let mut connection = options.connect().await.map_err(|e| {
-        Error::internal(format!("the database {} cannot be opened", path.display())).with_source(e)
-    })?;
-    match migrations::run(&mut connection, path).await {
-        Ok(()) => Ok(connection),
-        Err(error) => {
-            // Left to drop, the connection would still be closing in its thread when the lock is free.
-            let _ = connection.close().await;
-            Err(error)
-        }
-    }
-}
-
-/// Brings the schema of a file up to date that no process owns; one that does has done so.
-async fn update(options: &SqliteConnectOptions) -> Result<(), Error> {
-    if let Some(_lock) = lock::take(options.get_filename())? {
-        let _ = migrated(options).await?.close().await;
-    }
-    Ok(())
 }
 
 fn pool(options: SqliteConnectOptions) -> SqlitePool {
