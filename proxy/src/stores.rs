@@ -1,6 +1,9 @@
 //! The cold stores: ledger, audit, keys, conversations, and the budgets that begin with them.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use rungs::{
@@ -76,8 +79,8 @@ impl Stores {
                 let store = SqliteStore::open(&format!("sqlite:{}", path.display())).await?;
                 let store = Arc::new(store);
                 let pepper = Pepper::beside(path)?;
-                let folder = PathBuf::from(format!("{}.journal", path.display()));
-                let journal = Journal::open(&folder, store.clone(), pepper.seal()).await?;
+                let journal =
+                    Journal::open(&journal_beside(path), store.clone(), pepper.seal()).await?;
                 let journal = Arc::new(journal);
                 let folder = PathBuf::from(format!("{}.spool", path.display()));
                 let spool = Arc::new(FileSpool::open(&folder)?);
@@ -141,6 +144,11 @@ impl Stores {
             }),
         })
     }
+}
+
+/// The folder of the journal in front of a file.
+pub(crate) fn journal_beside(database: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.journal", database.display()))
 }
 
 /// Names of this process.

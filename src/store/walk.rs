@@ -12,6 +12,13 @@ pub enum Finding {
         /// The last of them.
         last: u64,
     },
+    /// These rows are in the journal and not where it ships them: taken out, or not shipped yet.
+    Unshipped {
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
+    },
     /// This row does not continue the chain.
     Altered(u64),
     /// This row stands where none can: its number was there already, or is of those that went for their age.
@@ -112,6 +119,15 @@ impl fmt::Display for Finding {
         match self {
             Self::Missing { first, last } if first == last => write!(f, "row {first} is missing"),
             Self::Missing { first, last } => write!(f, "rows {first} to {last} are missing"),
+            Self::Unshipped { first, last } => {
+                match first == last {
+                    true => write!(f, "row {first} is"),
+                    false => write!(f, "rows {first} to {last} are"),
+                }?;
+                f.write_str(
+                    " in the journal alone: taken out of the database, or not brought there yet",
+                )
+            }
             Self::Altered(seq) => write!(f, "row {seq} was altered, or the one before it was"),
             Self::Stray(seq) => {
                 write!(f, "row {seq} was added, or should be gone for its age")

@@ -50,7 +50,8 @@ async fn export(log: &dyn LedgerLog, since: Option<Age>) -> anyhow::Result<ExitC
 /// The ledger, and the audit of tool calls beside it.
 async fn verify(rows: &Rows) -> anyhow::Result<ExitCode> {
     let seal = rows.pepper.seal();
-    let (mut findings, calls) = ledger::verify(&*rows.ledger, seal).await?;
+    let journal = rows.journal.as_deref();
+    let (mut findings, calls) = ledger::verify(&*rows.ledger, journal, seal).await?;
     let (found, audited) = ledger::audit::verify(&*rows.audit, seal).await?;
     findings.extend(found);
     let mut out = Output::default();

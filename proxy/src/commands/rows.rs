@@ -3,6 +3,7 @@
 use std::{
     io::{self, BufWriter, Write},
     ops::ControlFlow,
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -25,6 +26,8 @@ pub(super) struct Rows {
     pub(super) ledger: Box<dyn LedgerLog>,
     pub(super) audit: Box<dyn AuditLog>,
     pub(super) pepper: Pepper,
+    /// The folder of the journal, where the database does not say itself how far it has arrived.
+    pub(super) journal: Option<PathBuf>,
 }
 
 impl Rows {
@@ -40,6 +43,7 @@ impl Rows {
                     audit: Box::new(log.audit(pepper.seal())),
                     ledger: Box::new(log),
                     pepper,
+                    journal: Some(stores::journal_beside(path)),
                 }
             }
             StoreUrl::Postgres(url) => {
@@ -49,6 +53,7 @@ impl Rows {
                     audit: Box::new(store.audit(pepper.seal())),
                     ledger: Box::new(store.log()),
                     pepper,
+                    journal: None,
                 }
             }
         })

@@ -6,18 +6,29 @@ mod writer;
 
 use std::{
     ops::ControlFlow,
-    time::{SystemTime, UNIX_EPOCH},
+    path::Path,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rungs::{
     Error,
-    store::{Entry, Finding, JournalHead, LedgerLog, Pruned, StoreFuture, journal::Audit},
+    store::{
+        Entry, Finding, JournalHead, LedgerLog, Pruned, StoreFuture,
+        journal::{Audit, Kept},
+    },
 };
+use tokio::time::sleep;
 
 pub(crate) use writer::AuditWriter;
 
 /// Rows that are read at once.
 const PAGE: u32 = 2_000;
+
+/// A gateway that runs ships rows within moments: those that do not move for so long are not on their way.
+const ON_THEIR_WAY: Duration = Duration::from_secs(2);
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What has become of old rows.
 pub(crate) struct Outcome {
@@ -75,9 +86,11 @@ async fn pages<'a, T, B>(
     }
 }
 
-/// Walks all rows of all journals: what is wrong with them, and how many there are.
+/// Walks all rows of all journals, and looks into the folder of the one in front of a file: what is wrong with them, and how many there
+/// are.
 pub(crate) async fn verify(
     log: &dyn LedgerLog,
+    folder: Option<&Path>,
     seal: &[u8; 32],
 ) -> Result<(Vec<String>, u64), Error> {
     let (mut findings, mut rows) = (Vec::new(), 0);
@@ -86,7 +99,31 @@ pub(crate) async fn verify(
         findings.extend(found);
         rows += seen;
     }
+    if let Some(folder) = folder
+        && let Some(kept) = Kept::read(folder, seal)?
+    {
+        let found = not_arrived(log, kept).await?;
+        findings.extend(found.iter().map(Finding::to_string));
+    }
     Ok((findings, rows))
+}
+
+/// The rows that the journal in front of a file has and the file does not get, though it be given time.
+async fn not_arrived(log: &dyn LedgerLog, kept: Kept) -> Result<Vec<Finding>, Error> {
+    let (mut end, mut moved) = (0, Instant::now());
+    loop {
+        let journals = log.journals().await?;
+        let now = journals.iter().filter_map(|journal| journal.last);
+        let now = now.map(|(seq, _)| seq).max().unwrap_or(0);
+        let found = kept.beyond(now);
+        if now > end {
+            (end, moved) = (now, Instant::now());
+        }
+        if found.is_empty() || moved.elapsed() >= ON_THEIR_WAY {
+            return Ok(found);
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// Walks the rows of a journal up to number `end`: what is wrong with them, and how many there are.

@@ -84,11 +84,39 @@ async fn what_somebody_changed_is_named() {
         ),
         ("DELETE FROM llm_calls WHERE seq = 3", "row 3 is missing"),
         ("DELETE FROM llm_calls WHERE seq = 1", "row 1 is missing"),
+        // Behind the last one there is no row to miss it.
+        (
+            "DELETE FROM llm_calls WHERE seq = 4",
+            "rows 3 to 4 are in the journal alone",
+        ),
+        (
+            "DELETE FROM llm_calls",
+            "rows 1 to 4 are in the journal alone",
+        ),
     ] {
         change(&gateway, sql).await;
         let (status, out, _) = run(&gateway.folder, &["ledger", "verify"]);
         assert!(!status.success() && out.contains(finding), "{sql}: {out}");
     }
+}
+
+#[tokio::test]
+async fn rows_that_the_journal_has_alone_are_named_until_a_start_ships_them() {
+    let (_wire, mut gateway) = asked().await;
+    assert!(gateway.stop().await.success());
+    change(&gateway, "DELETE FROM llm_calls WHERE seq >= 3").await;
+    let (status, out, err) = run(&gateway.folder, &["ledger", "verify"]);
+    assert_eq!(
+        out,
+        "rows 3 to 4 are in the journal alone: taken out of the database, or not brought there yet\n"
+    );
+    assert!(
+        !status.success() && err.contains("1 findings in 2 rows"),
+        "{err}"
+    );
+    let gateway = gateway.killed(&[]);
+    assert_eq!(gateway.rows_after(4).await.len(), 4);
+    gateway.rungs(&["ledger", "verify"]);
 }
 
 /// Makes rows old: they are sealed with their age, so it is written anew what a process with the secret would have written.

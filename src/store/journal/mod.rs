@@ -38,6 +38,7 @@ mod blocks;
 mod codec;
 mod files;
 mod intents;
+mod kept;
 mod pace;
 mod recover;
 mod segment;
@@ -59,6 +60,7 @@ use tokio::time::sleep;
 
 pub use audit::Audit;
 pub use codec::{encode, next_chain};
+pub use kept::Kept;
 
 use self::{
     intents::{Intents, Unwritten},
