@@ -24,4 +24,6 @@ mod servers;
 mod spool;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+mod upgrades;
 mod windows;
