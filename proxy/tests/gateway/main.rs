@@ -34,6 +34,7 @@ mod rates;
 mod redis;
 mod reload;
 mod shutdown;
+mod starts;
 mod statuses;
 mod streams;
 mod support;

@@ -72,7 +72,14 @@ impl Refused {
     pub(crate) fn by(config: &str, args: &[&str]) -> Self {
         let folder = folder();
         std::fs::write(folder.join("rungs.toml"), config).unwrap();
-        let mut child = command(&folder, &[&["serve"], args].concat())
+        let refused = Self::in_folder(&folder, args);
+        let _ = std::fs::remove_dir_all(folder);
+        refused
+    }
+
+    /// What `serve` says in a folder in which it does not start.
+    pub(crate) fn in_folder(folder: &Path, args: &[&str]) -> Self {
+        let mut child = command(folder, &[&["serve"], args].concat())
             .spawn()
             .unwrap();
         let (done, ended) = mpsc::channel();
@@ -85,10 +92,9 @@ impl Refused {
         });
         let Ok(text) = ended.recv_timeout(PATIENCE) else {
             let _ = child.kill();
-            panic!("it started:\n{config}");
+            panic!("it started in {}", folder.display());
         };
         let status = child.wait().unwrap();
-        let _ = std::fs::remove_dir_all(folder);
         Self { status, text }
     }
 }
