@@ -76,7 +76,8 @@ impl LedgerRow {
     }
 
     /// Whether its attempt began at `since` or later, and before `until` if it is said.
-    pub(crate) fn is_of(&self, since: SystemTime, until: Option<SystemTime>) -> bool {
+    #[must_use]
+    pub fn is_of(&self, since: SystemTime, until: Option<SystemTime>) -> bool {
         self.started >= since && until.is_none_or(|until| self.started < until)
     }
 

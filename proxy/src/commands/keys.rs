@@ -26,7 +26,8 @@ pub(crate) fn run(args: &KeysArgs) -> anyhow::Result<ExitCode> {
             StoreUrl::Sqlite(path) => {
                 let file = SqliteKeys::open(&format!("sqlite:{}", path.display())).await?;
                 let registry = registry(file.clone(), Pepper::beside(path)?, &config);
-                work(args, &registry, &Books::File(&file)).await
+                let journal = stores::journal_beside(path);
+                work(args, &registry, &Books::File(&file, &journal)).await
             }
             StoreUrl::Postgres(url) => {
                 let store = PostgresStore::new(url.expose(), config.store.connections)?;

@@ -1,11 +1,11 @@
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{collections::HashMap, path::Path, sync::Arc, time::SystemTime};
 
 use rungs::{
     Error,
     catalog::{Money, Tier},
     model::OnExhaust,
     store::{
-        AccountBalance, Balance, Budget, KeyRecord, Ledger, OnStoreDown, Role,
+        AccountBalance, Balance, Budget, KeyRecord, Ledger, OnStoreDown, Role, journal::under_way,
         postgres::PostgresKeys, sqlite::SqliteKeys,
     },
 };
@@ -55,16 +55,13 @@ pub(crate) struct BudgetView {
     stale: bool,
 }
 
-/// How accounts stand that are open in this process, by their names.
-type Open = HashMap<Arc<str>, Vec<AccountBalance>>;
-
 /// Where it is written what was spent.
 pub(crate) enum Books<'a> {
-    /// The gateway's own: what is held is known as well.
+    /// The gateway's own.
     Running(&'a Book, &'a dyn Ledger),
-    /// The database alone. What a running gateway holds for calls under way is not in it and counts as nothing.
-    File(&'a SqliteKeys),
-    /// The same for a database that processes share.
+    /// A database on which a gateway may run, and the folder of its journal, which tells what is under way.
+    File(&'a SqliteKeys, &'a Path),
+    /// A database that processes share. What they hold they have out in leases.
     Database(&'a PostgresKeys),
 }
 
@@ -84,15 +81,11 @@ impl KeyView {
         Self::with(key, standings)
     }
 
-    /// The same of many, where what is open is asked for once.
+    /// The same of many, where the books are asked once.
     pub(crate) async fn all(keys: Vec<KeyRecord>, books: &Books<'_>) -> Result<Vec<Self>, Error> {
-        let open = books.open(&keys).await?;
-        let mut views = Vec::with_capacity(keys.len());
-        for key in keys {
-            let standings = books.stand(&key, &open).await?;
-            views.push(Self::with(key, standings));
-        }
-        Ok(views)
+        let standings = books.stand(&keys).await?;
+        let views = keys.into_iter().zip(standings);
+        Ok(views.map(|(key, own)| Self::with(key, own)).collect())
     }
 
     fn with(key: KeyRecord, standings: Vec<AccountBalance>) -> Self {
@@ -157,18 +150,23 @@ pub(crate) fn resets(budget: &Budget) -> Option<String> {
 fn unread(key: &KeyRecord) -> Vec<AccountBalance> {
     let account = accounts::of_key(&key.id);
     let budgets = key.budgets.iter();
-    let unread = budgets.map(|budget| standing(&account, budget, Money::ZERO, true));
+    let unread = budgets.map(|budget| standing(&account, budget, Money::ZERO, Money::ZERO, true));
     unread.collect()
 }
 
-/// How a budget stands of which nothing is known to be held.
-fn standing(account: &Arc<str>, budget: &Budget, posted: Money, is_stale: bool) -> AccountBalance {
+fn standing(
+    account: &Arc<str>,
+    budget: &Budget,
+    posted: Money,
+    reserved: Money,
+    is_stale: bool,
+) -> AccountBalance {
     AccountBalance {
         account: Arc::clone(account),
         balance: Balance {
             budget: budget.clone(),
             posted,
-            reserved: Money::ZERO,
+            reserved,
         },
         is_stale,
     }
@@ -189,42 +187,79 @@ impl BudgetView {
 }
 
 impl Books<'_> {
-    /// How accounts stand that are open in this process.
-    async fn open(&self, keys: &[KeyRecord]) -> Result<Open, Error> {
-        let mut open = Open::new();
-        if let Self::Running(book, _) = self {
-            let accounts: Vec<_> = keys.iter().map(|key| accounts::of_key(&key.id)).collect();
-            for standing in book.stand(&accounts).await? {
-                let account = Arc::clone(&standing.account);
-                open.entry(account).or_default().push(standing);
+    /// How the budgets of `keys` stand, key by key.
+    async fn stand(&self, keys: &[KeyRecord]) -> Result<Vec<Vec<AccountBalance>>, Error> {
+        match self {
+            Self::Running(book, ledger) => running(book, *ledger, keys).await,
+            Self::File(file, journal) => beside(file, journal, keys).await,
+            Self::Database(database) => {
+                let budgets = keys.iter().flat_map(|key| {
+                    let account = accounts::of_key(&key.id);
+                    let budgets = key.budgets.iter();
+                    budgets.map(move |budget| (Arc::clone(&account), budget.clone()))
+                });
+                let mut all = database.stand(budgets.collect()).await?.into_iter();
+                let own = |key: &KeyRecord| all.by_ref().take(key.budgets.len()).collect();
+                Ok(keys.iter().map(own).collect())
             }
         }
-        Ok(open)
     }
 
     async fn stand_alone(&self, key: &KeyRecord) -> Result<Vec<AccountBalance>, Error> {
-        let open = self.open(std::slice::from_ref(key)).await?;
-        self.stand(key, &open).await
+        let all = self.stand(std::slice::from_ref(key)).await?;
+        Ok(all.into_iter().flatten().collect())
     }
+}
 
-    async fn stand(&self, key: &KeyRecord, open: &Open) -> Result<Vec<AccountBalance>, Error> {
-        let account = accounts::of_key(&key.id);
-        if let Some(open) = open.get(&account)
-            && open.iter().map(|one| &one.balance.budget).eq(&key.budgets)
-        {
-            return Ok(open.clone());
+async fn running(
+    book: &Book,
+    ledger: &dyn Ledger,
+    keys: &[KeyRecord],
+) -> Result<Vec<Vec<AccountBalance>>, Error> {
+    let accounts: Vec<_> = keys.iter().map(|key| accounts::of_key(&key.id)).collect();
+    let mut open: HashMap<Arc<str>, Vec<AccountBalance>> = HashMap::new();
+    for one in book.stand(&accounts).await? {
+        open.entry(Arc::clone(&one.account)).or_default().push(one);
+    }
+    let mut all = Vec::with_capacity(keys.len());
+    for (key, account) in keys.iter().zip(&accounts) {
+        let known = open.remove(account).unwrap_or_default();
+        if known.iter().map(|one| &one.balance.budget).eq(&key.budgets) {
+            all.push(known);
+            continue;
         }
         // Nobody has called with it in this process.
         let mut standings = Vec::with_capacity(key.budgets.len());
         for budget in &key.budgets {
             let (since, until) = budget.window.span(SystemTime::now());
-            let posted = match self {
-                Self::Running(_, ledger) => ledger.spent(&account, since, until).await?,
-                Self::File(file) => file.spent(&account, since, until).await?,
-                Self::Database(database) => database.spent(&account, since, until).await?,
-            };
-            standings.push(standing(&account, budget, posted, false));
+            let posted = ledger.spent(account, since, until).await?;
+            standings.push(standing(account, budget, posted, Money::ZERO, false));
         }
-        Ok(standings)
+        all.push(standings);
     }
+    Ok(all)
+}
+
+async fn beside(
+    file: &SqliteKeys,
+    journal: &Path,
+    keys: &[KeyRecord],
+) -> Result<Vec<Vec<AccountBalance>>, Error> {
+    // Before what is spent: a call that ends meanwhile rather counts twice.
+    let held = under_way(journal)?;
+    let mut all = Vec::with_capacity(keys.len());
+    for key in keys {
+        let account = accounts::of_key(&key.id);
+        let mut standings = Vec::with_capacity(key.budgets.len());
+        for budget in &key.budgets {
+            let (since, until) = budget.window.span(SystemTime::now());
+            let posted = file.spent(&account, since, until).await?;
+            let held = held.iter().filter(|row| row.is_of(since, until));
+            let held = held.filter(|row| row.accounts.contains(&account));
+            let reserved = held.map(|row| row.cost).sum();
+            standings.push(standing(&account, budget, posted, reserved, false));
+        }
+        all.push(standings);
+    }
+    Ok(all)
 }

@@ -52,7 +52,7 @@ struct Slots {
 impl Intents {
     /// Opens the file in `folder`; also what the last process left in it, slot by slot. Those are to be closed when their rows are written.
     pub(super) fn open_file(folder: &Path) -> Result<(Self, Vec<(u32, LedgerRow)>), Error> {
-        let path = folder.join("open");
+        let path = path(folder);
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -60,11 +60,11 @@ impl Intents {
             .write(true)
             .open(&path)
             .map_err(|e| failed(&path, e))?;
-        let bytes = std::fs::read(&path).map_err(|e| failed(&path, e))?;
+        let rows = rows(&path).map_err(|e| failed(&path, e))?;
         let mut slots = Slots::default();
         let mut left = Vec::new();
-        for bytes in bytes.chunks(SLOT) {
-            match read(bytes) {
+        for row in rows {
+            match row {
                 Some(row) => left.push((slots.count, row)),
                 None => slots.stale.push(slots.count),
             }
@@ -151,6 +151,16 @@ impl Slots {
             self.count - 1
         })
     }
+}
+
+/// Where the file of a journal in `folder` is.
+pub(super) fn path(folder: &Path) -> PathBuf {
+    folder.join("open")
+}
+
+/// What the slots of such a file say, in their order; `None` where one is empty, or is being written.
+pub(super) fn rows(path: &Path) -> io::Result<Vec<Option<LedgerRow>>> {
+    Ok(std::fs::read(path)?.chunks(SLOT).map(read).collect())
 }
 
 /// The bytes of a row behind room for the head.

@@ -45,6 +45,7 @@ mod segment;
 mod shared;
 mod shipper;
 mod tail;
+mod under_way;
 mod unshipped;
 mod writer;
 
@@ -61,6 +62,7 @@ use tokio::time::sleep;
 pub use audit::Audit;
 pub use codec::{encode, next_chain};
 pub use kept::Kept;
+pub use under_way::under_way;
 
 use self::{
     intents::{Intents, Unwritten},

@@ -3,14 +3,15 @@ use std::{fmt, sync::Arc, time::SystemTime};
 use sqlx::{Postgres, postgres::PgArguments};
 
 use super::{
-    failed, ledger,
+    failed,
     pool::{Pool, answered},
+    standing,
 };
 use crate::{
     catalog::Money,
     error::Error,
     store::{
-        KeyRecord, KeyStore, StoreFuture,
+        AccountBalance, Balance, Budget, KeyRecord, KeyStore, StoreFuture,
         plain::millis,
         sql::{
             columns::{clamp, json, name},
@@ -30,17 +31,36 @@ impl PostgresKeys {
         Self { pool }
     }
 
-    /// What the ledger beside the keys says that an account has paid for attempts that began at `since` or later, and before `until`.
+    /// How the budgets beside the keys stand, each with its account, in their order. What processes have out in leases is reserved:
+    /// held by calls, spent and not in the ledger yet, or idle for a few seconds more.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the database does not answer.
-    pub async fn spent(
+    pub async fn stand(
         &self,
-        account: &str,
-        since: SystemTime,
-        until: Option<SystemTime>,
-    ) -> Result<Money, Error> {
-        answered(ledger::spent(&self.pool, account, since, until)).await
+        budgets: Vec<(Arc<str>, Budget)>,
+    ) -> Result<Vec<AccountBalance>, Error> {
+        let windows = budgets
+            .iter()
+            .map(|(account, budget)| (account, &budget.window));
+        let stands = answered(async {
+            let mut connection = self.pool.get().await?;
+            standing::read(&mut connection, windows, SystemTime::now())
+                .await
+                .map_err(failed("the budgets cannot be read"))
+        });
+        let stands = stands.await?;
+        let all = budgets.into_iter().zip(stands);
+        let all = all.map(|((account, budget), (posted, granted))| AccountBalance {
+            account,
+            balance: Balance {
+                budget,
+                posted: Money::from_nanos(posted),
+                reserved: Money::from_nanos(granted),
+            },
+            is_stale: false,
+        });
+        Ok(all.collect())
     }
 }
 

@@ -234,7 +234,7 @@ impl LedgerSink for PostgresLedger {
 }
 
 /// The sum of what `account` paid for attempts that began at `since` or later, and before `until`.
-pub(super) async fn spent(
+async fn spent(
     pool: &Pool,
     account: &str,
     since: SystemTime,

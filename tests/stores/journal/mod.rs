@@ -1,6 +1,7 @@
 mod kept;
 mod sink;
 mod starts;
+mod under_way;
 
 use std::{
     path::{Path, PathBuf},

@@ -1,0 +1,64 @@
+use std::{
+    collections::HashSet,
+    fs,
+    io::{self, ErrorKind},
+    path::Path,
+    sync::Arc,
+};
+
+use super::{
+    codec::decode,
+    files::{self, failed},
+    intents,
+    segment::{HEAD, Head, Record},
+};
+use crate::{error::Error, store::LedgerRow};
+
+/// The attempts under way of the gateway whose journal is in `folder`, each with what it can cost at most; of one that was killed,
+/// those that its next start will charge.
+///
+/// For a program beside the gateway: the folder may belong to another process, and nothing is changed in it. What is being written
+/// just then is left out. Where there is no journal, there are none.
+///
+/// # Errors
+/// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the files cannot be read.
+pub fn under_way(folder: &Path) -> Result<Vec<LedgerRow>, Error> {
+    read(folder).map_err(|e| failed(folder, e))
+}
+
+fn read(folder: &Path) -> io::Result<Vec<LedgerRow>> {
+    // Before the segments: a slot that says what is over is empty before the segment with its row goes.
+    let slots = there(intents::rows(&intents::path(folder)))?;
+    let mut begun: Vec<_> = slots.into_iter().flatten().flatten().collect();
+    if begun.is_empty() {
+        return Ok(begun);
+    }
+    let mut ended = HashSet::new();
+    for number in files::numbers(folder)? {
+        // One that has gone since, or is made anew, has rows of long ago.
+        let bytes = there(fs::read(files::path(folder, number)))?;
+        ended_in(&bytes.unwrap_or_default(), &mut ended);
+    }
+    begun.retain(|row| !ended.contains(&(row.request.clone(), row.attempt)));
+    Ok(begun)
+}
+
+/// Adds the attempts whose rows are in a segment.
+fn ended_in(bytes: &[u8], ended: &mut HashSet<(Arc<str>, u32)>) {
+    let Some(head) = Head::read(bytes) else {
+        return;
+    };
+    let (mut at, mut seq) = (HEAD, head.first);
+    while let Some(record) = Record::read(&bytes[at..], seq) {
+        ended.extend(decode(record.row).map(|row| (row.request, row.attempt)));
+        at += record.length;
+        seq += 1;
+    }
+}
+
+fn there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
