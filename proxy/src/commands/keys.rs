@@ -3,13 +3,16 @@
 use std::{io::Write, process::ExitCode, sync::Arc};
 
 use anyhow::bail;
-use rungs::store::{KeyStore, postgres::PostgresStore, sqlite::SqliteKeys};
+use rungs::{
+    Error,
+    store::{KeyStore, postgres::PostgresStore, sqlite::SqliteKeys},
+};
 use serde_json::json;
 
 use super::{output::Output, serve::runtime, world};
 use crate::{
     auth::Pepper,
-    cli::{CreateKeyArgs, KeysArgs, KeysVerb},
+    cli::{Clearable, CreateKeyArgs, KeysArgs, KeysVerb, TermsArgs, UpdateKeyArgs},
     config::{Config, StoreUrl},
     keys::{Books, BudgetTexts, Issued, KeyView, NewKey, Registry, Rules, Terms},
     stores,
@@ -57,6 +60,13 @@ async fn work(args: &KeysArgs, registry: &Registry, books: &Books<'_>) -> anyhow
             let view = KeyView::of(registry.show(id).await?, books).await?;
             writeln!(out, "{}", serde_json::to_string_pretty(&view)?)?;
         }
+        KeysVerb::Update(wanted) => {
+            let terms = wanted.to_terms()?;
+            let key = registry.patch(&wanted.id, &terms).await;
+            let key = key.map_err(|e| of_key(&wanted.id, &e))?;
+            let view = KeyView::changed(key, books).await;
+            writeln!(out, "{}", serde_json::to_string_pretty(&view)?)?;
+        }
         KeysVerb::List { json } => {
             let views = KeyView::all(registry.list().await?, books).await?;
             if *json {
@@ -68,10 +78,7 @@ async fn work(args: &KeysArgs, registry: &Registry, books: &Books<'_>) -> anyhow
             }
         }
         KeysVerb::Revoke { id } => {
-            registry
-                .revoke(id)
-                .await
-                .map_err(|e| anyhow::anyhow!("key `{id}`: {e}"))?;
+            registry.revoke(id).await.map_err(|e| of_key(id, &e))?;
             writeln!(out, "revoked {id}")?;
         }
     }
@@ -86,21 +93,65 @@ impl CreateKeyArgs {
             role: self.role,
             terms: Terms {
                 name: Some(self.name.clone()),
-                project: Some(self.project.clone()),
-                models: Some(self.models.clone()),
-                max_tier: Some(self.max_tier),
-                routes: Some(self.routes.clone()),
-                budgets: Some(BudgetTexts::try_from(self.budgets.clone())?),
-                tz: self.tz.clone(),
-                warn_at: Some(self.warn_at),
-                on_exhaust: self.on_exhaust,
-                on_store_down: self.on_store_down,
-                rpm: Some(self.rpm),
-                tpm: Some(self.tpm),
-                expires: Some(self.expires),
+                ..self.terms.to_terms()?
             },
         })
     }
+}
+
+impl UpdateKeyArgs {
+    fn to_terms(&self) -> anyhow::Result<Terms> {
+        let mut terms = Terms {
+            name: self.name.clone(),
+            ..self.terms.to_terms()?
+        };
+        for what in &self.clear {
+            let contradicts = match what {
+                Clearable::Project => terms.project.replace(None).is_some(),
+                Clearable::Budget => terms.budgets.replace(BudgetTexts::default()).is_some(),
+                Clearable::WarnAt => terms.warn_at.replace(None).is_some(),
+                Clearable::Rpm => terms.rpm.replace(None).is_some(),
+                Clearable::Tpm => terms.tpm.replace(None).is_some(),
+                Clearable::Models => terms.models.replace(Vec::new()).is_some(),
+                Clearable::MaxTier => terms.max_tier.replace(None).is_some(),
+                Clearable::Routes => terms.routes.replace(Vec::new()).is_some(),
+                Clearable::Expires => terms.expires.replace(None).is_some(),
+            };
+            if contradicts {
+                bail!("what --clear names is given as well, or named twice");
+            }
+        }
+        Ok(terms)
+    }
+}
+
+impl TermsArgs {
+    /// What is given.
+    fn to_terms(&self) -> anyhow::Result<Terms> {
+        fn any<T: Clone>(given: &[T]) -> Option<Vec<T>> {
+            (!given.is_empty()).then(|| given.to_vec())
+        }
+        let budgets = any(&self.budgets).map(BudgetTexts::try_from);
+        Ok(Terms {
+            name: None,
+            project: self.project.clone().map(Some),
+            models: any(&self.models),
+            max_tier: self.max_tier.map(Some),
+            routes: any(&self.routes),
+            budgets: budgets.transpose()?,
+            tz: self.tz.clone(),
+            warn_at: self.warn_at.map(Some),
+            on_exhaust: self.on_exhaust,
+            on_store_down: self.on_store_down,
+            rpm: self.rpm.map(Some),
+            tpm: self.tpm.map(Some),
+            expires: self.expires.map(Some),
+        })
+    }
+}
+
+fn of_key(id: &str, error: &Error) -> anyhow::Error {
+    anyhow::anyhow!("key `{id}`: {error}")
 }
 
 fn show_once(out: &mut Output, issued: &Issued, as_json: bool) -> anyhow::Result<()> {

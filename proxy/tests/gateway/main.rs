@@ -25,6 +25,7 @@ mod idempotency;
 mod idle;
 mod input;
 mod keys;
+mod keys_command;
 mod ledger;
 mod limits;
 mod mcp;
