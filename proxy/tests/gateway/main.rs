@@ -35,6 +35,7 @@ mod rates;
 mod redis;
 mod reload;
 mod shutdown;
+mod spent;
 mod starts;
 mod statuses;
 mod streams;

@@ -11,5 +11,5 @@ mod oauth;
 mod resources;
 mod sessions;
 mod stdio;
-mod talk;
+pub(crate) mod talk;
 mod tools;

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::support::*;
 
-pub(super) const STATELESS: &str = "2026-07-28";
+pub(crate) const STATELESS: &str = "2026-07-28";
 pub(super) const OLDER: &str = "2025-11-25";
 
 /// The models of [`config`], all of whom know one thing.
@@ -47,7 +47,7 @@ pub(super) fn message(id: u32, method: &str, params: Value) -> Value {
 }
 
 /// A message of the revision that needs no session: it says itself what it is of.
-pub(super) fn stateless(id: u32, method: &str, mut params: Value) -> Value {
+pub(crate) fn stateless(id: u32, method: &str, mut params: Value) -> Value {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": STATELESS,
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -64,7 +64,7 @@ pub(super) fn initialize(id: u32) -> Value {
     message(id, "initialize", params)
 }
 
-pub(super) fn call(tool: &str, arguments: Value) -> Value {
+pub(crate) fn call(tool: &str, arguments: Value) -> Value {
     json!({ "name": tool, "arguments": arguments })
 }
 
@@ -88,7 +88,7 @@ pub(super) fn post(gateway: &Gateway, message: &Value) -> reqwest::RequestBuilde
 }
 
 /// Sends a message and reads the answer, plain or the last one of a stream.
-pub(super) async fn send(gateway: &Gateway, message: &Value) -> Answer {
+pub(crate) async fn send(gateway: &Gateway, message: &Value) -> Answer {
     Answer::read(post(gateway, message).send().await.unwrap()).await
 }
 

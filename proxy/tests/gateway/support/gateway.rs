@@ -159,8 +159,13 @@ impl Gateway {
 
     /// Sends this key with every request from now on.
     pub(crate) fn with_key(mut self, key: &str) -> Self {
-        self.bearer = Some(key.to_owned());
+        self.set_key(key);
         self
+    }
+
+    /// The same, of one that is in use.
+    pub(crate) fn set_key(&mut self, key: &str) {
+        self.bearer = Some(key.to_owned());
     }
 
     /// Sends the token of this computer's clients, which an open loopback has.
