@@ -5,4 +5,5 @@ mod charge;
 mod media;
 mod members;
 mod price;
+mod short;
 mod usage;
