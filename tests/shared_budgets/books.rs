@@ -6,15 +6,14 @@ use rungs::{
     catalog::Money,
     store::{
         Balance, Budgets, CostSource, Hold, Intent, Ledger, LedgerRow, LedgerSink, StoreFuture,
-        postgres::{LeasedBudgets, PostgresLedger},
     },
 };
 
 /// Wrong: asks the ledger what was spent, and lets a call through if its worst case fits.
 pub(crate) struct CheckThenAdd {
-    pub(crate) ledger: PostgresLedger,
+    pub(crate) ledger: Arc<dyn LedgerSink>,
     pub(crate) limit: Money,
-    pub(crate) like: Arc<LeasedBudgets>,
+    pub(crate) like: Arc<dyn Budgets>,
 }
 
 impl Budgets for CheckThenAdd {
@@ -51,7 +50,7 @@ impl Budgets for CheckThenAdd {
 pub(crate) struct RedisCounter {
     pub(crate) redis: MultiplexedConnection,
     pub(crate) limit: Money,
-    pub(crate) like: Arc<LeasedBudgets>,
+    pub(crate) like: Arc<dyn Budgets>,
 }
 
 async fn add(mut redis: MultiplexedConnection, nanos: i64) -> Result<i64, Error> {
@@ -91,7 +90,7 @@ impl Budgets for RedisCounter {
 }
 
 /// Wrong: what was cut is given back whole.
-pub(crate) struct ReleaseOnCut(pub(crate) Arc<LeasedBudgets>);
+pub(crate) struct ReleaseOnCut(pub(crate) Arc<dyn Budgets>);
 
 impl Budgets for ReleaseOnCut {
     fn hold(&self, accounts: &[Arc<str>], amount: Money) -> Result<Hold, Error> {

@@ -15,24 +15,24 @@ use rungs::{
         cache::{CacheLayer, CacheScope},
         cost::CostLayer,
         rate::RateLayer,
+        timeout::{TimeoutConfig, TimeoutLayer},
     },
     model::{Call, CallContext, ModelRequest, RateLimits},
     store::{
-        Budgets, Ledger, OnStoreDown,
-        journal::Journal,
+        Budgets, Ledger,
         memory::MemoryCache,
-        postgres::{LeaseTerms, LeasedBudgets, PostgresLedger, PostgresStore},
         redis::{Redis, RedisCache, RedisConfig, RedisRates, RedisUrl},
     },
-    testing::ask_stream,
 };
 use tokio::time::{sleep, timeout};
 use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
     books::{CheckThenAdd, Forgiving, RedisCounter, ReleaseOnCut},
-    part::{Book, Calls, End, Part},
+    part::{Book, Calls, End, Part, Stands},
+    stores::Stores,
     upstream::{Upstream, deployment, question},
+    watched::{self, Watched},
 };
 
 /// Calls at a time.
@@ -57,6 +57,7 @@ struct Stack {
     book: Arc<dyn Budgets>,
     ledger: Arc<dyn Ledger>,
     upstream: Upstream,
+    timeout: TimeoutConfig,
     hot: Option<(RateLayer, CacheLayer)>,
     questions: Arc<AtomicU64>,
 }
@@ -70,85 +71,63 @@ struct Tally {
 }
 
 async fn play(part: &Part) -> End {
-    let store = PostgresStore::new(&part.url, 4).expect("a URL");
-    while store.connect().await.is_err() {
-        sleep(Duration::from_millis(50)).await;
-    }
-    let terms = LeaseTerms {
-        folder: Some(part.folder.clone()),
-        // On a busy computer a hundred calls at once take a while to be told apart.
-        patience: Duration::from_millis(match part.calls {
-            Calls::AtOnce => 1_500,
-            Calls::Random => 250,
-        }),
-        ..LeaseTerms::default()
-    };
-    let leased = Arc::new(LeasedBudgets::open(&store, terms).expect("leases"));
-    let ledger = store.ledger(leased.holder());
-    let journal = journal(part, &ledger).await;
-    journal.flush().await.expect("it is written");
-    leased.recorded_by(journal.clone());
-    leased.replayed();
-    let limit = Money::from_nanos(part.limit);
-    for (account, limit) in [
-        ("key:k", limit),
-        ("global", Money::from_nanos(part.limit * 10)),
-    ] {
-        let budget = format!("{limit}/total").parse().expect("a budget");
-        leased.set(account, vec![budget], OnStoreDown::Closed);
-    }
-    let book: Arc<dyn Budgets> = match part.book {
-        Book::Leased => leased.clone(),
-        Book::ReleaseOnCut => Arc::new(ReleaseOnCut(leased.clone())),
-        Book::CheckThenAdd => Arc::new(CheckThenAdd {
-            ledger: ledger.clone(),
-            limit,
-            like: leased.clone(),
-        }),
-        Book::RedisCounter => Arc::new(RedisCounter {
-            redis: counter(part).await,
-            limit,
-            like: leased.clone(),
-        }),
-    };
+    let stores = Stores::open(part).await;
+    let log = part.bill.with_file_name("book");
     let stack = Stack {
-        book,
+        book: Arc::new(Watched::new(book(part, &stores).await, &log)),
         ledger: match part.book {
-            Book::ReleaseOnCut => Arc::new(Forgiving(journal.clone())),
-            _ => journal.clone(),
+            Book::ReleaseOnCut => Arc::new(Forgiving(stores.journal.clone())),
+            _ => stores.journal.clone(),
         },
         upstream: Upstream::new(&part.bill, part.calls, part.seed),
+        timeout: TimeoutConfig {
+            first_frame: part.timeout,
+            ..TimeoutConfig::default()
+        },
         hot: match &part.redis {
             Some(url) => Some(hot(url).await),
             None => None,
         },
         questions: Arc::new(AtomicU64::new(part.seed << 32)),
     };
-    let tally = Tally::default();
-    let calls = async {
-        match part.calls {
-            Calls::AtOnce => {
-                std::fs::write(part.folder.join("ready"), "").expect("a file");
-                while !part.bill.with_file_name("go").exists() {
-                    sleep(Duration::from_millis(2)).await;
-                }
-                let all = (0..part.count).map(|_| tally.count(stack.call(None)));
-                join_all(all).await;
-            }
-            Calls::Random => {
-                let lanes = (0..LANES).map(|lane| lane_of(part, &stack, &tally, lane));
-                join_all(lanes).await;
-            }
-        }
-    };
-    calls.await;
-    // Rows that a database is away for stay in the journal; here they are waited for.
-    journal.flush().await.expect("it is written");
-    journal.close().await;
-    while leased.close().await.is_err() {
-        sleep(Duration::from_millis(50)).await;
+    if let Some(spent) = stores.begins_with() {
+        watched::begins_with(&log, spent);
     }
-    tally.end()
+    std::fs::write(part.folder.join("ready"), "").expect("a file");
+    let tally = Tally::default();
+    match part.calls {
+        Calls::AtOnce => {
+            while !part.bill.with_file_name("go").exists() {
+                sleep(Duration::from_millis(2)).await;
+            }
+            let all = (0..part.count).map(|_| tally.count(stack.call(None)));
+            join_all(all).await;
+        }
+        Calls::Random => {
+            let lanes = (0..LANES).map(|lane| lane_of(part, &stack, &tally, lane));
+            join_all(lanes).await;
+        }
+    }
+    tally.end(stores.close().await)
+}
+
+/// The budgets that a process is to keep.
+async fn book(part: &Part, stores: &Stores) -> Arc<dyn Budgets> {
+    let (like, limit) = (stores.book(), Money::from_nanos(part.limit));
+    match part.book {
+        Book::Right => like,
+        Book::ReleaseOnCut => Arc::new(ReleaseOnCut(like)),
+        Book::CheckThenAdd => Arc::new(CheckThenAdd {
+            ledger: stores.sink.clone(),
+            limit,
+            like,
+        }),
+        Book::RedisCounter => Arc::new(RedisCounter {
+            redis: counter(part).await,
+            limit,
+            like,
+        }),
+    }
 }
 
 /// What Redis is asked for.
@@ -173,19 +152,6 @@ async fn counter(part: &Part) -> redis::aio::MultiplexedConnection {
     let client = redis::Client::open(url).expect("a URL");
     let connection = client.get_multiplexed_async_connection();
     connection.await.expect("it answers")
-}
-
-async fn journal(part: &Part, ledger: &PostgresLedger) -> Arc<Journal> {
-    loop {
-        let sink = Arc::new(ledger.clone());
-        match Journal::open(&part.folder.join("journal"), sink, &[7; 32]).await {
-            Ok(journal) => return Arc::new(journal),
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => unreachable!("{error:?}"),
-        }
-    }
 }
 
 async fn lane_of(part: &Part, stack: &Stack, tally: &Tally, lane: u64) {
@@ -218,7 +184,7 @@ impl Stack {
         let number = self.questions.fetch_add(1, Ordering::Relaxed);
         let request = ModelRequest {
             ctx: CallContext::new(call),
-            ..ask_stream(&question(number))
+            ..question(number)
         };
         let deployment = Arc::new(deployment());
         let (rates, cache) = self.hot.clone().unzip();
@@ -226,7 +192,8 @@ impl Stack {
             .option_layer(rates)
             .option_layer(cache)
             .layer(BudgetLayer::new(deployment.clone(), self.book.clone()))
-            .layer(CostLayer::new(deployment, self.ledger.clone()))
+            .layer(CostLayer::new(deployment.clone(), self.ledger.clone()))
+            .layer(TimeoutLayer::new(deployment, self.timeout))
             .service(self.upstream.clone());
         let answer = async {
             let mut body = stack.oneshot(request).await?.body;
@@ -257,8 +224,9 @@ impl Tally {
         kind
     }
 
-    fn end(&self) -> End {
+    fn end(&self, stands: Vec<Stands>) -> End {
         End {
+            stands,
             served: self.served.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
             unavailable: self.unavailable.load(Ordering::Relaxed),

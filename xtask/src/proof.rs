@@ -25,7 +25,7 @@ enum Profile {
     Release,
 }
 
-/// Processes that share a budget, against what their provider really bills; the random one of these so many times.
+/// Budgets of one process and of several that share them, against what their provider really bills; the random ones of these so many times.
 pub(crate) const BUDGET: Proof = Proof {
     package: "rungs",
     target: "shared_budgets",
