@@ -5,8 +5,6 @@ use serde_json::{Value, json};
 
 use crate::{ledger::change, support::*};
 
-pub(crate) const ADMIN: &str = "Adm-9f2K-pQ71-xZ83-vB46-mN05";
-
 /// A thousand tokens are a dollar: a call holds some 10 cents, and costs some 3.
 const DEAR: &str = "price = { input = \"1000\", output = \"1000\" }\nmax_output = 10";
 
@@ -66,23 +64,6 @@ impl World {
             .await;
         assert_eq!(shown.status, 200, "{shown:?}");
         shown.json()
-    }
-
-    /// Posted and reserved of each account in the book.
-    async fn accounts(&self) -> Vec<(String, String, String)> {
-        let answer = self.admin("GET", "/admin/v1/budgets", &Value::Null).await;
-        let text = |line: &Value, member: &str| line[member].as_str().unwrap().to_owned();
-        let answer = answer.json();
-        let lines = answer["data"].as_array().unwrap().iter();
-        lines
-            .map(|line| {
-                (
-                    text(line, "account"),
-                    text(line, "posted"),
-                    text(line, "reserved"),
-                )
-            })
-            .collect()
     }
 }
 
@@ -174,7 +155,7 @@ async fn a_child_is_paid_by_its_parent_too_and_that_outlives_the_process() {
             .contains("1.1/day")
     );
 
-    let accounts = world.accounts().await;
+    let accounts = accounts(&world.gateway).await;
     let posted: Vec<_> = accounts
         .iter()
         .map(|(_, posted, _)| posted.as_str())
@@ -259,7 +240,7 @@ async fn users_and_projects_have_budgets_of_their_own() {
         let answer = world.ask(key, &chat("dear", "question")).await;
         assert_eq!(answer.status, status, "{answer:?}");
     }
-    let accounts = world.accounts().await;
+    let accounts = accounts(&world.gateway).await;
     let names: Vec<_> = accounts.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(
         names,

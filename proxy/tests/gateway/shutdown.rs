@@ -127,7 +127,7 @@ async fn rows_that_wait_do_not_delay_a_start() {
     let load = Load::new().await;
     // A budget is opened with what was spent: also with what waits.
     let budget = "[budget]\nglobal = \"1000/day\"\n";
-    let gateway = Gateway::serve(&format!("{budget}{}", load.config()));
+    let gateway = Gateway::serve(&format!("{budget}{}", load.config())).with_key(KEY);
     let url = format!("sqlite:{}", gateway.folder.join("rungs.db").display());
     // As long as another holds the file, rows wait in the journal.
     let mut other = SqliteConnection::connect(&url).await.unwrap();

@@ -11,6 +11,7 @@ use crate::{
     catalog::Money,
     store::{
         Entry, LedgerRow,
+        fail_point::fail_point,
         ledger::quarter,
         plain::{millis, text},
         sql::columns::{clamp, unsigned},
@@ -36,7 +37,10 @@ pub(super) fn append(connection: &mut Connection, entries: &[Entry]) -> Result<(
     let new = entries.partition_point(|entry| entry.seq <= last);
     insert(&transaction, &entries[new..])?;
     spend(&transaction, &entries[new..])?;
-    transaction.commit()
+    let _ = fail_point("sqlite.before_commit");
+    transaction.commit()?;
+    let _ = fail_point("sqlite.after_commit");
+    Ok(())
 }
 
 fn insert(connection: &Connection, entries: &[Entry]) -> Result<()> {

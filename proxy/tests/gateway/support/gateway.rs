@@ -104,25 +104,21 @@ impl Gateway {
     pub(crate) fn serve(config: &str) -> Self {
         let folder = folder();
         std::fs::write(folder.join("rungs.toml"), config).unwrap();
-        Self::start(folder, &["serve", "--listen", "127.0.0.1:0"])
+        Self::serve_in(&folder, &[])
     }
 
     /// Serves what `folder` and the environment say on a free port.
     pub(crate) fn serve_in(folder: &Path, environment: &[(&str, &str)]) -> Self {
         let args = ["serve", "--listen", "127.0.0.1:0"];
-        Self::start_with(folder.to_owned(), &args, environment)
+        Self::start(folder.to_owned(), &args, environment)
     }
 
     /// Runs the demo.
     pub(crate) fn demo() -> Self {
-        Self::start(folder(), &["demo", "--listen", "127.0.0.1:0"])
+        Self::start(folder(), &["demo", "--listen", "127.0.0.1:0"], &[])
     }
 
-    fn start(folder: PathBuf, args: &[&str]) -> Self {
-        Self::start_with(folder, args, &[])
-    }
-
-    fn start_with(folder: PathBuf, args: &[&str], environment: &[(&str, &str)]) -> Self {
+    fn start(folder: PathBuf, args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = command(&folder, args);
         if let Ok(level) = std::env::var("RUNGS_TEST_LOG_LEVEL") {
             command.env("LOG_LEVEL", level);
@@ -198,18 +194,21 @@ impl Gateway {
     /// Ends this one as SIGTERM does, and starts another in the same folder.
     pub(crate) async fn restart(mut self) -> Self {
         assert!(self.stop().await.success(), "{}", self.log());
-        let folder = self.leave_folder();
-        let mut next = Self::start(folder, &["serve", "--listen", "127.0.0.1:0"]);
-        next.bearer = self.bearer.take();
-        next
+        self.next(&[])
     }
 
     /// Kills this one, with no chance to write anything, and starts another in the same folder.
     pub(crate) fn killed(mut self, environment: &[(&str, &str)]) -> Self {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        let folder = self.leave_folder();
-        Self::start_with(folder, &["serve", "--listen", "127.0.0.1:0"], environment)
+        self.next(environment)
+    }
+
+    /// Another in the same folder.
+    fn next(mut self, environment: &[(&str, &str)]) -> Self {
+        let mut next = Self::serve_in(&self.leave_folder(), environment);
+        next.bearer = self.bearer.take();
+        next
     }
 
     fn leave_folder(&mut self) -> PathBuf {

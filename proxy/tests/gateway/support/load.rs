@@ -11,7 +11,7 @@ use rungs::{
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use super::{Gateway, chat, chat_stream, client, model, provider};
+use super::{ADMIN, Gateway, KEY, chat, chat_stream, client, key, model, provider};
 
 const CLIENTS: usize = 8;
 
@@ -47,9 +47,11 @@ impl Load {
         }
     }
 
+    /// With [`KEY`], whose budget is ample.
     pub(crate) fn config(&self) -> String {
         format!(
-            "[log]\nlevel = \"error\"\n[limits]\nmax_attempts = 1\n{}{}",
+            "[log]\nlevel = \"error\"\n[limits]\nmax_attempts = 1\n[admin]\nkey = \"{ADMIN}\"\n{}{}{}",
+            key("load", KEY, "budget = \"1000\""),
             provider("p", &self.upstream.base_url()),
             model(
                 "m",
@@ -79,6 +81,7 @@ impl Load {
                     false => chat_stream("m", &question),
                 };
                 let request = http.post(&url).header("content-type", "application/json");
+                let request = request.bearer_auth(KEY);
                 let Ok(answer) = request.body(body.to_string()).send().await else {
                     return;
                 };
@@ -122,6 +125,17 @@ impl Load {
             told: told.len(),
             rows,
         }
+    }
+}
+
+impl Record {
+    /// Fails if what the budget of the load counts is not what is on the ledger, or if something is still held.
+    pub(crate) fn is_what_budgets_say(&self, stand: &[(String, String, String)]) {
+        let [(account, posted, reserved)] = stand else {
+            panic!("{stand:?}");
+        };
+        assert_eq!((&**account, &**reserved), ("key:load", "0"));
+        assert_eq!(posted.parse::<Money>().unwrap(), self.charged);
     }
 }
 

@@ -26,6 +26,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A key that nobody guesses.
 pub(crate) const KEY: &str = "zq4-Hn81-vw7x-Tk20";
 
+/// The key of who administers a gateway.
+pub(crate) const ADMIN: &str = "Adm-9f2K-pQ71-xZ83-vB46-mN05";
+
 /// The key of who reads metrics.
 pub(crate) const SCRAPER: &str = "Sc7-Pd27-uh3m-Rq64";
 
@@ -85,4 +88,23 @@ pub(crate) async fn until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(start.elapsed() < PATIENCE, "waited too long for: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Posted and reserved of each account in the book of a gateway that [`ADMIN`] administers.
+pub(crate) async fn accounts(gateway: &Gateway) -> Vec<(String, String, String)> {
+    let request = gateway.request("GET", "/admin/v1/budgets");
+    let answer = Answer::read(request.bearer_auth(ADMIN).send().await.unwrap()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer = answer.json();
+    let text = |line: &Value, member: &str| line[member].as_str().unwrap().to_owned();
+    let lines = answer["data"].as_array().unwrap().iter();
+    lines
+        .map(|line| {
+            (
+                text(line, "account"),
+                text(line, "posted"),
+                text(line, "reserved"),
+            )
+        })
+        .collect()
 }
