@@ -2,7 +2,10 @@
 //! leave, what is on the ledger is what the providers billed; exactly where usage is known, and never less where it is not.
 #![cfg(feature = "testing")]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use fastrand::Rng;
 use futures_util::StreamExt;
@@ -20,7 +23,10 @@ use rungs::{
         retry::{RetryConfig, RetryLayer},
         timeout::{TimeoutConfig, TimeoutLayer},
     },
-    model::{BoxModelService, Call, CallContext, ModelRequest, Quality, RouteHint},
+    model::{
+        Agreement, BoxModelService, Call, CallContext, ModelRequest, ModelResponse, Quality,
+        RouteHint,
+    },
     route::Route,
     store::{
         CostSource, RowStatus,
@@ -41,6 +47,38 @@ struct World {
     ledger: Arc<MemoryLedger>,
     book: Arc<MemoryBudgets>,
     targets: Targets,
+    seen: Mutex<Seen>,
+}
+
+/// How calls were answered.
+#[derive(Debug, Default)]
+struct Seen {
+    agreed: usize,
+    differed: usize,
+    fallbacks: usize,
+}
+
+impl Seen {
+    fn see(&mut self, answer: &ModelResponse) {
+        let verdict = answer.meta.verdict.as_ref();
+        match verdict.map(|verdict| &verdict.agreement) {
+            Some(Agreement::Agree) => self.agreed += 1,
+            Some(Agreement::Differ(_)) => self.differed += 1,
+            _ => {}
+        }
+        self.fallbacks += usize::from(answer.meta.fallback);
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.agreed += other.agreed;
+        self.differed += other.differed;
+        self.fallbacks += other.fallbacks;
+    }
+
+    fn is_enough(&self) {
+        let enough = self.agreed > 100 && self.differed > 100 && self.fallbacks > 100;
+        assert!(enough, "{self:?}");
+    }
 }
 
 impl World {
@@ -102,6 +140,7 @@ impl World {
             providers,
             ledger,
             book,
+            seen: Mutex::default(),
         }
     }
 
@@ -124,6 +163,7 @@ impl World {
         let answer = self.stack.clone().oneshot(request);
         let Some(stays) = stays else {
             if let Ok(answer) = answer.await {
+                self.seen.lock().expect("no panic").see(&answer);
                 let _ = answer.body.collect(1 << 20).await;
             }
             return;
@@ -131,6 +171,7 @@ impl World {
         // Some leave before there is anything to read.
         let patience = Duration::from_millis(stays as u64 * 30);
         if let Ok(Ok(answer)) = tokio::time::timeout(patience, answer).await {
+            self.seen.lock().expect("no panic").see(&answer);
             let mut body = answer.body;
             for _ in 0..stays {
                 body.next().await;
@@ -156,21 +197,38 @@ fn provider(n: u64, tier: Tier, seed: u64, tells: bool) -> Scripted {
             .price(price)
             .tier(tier)
     };
-    let rng = std::sync::Mutex::new(Rng::with_seed(seed * 31 + n));
-    Scripted::by(deployment, move |_| {
-        reply(&mut rng.lock().expect("no panic"), tells)
+    let rng = Mutex::new(Rng::with_seed(seed * 31 + n));
+    // In some schedules little but the fallback works.
+    let ill = tier < Tier::L2 && seed.is_multiple_of(3);
+    Scripted::by(deployment, move |request| {
+        let mut rng = rng.lock().expect("no panic");
+        // Reviews alone have a limit that their caller did not ask for.
+        match request.own_limit && rng.u8(0..4) > 0 {
+            true => review(&mut rng),
+            false if ill && rng.u8(0..8) > 0 => Reply::error(broken()),
+            false => reply(&mut rng, tells),
+        }
     })
 }
 
+fn review(rng: &mut Rng) -> Reply {
+    let agree = rng.bool();
+    Reply::text(&format!(
+        r#"{{"agree": {agree}, "confidence": 90, "issues": []}}"#
+    ))
+}
+
+fn broken() -> Error {
+    Error::new(ErrorKind::Upstream, "broken").upstream_status(http::StatusCode::BAD_GATEWAY)
+}
+
 fn reply(rng: &mut Rng, tells: bool) -> Reply {
-    let upstream =
-        || Error::new(ErrorKind::Upstream, "broken").upstream_status(http::StatusCode::BAD_GATEWAY);
     let slow = Duration::from_millis(rng.u64(0..40));
     let text = Reply::text("one two three four five")
         .after(slow)
         .gap(slow / 4);
     match rng.u8(0..12) {
-        0 => Reply::error(upstream()).after(slow),
+        0 => Reply::error(broken()).after(slow),
         1 => Reply::error(
             Error::new(ErrorKind::RateLimited, "later")
                 .upstream_status(http::StatusCode::TOO_MANY_REQUESTS),
@@ -179,7 +237,7 @@ fn reply(rng: &mut Rng, tells: bool) -> Reply {
         3 => Reply::text("").after(slow),
         4 => text.finish("length"),
         5 if !tells => text.stop_after(rng.usize(0..4)),
-        6 if !tells => text.fail_after(rng.usize(0..4), upstream()),
+        6 if !tells => text.fail_after(rng.usize(0..4), broken()),
         7 if !tells => Reply::hang(),
         _ => text,
     }
@@ -231,6 +289,7 @@ fn at_rest(world: &World, seed: u64) {
 #[tokio::test(start_paused = true)]
 async fn r3_where_usage_is_known_the_ledger_is_the_bill() {
     let (mut hits, mut climbs, mut retries) = (0, 0, 0);
+    let mut seen = Seen::default();
     for seed in 1..=SCHEDULES {
         let world = World::new(seed, true);
         play(&world, seed, false).await;
@@ -246,7 +305,9 @@ async fn r3_where_usage_is_known_the_ledger_is_the_bill() {
             .count();
         climbs += rows.iter().filter(|row| row.tier > Tier::L0).count();
         retries += rows.iter().filter(|row| row.attempt > 1).count();
+        seen.add(&world.seen.lock().expect("no panic"));
     }
+    seen.is_enough();
     assert!(
         hits > 100 && climbs > 100 && retries > 100,
         "{hits} {climbs} {retries}"
@@ -256,6 +317,7 @@ async fn r3_where_usage_is_known_the_ledger_is_the_bill() {
 #[tokio::test(start_paused = true)]
 async fn r3_where_it_is_not_the_ledger_is_never_below_the_bill() {
     let (mut unknown, mut cancelled, mut above) = (0, 0, 0);
+    let mut seen = Seen::default();
     for seed in 1..=SCHEDULES {
         let world = World::new(seed, false);
         play(&world, seed, true).await;
@@ -272,7 +334,9 @@ async fn r3_where_it_is_not_the_ledger_is_never_below_the_bill() {
             .filter(|row| row.status == RowStatus::Cancelled)
             .count();
         above += usize::from(charged > billed);
+        seen.add(&world.seen.lock().expect("no panic"));
     }
+    seen.is_enough();
     assert!(
         unknown > 100 && cancelled > 100 && above > 100,
         "{unknown} {cancelled} {above}"
