@@ -237,7 +237,8 @@ fn reply(rng: &mut Rng, tells: bool) -> Reply {
         3 => Reply::text("").after(slow),
         4 => text.finish("length"),
         5 if !tells => text.stop_after(rng.usize(0..4)),
-        6 if !tells => text.fail_after(rng.usize(0..4), broken()),
+        // It is at work by then, whatever it says.
+        6 if !tells => text.fail_after(rng.usize(0..4), broken().may_be_billed()),
         7 if !tells => Reply::hang(),
         _ => text,
     }

@@ -120,7 +120,6 @@ fn random_schedules(world: &World, processes: &[usize]) {
             refused = refused.min(first);
         }
         spent = spent.min(used);
-        refused = refused.min(first);
         killed += run.killed;
         calls += run.bills().len();
     }
