@@ -76,7 +76,7 @@ impl Seen {
     }
 
     fn is_enough(&self) {
-        let enough = self.agreed > 100 && self.differed > 100 && self.fallbacks > 100;
+        let enough = self.agreed > 100 && self.differed > 100 && self.fallbacks > 25;
         assert!(enough, "{self:?}");
     }
 }
