@@ -26,7 +26,13 @@ use rungs::{
 };
 use tower::{Layer, ServiceBuilder};
 
-use crate::{accounts::UsersLayer, config::Config, epoch::epoch, provider::Provider, state::State};
+use crate::{
+    accounts::{UsersLayer, post_alert},
+    config::Config,
+    epoch::epoch,
+    provider::Provider,
+    state::State,
+};
 
 /// What happens to each user's call.
 pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxModelService {
@@ -35,7 +41,7 @@ pub(crate) fn call_ring(config: &Config, route: Route, state: &State) -> BoxMode
     BoxModelService::new(
         ServiceBuilder::new()
             // Sees every call once, also those that a limit refuses or the cache answers.
-            .layer(TraceLayer::new().alert(config.budget.alert))
+            .layer(trace(config, state))
             // The last byte of an answer says that what it has cost is on record, and what it leaves behind.
             .layer(commit(state))
             // Sheds what is too much before any work is done for it; the permit lives as long as the answer.
@@ -86,6 +92,14 @@ pub(crate) fn cross_check(when: When) -> CrossCheckLayer {
         let evidence = judge.judge(request, answer).into_evidence();
         evidence.first().map(ToString::to_string)
     })
+}
+
+fn trace(config: &Config, state: &State) -> TraceLayer {
+    let layer = TraceLayer::new().alert(config.budget.alert);
+    match state.webhook(config) {
+        Some(webhook) => layer.on_alert(move |alert| post_alert(alert, &webhook)),
+        None => layer,
+    }
 }
 
 fn commit(state: &State) -> CommitLayer {

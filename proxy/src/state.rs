@@ -34,7 +34,7 @@ use crate::{
     retention::Retention,
     stores::{Durable, Stores},
     tools::Workshop,
-    webhook::{Clients, Outbox},
+    webhook::{Clients, Outbox, Webhook},
 };
 
 /// How long the end of the process waits for answers that were cut, or that nobody reads.
@@ -192,12 +192,17 @@ impl State {
         permits.or_insert_with(|| Permits::new(max)).clone()
     }
 
+    /// Who is told of money beside the log, if somebody is.
+    pub(crate) fn webhook(&self, config: &Config) -> Option<Webhook> {
+        config.webhook.as_ref().map(|to| self.outbox.to(to))
+    }
+
     /// Puts in force what `config` says of all this. It neither fails nor waits, so that a reload is done as a whole or not at all.
     pub(crate) fn adopt(&self, config: &Config, breakers: Breakers, opening: Opening<'_>) {
         self.workshop.protect(&config.files);
         self.accounts.warn(WarnRules {
             percent: config.budget.warn_at(),
-            webhook: config.webhook.as_ref().map(|to| self.outbox.to(to)),
+            webhook: self.webhook(config),
         });
         opening.commit();
         let known = |name: &str| config.projects.iter().any(|p| *p.name == *name);

@@ -108,12 +108,24 @@ impl Webhook {
             body: body.into(),
         };
         if self.queue.try_send(post).is_err() {
-            count("dropped");
-            tracing::warn!(
-                host = self.target.host(),
-                "a webhook is behind: a message to it is dropped"
-            );
+            self.dropped();
         }
+    }
+
+    /// The same, unless much waits already: what there may be a lot of leaves room for what is rare.
+    pub(crate) fn post_if_idle(&self, body: &impl Serialize) {
+        match self.queue.capacity() > QUEUE / 2 {
+            true => self.post(body),
+            false => self.dropped(),
+        }
+    }
+
+    fn dropped(&self) {
+        count("dropped");
+        tracing::warn!(
+            host = self.target.host(),
+            "a webhook is behind: a message to it is dropped"
+        );
     }
 }
 

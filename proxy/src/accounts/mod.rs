@@ -15,7 +15,7 @@ pub(crate) use book::Book;
 pub(crate) use ledgered::{Accounts, Opening};
 pub(crate) use terms::Terms;
 pub(crate) use users::{Users, UsersLayer};
-pub(crate) use watch::WarnRules;
+pub(crate) use watch::{WarnRules, post_alert};
 
 /// The account that pays for everything.
 pub(crate) const GLOBAL: &str = "global";

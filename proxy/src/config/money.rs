@@ -32,7 +32,7 @@ pub(crate) struct BudgetRules {
     pub(crate) tz: Zone,
     /// Models without a price.
     pub(crate) unpriced: Unpriced,
-    /// A call that costs more leaves a warning in the log.
+    /// Somebody is told of a call that costs more.
     pub(crate) alert: Option<Money>,
     /// At how many percent of a budget there is a warning, for accounts that do not say; 0 is never.
     warn_at: u8,

@@ -87,6 +87,10 @@ fn describe() {
         "Budgets that reached their mark, by kind of account"
     );
     metrics::describe_counter!(
+        "rungs_cost_alerts_total",
+        "Calls that cost more than `budget.alert`, by operation"
+    );
+    metrics::describe_counter!(
         "rungs_webhook_posts_total",
         "Messages to webhooks by what became of them"
     );

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, sync::Semaphore};
 
 use crate::support::*;
 
@@ -192,4 +193,74 @@ async fn a_hook_that_fails_is_asked_again_and_nobody_waits_for_it() {
         "{:?}",
         start.elapsed()
     );
+}
+
+#[tokio::test]
+async fn a_call_that_costs_more_than_the_alert_is_told_of_once() {
+    let wire = provider_wire().await;
+    let hook = Wire::answer(|_| answer("204 No Content")).await;
+    // A call costs 130,000 nano-dollars: not more than the first threshold, and more than the second.
+    let alert = |threshold: &str| {
+        let keys = key("laptop", KEY, "") + &scraper();
+        format!(
+            "{}{keys}",
+            config(&wire, &hook, &format!("alert = \"{threshold}\"\n"))
+        )
+    };
+    let mut gateway = Gateway::serve(&alert("0.00013")).with_key(KEY);
+    assert_eq!(gateway.ask(&chat("m", "q")).await.status, 200);
+    assert_eq!(gateway.counted("rungs_cost_alerts_total").await, 0.0);
+    assert!(!gateway.log().contains("alert threshold"));
+
+    gateway.stop().await;
+    std::fs::write(gateway.folder.join("rungs.toml"), alert("0.000129")).unwrap();
+    let gateway = gateway.killed(&[]).with_key(KEY);
+    let mut question = chat("m", "q");
+    question["user"] = json!("ann");
+    let whole = gateway.ask(&question).await;
+    let streamed = gateway.ask(&chat_stream("m", "q")).await;
+    assert_eq!((whole.status, streamed.status), (200, 200));
+    until("two messages", || hook.heard().len() >= 2).await;
+    assert_eq!(
+        hook.heard()[0].json(),
+        json!({
+            "event": "cost.alert", "request_id": whole.header("x-request-id"), "op": "chat", "key": "laptop", "user": "ann",
+            "deployment": "p/m", "tier": "L0", "attempts": 1, "cost": "0.00013", "alert": "0.000129",
+        })
+    );
+    assert_eq!(gateway.counted("rungs_cost_alerts_total").await, 2.0);
+    let lines = || gateway.log().matches("more than the alert").count();
+    until("two lines", || lines() >= 2).await;
+    assert_eq!((lines(), hook.heard().len()), (2, 2), "none for the first");
+}
+
+#[tokio::test]
+async fn alerts_leave_room_for_warnings() {
+    let wire = provider_wire().await;
+    let open = Arc::new(Semaphore::new(0));
+    let gate = Arc::clone(&open);
+    let hook = Wire::play(move |_, mut socket| {
+        let gate = Arc::clone(&gate);
+        async move {
+            let _open = gate.acquire().await;
+            let _ = socket.write_all(answer("204 No Content").as_bytes()).await;
+        }
+    })
+    .await;
+    // The 77th call brings the budget past its mark. By then more alerts than there is room for have been told of.
+    let more = "alert = \"0.0001\"\nglobal = \"1/day\"\nwarn_at = 1\n";
+    let gateway = Gateway::serve(&config(&wire, &hook, more));
+    for _ in 0..80 {
+        assert_eq!(gateway.ask(&chat("m", "q")).await.status, 200);
+    }
+    gateway.logs("a budget is nearly spent").await;
+    open.add_permits(1);
+    let warned = || {
+        hook.heard()
+            .iter()
+            .any(|heard| heard.json()["event"] == "budget.warning")
+    };
+    until("the warning", warned).await;
+    let log = gateway.log();
+    assert!(log.contains("a message to it is dropped"), "{log}");
 }

@@ -3,12 +3,34 @@ use std::{error::Error as _, sync::Arc};
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::meters::{Labels, Meters};
+use super::{
+    alert::Alert,
+    meters::{Labels, Meters},
+};
 use crate::{
-    catalog::{Money, Tier},
+    catalog::Tier,
     error::Error,
     model::{CallContext, Operation, Outcome, ResponseMeta, Tap},
 };
+
+/// Where what is said about calls goes.
+pub(super) struct Reports {
+    alert: Alert,
+    meters: Meters,
+}
+
+impl Reports {
+    pub(super) fn new(alert: Alert) -> Self {
+        Self {
+            alert,
+            meters: Meters::default(),
+        }
+    }
+
+    pub(super) fn alert(&self) -> &Alert {
+        &self.alert
+    }
+}
 
 /// What will be said about a call once it is over. Says it exactly once.
 pub(super) struct Line(Option<Open>);
@@ -20,8 +42,7 @@ struct Open {
     stream: bool,
     meta: ResponseMeta,
     first_frame: Option<Instant>,
-    alert: Option<Money>,
-    meters: Arc<Meters>,
+    reports: Arc<Reports>,
 }
 
 impl Line {
@@ -30,8 +51,7 @@ impl Line {
         ctx: CallContext,
         op: Operation,
         stream: bool,
-        alert: Option<Money>,
-        meters: Arc<Meters>,
+        reports: Arc<Reports>,
     ) -> Self {
         Self(Some(Open {
             span,
@@ -40,8 +60,7 @@ impl Line {
             stream,
             meta: ResponseMeta::default(),
             first_frame: None,
-            alert,
-            meters,
+            reports,
         }))
     }
 
@@ -88,24 +107,24 @@ impl Open {
             cache: self.meta.cache,
             status,
         };
-        self.meters.call(labels);
+        let Reports { alert, meters } = &*self.reports;
+        meters.call(labels);
         let total = self.ctx.started().elapsed();
-        self.meters.seconds(self.op).record(total);
+        meters.seconds(self.op).record(total);
         let first_frame = self.first_frame.map(|at| at - self.ctx.started());
         if let (true, Some(wait)) = (self.stream, first_frame) {
-            self.meters.first_frame(self.op).record(wait);
+            meters.first_frame(self.op).record(wait);
         }
         let _entered = self.span.enter();
-        let deployment = self.meta.deployment.as_ref().map(|d| d.id.as_str());
         let tier = labels.tier.map_or("none", Tier::as_str);
         let cache = labels.cache.as_str();
         let attempts = self.ctx.attempts();
         let cost_usd = self.ctx.spent();
         let ms = total.as_millis();
         let first_frame_ms = first_frame.map(|wait| wait.as_millis());
-        if let Some(alert) = self.alert.filter(|alert| cost_usd > *alert) {
-            tracing::warn!(%cost_usd, %alert, deployment, "a call cost more than the alert threshold");
-        }
+        let deployment = self.meta.deployment.as_deref();
+        alert.check(&self.ctx, self.op, cost_usd, deployment);
+        let deployment = deployment.map(|d| d.id.as_str());
         match outcome {
             Outcome::Failed(error) => {
                 let cause = error.source().map(ToString::to_string);

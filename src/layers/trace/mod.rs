@@ -24,12 +24,15 @@
 //!
 //! # Cost of the layer
 //! Two metrics per call, three for a stream; the line is formatted only if the level `info` is on. Prompts and answers are never part of it.
+//! A call that costs more than [`TraceLayer::alert`] has one line and one metric more.
 
+mod alert;
 mod layer;
 mod line;
 mod meters;
 mod service;
 
+pub use alert::CostAlert;
 pub use layer::TraceLayer;
 pub use service::{Trace, TraceFuture};
 

@@ -10,9 +10,11 @@ use pin_project::pin_project;
 use tower_service::Service;
 use tracing::Span;
 
-use super::{line::Line, meters::Meters};
+use super::{
+    alert::Alert,
+    line::{Line, Reports},
+};
 use crate::{
-    catalog::Money,
     error::Error,
     model::{ModelRequest, ModelResponse},
 };
@@ -21,16 +23,14 @@ use crate::{
 #[derive(Clone)]
 pub struct Trace<S> {
     inner: S,
-    alert: Option<Money>,
-    meters: Arc<Meters>,
+    reports: Arc<Reports>,
 }
 
 impl<S> Trace<S> {
-    pub(super) fn new(inner: S, alert: Option<Money>) -> Self {
+    pub(super) fn new(inner: S, alert: Alert) -> Self {
         Self {
             inner,
-            alert,
-            meters: Arc::default(),
+            reports: Arc::new(Reports::new(alert)),
         }
     }
 }
@@ -60,8 +60,7 @@ where
             ctx.clone(),
             request.op,
             request.wants_stream(),
-            self.alert,
-            Arc::clone(&self.meters),
+            Arc::clone(&self.reports),
         );
         let inner = span.in_scope(|| self.inner.call(request));
         TraceFuture {
@@ -75,7 +74,7 @@ where
 impl<S: fmt::Debug> fmt::Debug for Trace<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trace")
-            .field("alert", &self.alert)
+            .field("alert", self.reports.alert())
             .field("inner", &self.inner)
             .finish_non_exhaustive()
     }

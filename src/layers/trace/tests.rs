@@ -9,6 +9,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::TraceLayer;
 use crate::{
+    catalog::Money,
     error::{Error, ErrorKind},
     model::ModelRequest,
     testing::{Reply, Scripted, ask, ask_stream},
@@ -93,4 +94,30 @@ async fn failures_tell_their_cause_and_cuts_are_no_failures() {
         log.contains("status=\"cancelled\"") && !log.contains("WARN"),
         "{log}"
     );
+}
+
+#[tokio::test]
+async fn who_listens_is_told_once_of_a_call_that_cost_more_when_it_has_ended() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let listener = Arc::clone(&told);
+    let layer = TraceLayer::new()
+        .alert(Some(Money::from_nanos(10)))
+        .on_alert(move |alert| {
+            let seen = (alert.ctx.id.clone(), alert.cost, alert.threshold);
+            listener.lock().unwrap().push(seen);
+        });
+    let stack = ServiceBuilder::new()
+        .layer(layer)
+        .service(Scripted::new(Reply::text("a b")));
+    let mut dear = None;
+    for cost in [10, 11] {
+        let request = ask_stream("q");
+        dear = Some(request.ctx.id.clone());
+        request.ctx.charge(Money::from_nanos(cost));
+        let answer = stack.clone().oneshot(request).await.unwrap();
+        assert!(told.lock().unwrap().is_empty(), "it goes on");
+        answer.body.collect(999).await.unwrap();
+    }
+    let expected = (dear.unwrap(), Money::from_nanos(11), Money::from_nanos(10));
+    assert_eq!(*told.lock().unwrap(), [expected]);
 }

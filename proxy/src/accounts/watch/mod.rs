@@ -1,9 +1,11 @@
-//! Warns once when so many percent of a budget are spent: in the log, in a metric, and by a webhook.
+//! Warns once when so many percent of a budget are spent: in the log, in a metric, and by a webhook. Posts there as well what the trace
+//! has to say of a call that cost too much.
 //!
 //! Looked at when something is settled, and only then: a countdown per account, so that the book need not be asked each time. What
 //! was told is remembered in memory, once per budget and window. A process that starts and finds a budget past its mark says
 //! nothing: it was said before. Where processes share a budget, each of them says it.
 
+mod alert;
 mod gauge;
 mod warning;
 
@@ -20,6 +22,7 @@ use rungs::{
     store::{Balance, Budgets, Hold, StoreFuture},
 };
 
+pub(crate) use self::alert::post_alert;
 use self::gauge::{Gauge, Look};
 use super::{Book, Terms};
 use crate::webhook::Webhook;
