@@ -97,7 +97,7 @@ async fn t25_a_changed_tool_is_used_again_only_after_the_operator_has_read_it() 
 }
 
 /// A request to `/mcp` of the revision that has no sessions; its result.
-async fn ask(gateway: &Gateway, method: &str, mut params: Value) -> Value {
+pub(crate) async fn ask(gateway: &Gateway, method: &str, mut params: Value) -> Value {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},

@@ -1,5 +1,7 @@
 use serde_json::Value;
 
+use super::secrets::Secrets;
+
 /// A response that was read to its end, or as far as it went.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -9,12 +11,20 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Fails as well if a gateway says what it must not.
     pub(crate) async fn read(response: reqwest::Response) -> Self {
-        Self {
+        let url = response.url().clone();
+        let answer = Self {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             text: response.text().await.unwrap(),
+        };
+        if let Some(secrets) = Secrets::of(url.authority()) {
+            let place = format!("an answer of {}", url.path());
+            secrets.must_not_be_in(&place, &format!("{:?}", answer.headers));
+            secrets.must_not_be_in_words(&place, &answer.text);
         }
+        answer
     }
 
     /// A header; empty if there is none.

@@ -1,19 +1,20 @@
 use std::{
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-        mpsc,
-    },
+    process::{Child, Command, ExitStatus},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
 use serde_json::Value;
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
-use super::{Answer, PATIENCE, SCRAPER, chat_stream, secrets, until};
+use super::{
+    Answer, PATIENCE, SCRAPER, chat_stream,
+    command::{command, folder, run},
+    secrets::Secrets,
+    until,
+};
 
 /// A running gateway; it ends with this.
 pub(crate) struct Gateway {
@@ -27,76 +28,8 @@ pub(crate) struct Gateway {
     log: Arc<Mutex<String>>,
     client: reqwest::Client,
     bearer: Option<String>,
-}
-
-/// A gateway that did not start.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) status: ExitStatus,
-    pub(crate) text: String,
-}
-
-/// An empty folder of its own.
-pub(crate) fn folder() -> PathBuf {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let name = format!(
-        "gateway-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    );
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-/// The command in a folder, with nothing of this computer's environment.
-fn command(folder: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rungs"));
-    command.args(args).current_dir(folder).env_clear();
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-/// Runs the command to its end in `folder`: its status, standard output and standard error.
-pub(crate) fn run(folder: &Path, args: &[&str]) -> (ExitStatus, String, String) {
-    let output = command(folder, args).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status, text(output.stdout), text(output.stderr))
-}
-
-impl Refused {
-    /// What `serve` says to a configuration that it does not start with.
-    pub(crate) fn by(config: &str, args: &[&str]) -> Self {
-        let folder = folder();
-        std::fs::write(folder.join("rungs.toml"), config).unwrap();
-        let refused = Self::in_folder(&folder, args);
-        let _ = std::fs::remove_dir_all(folder);
-        refused
-    }
-
-    /// What `serve` says in a folder in which it does not start.
-    pub(crate) fn in_folder(folder: &Path, args: &[&str]) -> Self {
-        let mut child = command(folder, &[&["serve"], args].concat())
-            .spawn()
-            .unwrap();
-        let (done, ended) = mpsc::channel();
-        let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            let mut text = String::new();
-            let _ = err.read_to_string(&mut text);
-            let _ = out.read_to_string(&mut text);
-            let _ = done.send(text);
-        });
-        let Ok(text) = ended.recv_timeout(PATIENCE) else {
-            let _ = child.kill();
-            panic!("it started in {}", folder.display());
-        };
-        let status = child.wait().unwrap();
-        Self { status, text }
-    }
+    /// What it must not tell.
+    pub(crate) secrets: Secrets,
 }
 
 impl Gateway {
@@ -110,15 +43,24 @@ impl Gateway {
     /// Serves what `folder` and the environment say on a free port.
     pub(crate) fn serve_in(folder: &Path, environment: &[(&str, &str)]) -> Self {
         let args = ["serve", "--listen", "127.0.0.1:0"];
-        Self::start(folder.to_owned(), &args, environment)
+        Self::start(folder.to_owned(), &args, environment, Secrets::default())
     }
 
     /// Runs the demo.
     pub(crate) fn demo() -> Self {
-        Self::start(folder(), &["demo", "--listen", "127.0.0.1:0"], &[])
+        let args = ["demo", "--listen", "127.0.0.1:0"];
+        Self::start(folder(), &args, &[], Secrets::default())
     }
 
-    fn start(folder: PathBuf, args: &[&str], environment: &[(&str, &str)]) -> Self {
+    fn start(
+        folder: PathBuf,
+        args: &[&str],
+        environment: &[(&str, &str)],
+        secrets: Secrets,
+    ) -> Self {
+        for (name, value) in environment {
+            secrets.learn_variable(name, value);
+        }
         let mut command = command(&folder, args);
         if let Ok(level) = std::env::var("RUNGS_TEST_LOG_LEVEL") {
             command.env("LOG_LEVEL", level);
@@ -142,6 +84,8 @@ impl Gateway {
             panic!("it does not listen: {line:?}\n{}", log.lock().unwrap());
         };
         let client = client(PATIENCE);
+        secrets.learn_from(&folder);
+        secrets.watch(url.trim_start_matches("http://"));
         Self {
             child,
             url: url.to_owned(),
@@ -150,6 +94,7 @@ impl Gateway {
             log,
             client,
             bearer: None,
+            secrets,
         }
     }
 
@@ -161,6 +106,7 @@ impl Gateway {
 
     /// The same, of one that is in use.
     pub(crate) fn set_key(&mut self, key: &str) {
+        self.secrets.learn(key);
         self.bearer = Some(key.to_owned());
     }
 
@@ -206,18 +152,23 @@ impl Gateway {
 
     /// Another in the same folder.
     fn next(mut self, environment: &[(&str, &str)]) -> Self {
-        let mut next = Self::serve_in(&self.leave_folder(), environment);
+        let (folder, secrets) = self.leave();
+        let args = ["serve", "--listen", "127.0.0.1:0"];
+        let mut next = Self::start(folder, &args, environment, secrets);
         next.bearer = self.bearer.take();
         next
     }
 
-    fn leave_folder(&mut self) -> PathBuf {
+    /// Its folder, for the next one, which must not tell what this one knew either.
+    fn leave(&mut self) -> (PathBuf, Secrets) {
         self.has_kept_its_secrets();
-        std::mem::take(&mut self.folder)
+        (std::mem::take(&mut self.folder), self.secrets.clone())
     }
 
     fn has_kept_its_secrets(&self) {
-        secrets::must_not_be_found(&self.folder, &self.log(), self.bearer.as_deref());
+        self.secrets.must_not_be_left(&self.folder, &self.log());
+        self.secrets
+            .must_not_be_in("standard output", &self.out.lock().unwrap());
     }
 
     /// `127.0.0.1:4711`.
@@ -274,6 +225,8 @@ impl Gateway {
     pub(crate) fn rungs(&self, args: &[&str]) -> String {
         let (status, out, err) = run(&self.folder, args);
         assert!(status.success(), "{args:?}: {err}");
+        self.secrets.must_not_be_in("standard error", &err);
+        self.secrets.must_not_be_in_words("standard output", &out);
         out
     }
 
@@ -377,6 +330,7 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        Secrets::forget(self.address());
         match std::thread::panicking() {
             true => eprintln!("the gateway's log:\n{}", self.log()),
             false => self.has_kept_its_secrets(),

@@ -1,6 +1,7 @@
 //! Starts gateways, plays providers, asks questions.
 
 mod answer;
+mod command;
 mod gateway;
 mod load;
 mod secrets;
@@ -15,7 +16,8 @@ use rungs::{
 use serde_json::{Value, json};
 
 pub(crate) use answer::Answer;
-pub(crate) use gateway::{Gateway, Refused, client, folder, run};
+pub(crate) use command::{Refused, folder, run};
+pub(crate) use gateway::{Gateway, client};
 pub(crate) use load::{Load, Record};
 pub(crate) use secrets::read_all;
 pub(crate) use wire::{Heard, Wire, sse};
