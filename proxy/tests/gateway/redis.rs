@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use rungs::testing::{Reply, Scripted, Upstream, servers::RedisServer};
+use rungs::{
+    model::Usage,
+    testing::{Reply, Scripted, Upstream, servers::RedisServer},
+};
+use serde_json::json;
 
 use crate::support::*;
 
@@ -27,36 +31,63 @@ impl Shared {
     }
 
     fn config(&self, store: &str, more: &str) -> String {
+        self.config_of(store, more, "", "price = 0")
+    }
+
+    fn config_of(&self, store: &str, more: &str, of_provider: &str, of_model: &str) -> String {
         format!(
-            "[store]\nurl = \"memory:\"\nredis = \"{}\"\n{store}{more}\n{}{}",
+            "[store]\nurl = \"memory:\"\nredis = \"{}\"\n{store}{more}\n{}{of_provider}{}",
             self.redis.url(),
             provider("p", &self.upstream.base_url()),
-            free("m", "p", "L0")
+            model("m", "p", "L0", of_model)
         )
     }
 }
 
+/// Tokens of one call: asked for, and used. What the request itself counts for is a hundredth of them at most.
+const CALL: u64 = 10_000;
+
+/// Of forty calls at once so many pass, by as many processes as there may be: limits of ten calls, and no two calls are one.
+async fn passed(count: usize, of_key: &str, of_users: &str, of_provider: &str, of_model: &str) {
+    let used = Reply::text("ok").usage(Usage::new(1, CALL));
+    let shared = Shared::start(used).await;
+    let limits = format!(
+        "{NO_RETRY}[cache]\nenabled = false\n[limits]\nreplicas = {count}\n{of_users}\n{}",
+        key("k", KEY, of_key)
+    );
+    let of_model = format!("price = 0\nmax_output = {CALL}\n{of_model}");
+    let config = shared.config_of(PATIENT, &limits, of_provider, &of_model);
+    let gateways: Vec<_> = (0..count)
+        .map(|_| Gateway::serve(&config).with_key(KEY))
+        .collect();
+    let mut body = chat("m", "q");
+    body["user"] = json!("ann");
+    body["max_tokens"] = json!(CALL);
+    // A tenth of the limit comes back after six seconds, and of tokens there are some more to begin with.
+    let start = Instant::now();
+    let asks = (0..40).map(|n| gateways[n % count].ask(&body));
+    let answers = join_all(asks).await;
+    assert!(start.elapsed() < Duration::from_secs(4), "too slow to tell");
+    let with = |status| answers.iter().filter(|a| a.status == status).count();
+    assert_eq!(
+        (with(200), with(429), shared.provider_model.calls()),
+        (10, 30, 10),
+        "{count} gateways: {of_key} {of_users} {of_provider} {of_model}"
+    );
+}
+
 #[tokio::test]
 async fn r27_four_gateways_let_through_what_one_does() {
+    let tokens = 10 * CALL + CALL / 5;
     for count in [1, 4] {
-        let shared = Shared::start(Reply::text("ok")).await;
-        let limits = format!(
-            "[limits]\nreplicas = {count}\n{}",
-            key("k", KEY, "rpm = 10")
-        );
-        let config = shared.config(PATIENT, &limits);
-        let gateways: Vec<_> = (0..count)
-            .map(|_| Gateway::serve(&config).with_key(KEY))
-            .collect();
-        let body = chat("m", "q");
-        // A tenth of the limit comes back after six seconds.
-        let start = Instant::now();
-        let asks = (0..40).map(|n| gateways[n % count].ask(&body));
-        let answers = join_all(asks).await;
-        assert!(start.elapsed() < Duration::from_secs(6), "too slow to tell");
-        let passed = answers.iter().filter(|a| a.status == 200).count();
-        let refused = answers.iter().filter(|a| a.status == 429).count();
-        assert_eq!((passed, refused), (10, 30), "{count} gateways");
+        passed(count, "rpm = 10", "", "", "").await;
+        passed(count, &format!("tpm = {tokens}"), "", "", "").await;
+        passed(count, "", "user_rpm = 10", "", "").await;
+        passed(count, "", &format!("user_tpm = {tokens}"), "", "").await;
+        passed(count, "", "", "rpm = 10\n", "").await;
+        passed(count, "", "", &format!("tpm = {tokens}\n"), "").await;
+        passed(count, "", "", "", "rpm = 10").await;
+        passed(count, "", "", "", &format!("tpm = {tokens}")).await;
     }
 }
 
@@ -136,20 +167,35 @@ async fn a_call_whose_process_died_is_carried_out_by_the_next() {
 
 /// Asks one after the other, from `lanes` clients at once; how long each took. All must succeed.
 async fn load(gateway: &Gateway, lanes: usize, each: usize) -> Vec<Duration> {
+    let [times] = load_in_turns([gateway], lanes, each).await;
+    times
+}
+
+/// The same of several gateways, each client in turns: whatever else the computer does, it does to all of them.
+async fn load_in_turns<const N: usize>(
+    gateways: [&Gateway; N],
+    lanes: usize,
+    each: usize,
+) -> [Vec<Duration>; N] {
     let lanes = (0..lanes).map(|lane| async move {
-        let mut times = Vec::new();
+        let mut times = [const { Vec::new() }; N];
         for n in 0..each {
-            let body = chat("m", &format!("{lane} {n} {:?}", Instant::now()));
-            let start = Instant::now();
-            let answer = gateway.ask(&body).await;
-            assert_eq!(answer.status, 200, "{answer:?}");
-            times.push(start.elapsed());
+            for (gateway, times) in gateways.into_iter().zip(&mut times) {
+                let body = chat("m", &format!("{lane} {n} {:?}", Instant::now()));
+                let start = Instant::now();
+                let answer = gateway.ask(&body).await;
+                assert_eq!(answer.status, 200, "{answer:?}");
+                times.push(start.elapsed());
+            }
         }
         times
     });
-    let mut times: Vec<_> = join_all(lanes).await.into_iter().flatten().collect();
-    times.sort();
-    times
+    let lanes = join_all(lanes).await;
+    std::array::from_fn(|n| {
+        let mut times: Vec<_> = lanes.iter().flat_map(|times| times[n].clone()).collect();
+        times.sort();
+        times
+    })
 }
 
 fn times_in_the_log(gateway: &Gateway, text: &str) -> usize {
@@ -161,6 +207,12 @@ async fn r16_a_frozen_redis_costs_a_moment_and_no_error() {
     let shared = Shared::start(Reply::text("ok")).await;
     let limits = key("k", KEY, "rpm = 1000000");
     let gateway = Gateway::serve(&shared.config("", &limits)).with_key(KEY);
+    // The same, with a Redis that stays.
+    let beside = Shared::start(Reply::text("ok")).await;
+    let twin = Gateway::serve(&beside.config("", &limits)).with_key(KEY);
+    let redis = format!("redis = \"{}\"\n", shared.redis.url());
+    let alone = Gateway::serve(&shared.config("", &limits).replace(&redis, "")).with_key(KEY);
+    load_in_turns([&twin, &alone], 4, 50).await;
     let before = load(&gateway, 4, 50).await;
     shared.redis.freeze().unwrap();
     let first = load(&gateway, 4, 5).await;
@@ -178,16 +230,18 @@ async fn r16_a_frozen_redis_costs_a_moment_and_no_error() {
     );
     assert_eq!(gateway.get("/health").await.json()["redis"], false);
 
-    let frozen = load(&gateway, 4, 100).await;
-    let p99 = |times: &[Duration]| times[times.len() * 99 / 100];
-    // Twice the machine's own noise, which tests beside this one make; R16 wants 2 ms on a quiet one.
-    let noise = p99(&before).max(Duration::from_millis(10));
-    assert!(
-        p99(&frozen) < noise * 2 + Duration::from_millis(2),
-        "{:?} {:?}",
-        p99(&before),
-        p99(&frozen)
-    );
+    let all = [&gateway, &twin, &alone];
+    let [frozen, running, none] = load_in_turns(all, 4, 250).await;
+    let at = |times: &[Duration], percent| times[times.len() * percent / 100];
+    // R16's 2 ms, beside one that runs. What a few of a thousand calls take is the computer's noise as well; half of them are not: those
+    // may take no more than without a Redis at all.
+    for (percent, beside) in [(99, running), (50, none)] {
+        let (frozen, beside) = (at(&frozen, percent), at(&beside, percent));
+        assert!(
+            frozen < beside + Duration::from_millis(2),
+            "{percent} %: {frozen:?}, beside {beside:?}"
+        );
+    }
 
     shared.redis.thaw().unwrap();
     gateway.logs("redis is back").await;
@@ -223,30 +277,70 @@ async fn a_redis_that_is_flushed_dies_and_returns_breaks_no_call() {
 #[tokio::test]
 async fn while_redis_is_away_a_limit_is_shared_out_or_denied() {
     let mut shared = Shared::start(Reply::text("ok")).await;
+    let (share, deny) = share_and_deny(&shared);
+    shared.redis.kill().unwrap();
+    let mut passed = 0;
+    for config in [&share, &share] {
+        let gateway = Gateway::serve(config).with_key(KEY);
+        gateway.logs("redis is away").await;
+        passed += of_ten(&gateway).await;
+    }
+    assert_eq!(passed, 10, "five each");
+    let gateway = Gateway::serve(&deny).with_key(KEY);
+    is_denied(&gateway).await;
+    shared.redis.restart().unwrap();
+    gateway.logs("redis is back").await;
+    assert_eq!(gateway.ask(&chat("m", "q")).await.status, 200);
+}
+
+#[tokio::test]
+async fn while_redis_is_frozen_a_limit_is_shared_out_or_denied() {
+    let shared = Shared::start(Reply::text("ok")).await;
+    let (share, deny) = share_and_deny(&shared);
+    let all = [&share, &share, &deny].map(|config| Gateway::serve(config).with_key(KEY));
+    shared.redis.freeze().unwrap();
+    let [one, two, denying] = &all;
+    // The first to ask find out, and go by the same rule as those after them.
+    assert_eq!((of_ten(one).await, of_ten(two).await), (5, 5));
+    is_denied(denying).await;
+    shared.redis.thaw().unwrap();
+    for gateway in &all {
+        gateway.logs("redis is back").await;
+    }
+    // What was asked of it while it stood still it does now, so some of the ten are gone.
+    shared.redis.flush().unwrap();
+    let passed = of_ten(denying).await + of_ten(one).await;
+    assert_eq!(passed, 10, "one limit again");
+}
+
+/// How many of ten calls pass.
+async fn of_ten(gateway: &Gateway) -> usize {
+    let mut passed = 0;
+    for _ in 0..10 {
+        passed += usize::from(gateway.ask(&chat("m", "q")).await.status == 200);
+    }
+    passed
+}
+
+async fn is_denied(gateway: &Gateway) {
+    for _ in 0..3 {
+        let answer = gateway.ask(&chat("m", "q")).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
+    }
+}
+
+/// The configurations of two processes that share ten calls a minute, and what becomes of them without Redis.
+fn share_and_deny(shared: &Shared) -> (String, String) {
     let limits = |keys: &str| {
         format!(
             "[limits]\nreplicas = 2\nwithout_redis = {{ keys = \"{keys}\" }}\n{}",
             key("k", KEY, "rpm = 10")
         )
     };
-    let share = shared.config("", &limits("share"));
-    let deny = shared.config("", &limits("deny"));
-    shared.redis.kill().unwrap();
-    let mut passed = 0;
-    for config in [&share, &share] {
-        let gateway = Gateway::serve(config).with_key(KEY);
-        gateway.logs("redis is away").await;
-        for _ in 0..10 {
-            passed += usize::from(gateway.ask(&chat("m", "q")).await.status == 200);
-        }
-    }
-    assert_eq!(passed, 10, "five each");
-    let gateway = Gateway::serve(&deny).with_key(KEY);
-    let answer = gateway.ask(&chat("m", "q")).await;
-    assert_eq!((answer.status, answer.header("retry-after")), (503, "1"));
-    shared.redis.restart().unwrap();
-    gateway.logs("redis is back").await;
-    assert_eq!(gateway.ask(&chat("m", "q")).await.status, 200);
+    (
+        shared.config("", &limits("share")),
+        shared.config("", &limits("deny")),
+    )
 }
 
 #[tokio::test]
