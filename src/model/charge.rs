@@ -23,7 +23,7 @@ pub struct Charge {
     pub violation: Option<Violation>,
 }
 
-/// How a cost is known.
+/// How a cost is known. None is an estimate: what nobody tells is charged at its worst case, and [`Unknown`](Self::Unknown).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CostSource {

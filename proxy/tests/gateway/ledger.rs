@@ -1,5 +1,7 @@
 //! `rungs ledger`: what was written down comes out again, and what somebody changed is named.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, sqlite::SqliteConnection};
 
@@ -40,6 +42,29 @@ pub(crate) async fn change(gateway: &Gateway, sql: &str) {
         .await
         .unwrap();
     database.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn r3_a_row_is_there_within_a_second_of_the_end_of_its_attempt() {
+    let (_wire, gateway) = asked().await;
+    let questions = [
+        chat("m", "whole"),
+        // From the cache.
+        chat("m", "a"),
+        chat_stream("m", "streamed"),
+        // A stream that is no stream, and one that the cache has.
+        chat_stream("m", "b"),
+        chat("m", "whole again"),
+    ];
+    for (n, question) in questions.iter().enumerate() {
+        gateway.ask(question).await;
+        let end = Instant::now();
+        while gateway.rows().await.len() < 5 + n {
+            let waited = end.elapsed();
+            assert!(waited < Duration::from_secs(1), "{waited:?} for row {n}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
 #[tokio::test]
