@@ -1,5 +1,5 @@
-//! R2 against recorded usage: `tests/fixtures/usage/<case>.json` has what a provider said, the price of the list, and the cost
-//! worked out by hand.
+//! R2 against usage in the providers' words: `tests/fixtures/usage/<case>.json` has what a provider says, the price of the list, and the
+//! cost worked out by hand. Its README tells where the words come from.
 
 use std::{collections::BTreeMap, convert::Infallible, fs, path::Path, sync::Arc};
 
@@ -46,6 +46,7 @@ impl Case {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/usage");
         let files = fs::read_dir(root).unwrap().map(|file| file.unwrap().path());
         files
+            .filter(|file| file.extension().is_some_and(|e| e == "json"))
             .map(|file| Self {
                 name: file.file_stem().unwrap().to_str().unwrap().to_owned(),
                 ..serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap()
@@ -178,7 +179,7 @@ fn rates(table: &Value) -> Rates {
 }
 
 #[tokio::test]
-async fn r2_recorded_usage_costs_what_was_worked_out_by_hand() {
+async fn r2_usage_in_the_words_of_providers_costs_what_was_worked_out_by_hand() {
     let cases = Case::all();
     let mut families = BTreeMap::<&str, usize>::new();
     for case in &cases {

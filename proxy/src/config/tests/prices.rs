@@ -154,3 +154,33 @@ fn r15_no_price_stands_in_the_repository_twice() {
         }
     }
 }
+
+#[test]
+fn r2_usage_is_worked_out_with_the_prices_of_the_list() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/usage");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_none_or(|e| e != "json") {
+            continue;
+        }
+        let case: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let (provider, id) = case["model"].as_str().unwrap().split_once('/').unwrap();
+        let listed = at(provider, id, "");
+        let version = listed.price_version.as_deref().unwrap_or("none");
+        // A later list has later prices.
+        if version != "none" && !version.starts_with(case["price_list"].as_str().unwrap()) {
+            continue;
+        }
+        let price = toml::Value::try_from(&case["price"]).unwrap();
+        let said = at(provider, id, &format!("price = {price}"));
+        assert_eq!(said.price, listed.price, "{}", path.display());
+        let classes = |of: &Deployment| {
+            let all = of.class_prices;
+            [all.batch, all.flex, all.priority]
+        };
+        for (said, listed) in classes(&said).into_iter().zip(classes(&listed)) {
+            assert!(said.is_none() || said == listed, "{}", path.display());
+        }
+    }
+}
