@@ -52,7 +52,10 @@ impl Stores {
             safe.await.expect("it is written");
         }
         for (account, budget) in budgets {
-            let posted = journal.spent(account, UNIX_EPOCH).await.expect("a sum");
+            let posted = journal
+                .spent(account, UNIX_EPOCH, None)
+                .await
+                .expect("a sum");
             book.set(account, vec![budget.clone()]);
             book.seed(account, &budget.window, posted);
         }

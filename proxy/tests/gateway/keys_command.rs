@@ -10,7 +10,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use crate::{admin::ADMIN, support::*};
+use crate::support::*;
 
 /// A thousand tokens are a dollar.
 const DEAR: &str = "price = { input = \"1000\", output = \"1000\" }\nmax_output = 10";
