@@ -274,12 +274,15 @@ fn at_rest(world: &World, seed: u64) {
         world.charged(),
         "seed {seed}: budget and ledger"
     );
-    let attempts = world
-        .ledger
-        .rows()
-        .iter()
-        .filter(|row| row.attempt > 0)
-        .count();
+    let rows = world.ledger.rows();
+    // One by one: what is charged too high with one provider must not hide what is too low with another.
+    for provider in &world.providers {
+        let (id, billed) = (provider.deployment().id.clone(), provider.bill());
+        let charged = rows.iter().filter(|row| row.deployment == id);
+        let charged: Money = charged.map(|row| row.cost).sum();
+        assert!(charged >= billed, "seed {seed}: {id} {charged} < {billed}");
+    }
+    let attempts = rows.iter().filter(|row| row.attempt > 0).count();
     let calls: usize = world.providers.iter().map(Scripted::calls).sum();
     assert_eq!(
         attempts, calls,
