@@ -101,7 +101,11 @@ impl Stores {
                     .expect("rows"),
             );
         }
-        let spent = self.sink.spent("global", UNIX_EPOCH).await.expect("a sum");
+        let spent = self
+            .sink
+            .spent("global", UNIX_EPOCH, None)
+            .await
+            .expect("a sum");
         let keys = self.keys.list().await.expect("keys");
         let said = self.conversations.load(&of).await.expect("an answer");
         let list = self.todos.get(&of).await.expect("an answer");
@@ -127,7 +131,11 @@ impl Stores {
         }
         let next = entries(3, [row("req_3", 1, 21, Duration::ZERO)]);
         self.sink.write(next.into()).await.expect("the next row");
-        let spent = self.sink.spent("global", UNIX_EPOCH).await.expect("a sum");
+        let spent = self
+            .sink
+            .spent("global", UNIX_EPOCH, None)
+            .await
+            .expect("a sum");
         assert_eq!(spent.nanos(), 63);
         self.audit
             .append(&audit_row("fs_write"))
@@ -308,7 +316,7 @@ async fn the_documented_question_about_analytics_is_answered_by_both() {
     let mut raw = dir.raw().await;
     let shown = sqlx::query_as(AssertSqlSafe(documented()));
     let shown: Vec<Shown> = shown.fetch_all(&mut raw).await.expect("an answer");
-    assert_eq!(shown, [expected.clone()]);
+    assert_eq!(shown, std::slice::from_ref(&expected));
     raw.close().await.expect("it closes");
 
     let database = Database::new();
