@@ -72,12 +72,17 @@ async fn run<F: Future<Output = ()>>(
 ) {
     loop {
         let kept = *keep.borrow_and_update();
-        if let Some(kept) = kept {
-            let before = SystemTime::now().checked_sub(kept);
-            forget(before.unwrap_or(UNIX_EPOCH)).await;
-        }
+        let before = |kept| SystemTime::now().checked_sub(kept).unwrap_or(UNIX_EPOCH);
+        let forgetting = kept.map(|kept| forget(before(kept)));
+        let round = async {
+            if let Some(forgetting) = forgetting {
+                forgetting.await;
+            }
+            sleep(HOUR).await;
+        };
         tokio::select! {
-            () = sleep(HOUR) => {}
+            () = round => {}
+            // Also amid a round, which may go on for hours: what it is at is rolled back.
             changed = keep.changed() => if changed.is_err() {
                 return;
             },

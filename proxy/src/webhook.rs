@@ -1,6 +1,6 @@
 //! Tells another program what happened: JSON by POST, behind the call that it is about.
 //!
-//! A bounded queue and one task. What cannot be delivered is tried again twice, then dropped with a line in the log: whoever has to
+//! Two bounded queues, one for what is rare and one for what there may be much of, and one task. What cannot be delivered is tried again twice, then dropped with a line in the log: whoever has to
 //! know for certain reads the ledger.
 
 use std::{
@@ -37,12 +37,19 @@ const LAST: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub(crate) struct Webhook {
     target: Arc<config::Webhook>,
-    queue: mpsc::Sender<Post>,
+    queues: Queues<mpsc::Sender<Post>>,
 }
 
-/// The queue of this process, and the task that empties it.
+/// What is rare, and goes first; and what there may be much of.
+#[derive(Clone)]
+struct Queues<T> {
+    rare: T,
+    common: T,
+}
+
+/// The queues of this process, and the task that empties them.
 pub(crate) struct Outbox {
-    queue: mpsc::Sender<Post>,
+    queues: Queues<mpsc::Sender<Post>>,
     closing: Arc<Notify>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -62,25 +69,30 @@ pub(crate) struct Clients {
 impl Outbox {
     /// Starts the task. To be called on a runtime.
     pub(crate) fn open(clients: Clients) -> Self {
-        let (queue, posts) = mpsc::channel(QUEUE);
+        let (rare, rare_posts) = mpsc::channel(QUEUE);
+        let (common, common_posts) = mpsc::channel(QUEUE);
+        let posts = Queues {
+            rare: rare_posts,
+            common: common_posts,
+        };
         let closing = Arc::new(Notify::new());
         #[expect(
             clippy::disallowed_methods,
-            reason = "it ends when the last sender of the queue is gone, or with close()"
+            reason = "it ends when the last senders of the queues are gone, or with close()"
         )]
         let task = tokio::spawn(deliver_all(posts, clients, Arc::clone(&closing)));
         Self {
-            queue,
+            queues: Queues { rare, common },
             closing,
             task: Mutex::new(Some(task)),
         }
     }
 
-    /// What is posted to `target` goes through this queue.
+    /// What is posted to `target` goes through these queues.
     pub(crate) fn to(&self, target: &config::Webhook) -> Webhook {
         Webhook {
             target: Arc::new(target.clone()),
-            queue: self.queue.clone(),
+            queues: self.queues.clone(),
         }
     }
 
@@ -100,6 +112,15 @@ impl Outbox {
 impl Webhook {
     /// Posts `body` some time soon. Never waits.
     pub(crate) fn post(&self, body: &impl Serialize) {
+        self.queue(&self.queues.rare, body);
+    }
+
+    /// The same, behind all that is rare.
+    pub(crate) fn post_common(&self, body: &impl Serialize) {
+        self.queue(&self.queues.common, body);
+    }
+
+    fn queue(&self, queue: &mpsc::Sender<Post>, body: &impl Serialize) {
         let Ok(body) = serde_json::to_vec(body) else {
             return;
         };
@@ -107,33 +128,45 @@ impl Webhook {
             target: Arc::clone(&self.target),
             body: body.into(),
         };
-        if self.queue.try_send(post).is_err() {
-            self.dropped();
+        if queue.try_send(post).is_err() {
+            count("dropped");
+            tracing::warn!(
+                host = self.target.host(),
+                "a webhook is behind: a message to it is dropped"
+            );
         }
-    }
-
-    /// The same, unless much waits already: what there may be a lot of leaves room for what is rare.
-    pub(crate) fn post_if_idle(&self, body: &impl Serialize) {
-        match self.queue.capacity() > QUEUE / 2 {
-            true => self.post(body),
-            false => self.dropped(),
-        }
-    }
-
-    fn dropped(&self) {
-        count("dropped");
-        tracing::warn!(
-            host = self.target.host(),
-            "a webhook is behind: a message to it is dropped"
-        );
     }
 }
 
-async fn deliver_all(mut posts: mpsc::Receiver<Post>, clients: Clients, closing: Arc<Notify>) {
+impl Queues<mpsc::Receiver<Post>> {
+    /// The next one to deliver; `None` if no more will come.
+    async fn next(&mut self) -> Option<Post> {
+        tokio::select! {
+            biased;
+            post = self.rare.recv() => match post {
+                Some(post) => Some(post),
+                None => self.common.recv().await,
+            },
+            Some(post) = self.common.recv() => Some(post),
+        }
+    }
+
+    /// Takes no more.
+    fn close(&mut self) {
+        self.rare.close();
+        self.common.close();
+    }
+}
+
+async fn deliver_all(
+    mut posts: Queues<mpsc::Receiver<Post>>,
+    clients: Clients,
+    closing: Arc<Notify>,
+) {
     loop {
         let post = tokio::select! {
             biased;
-            post = posts.recv() => post,
+            post = posts.next() => post,
             () = closing.notified() => {
                 posts.close();
                 continue;

@@ -171,18 +171,17 @@ impl Deployment {
         }
     }
 
-    /// The longest answer, in tokens, that the model gives or that is wanted of it, if known.
+    /// The longest answer, in tokens, that is wanted of it, else that its vendor speaks of.
     #[must_use]
     pub fn longest_answer(&self) -> Option<u64> {
-        self.max_output.into_iter().chain(self.output_cap).min()
+        self.output_cap.or(self.max_output)
     }
 
     /// The limit that a prompt of so many bytes is sent with if it sets none. There is none where both may not fit the context window,
     /// which some servers refuse: then the provider gives what the window leaves.
     #[must_use]
     pub fn cap(&self, prompt: usize) -> Option<u64> {
-        let cap = self.longest_answer()?;
-        (self.output_cap.is_some() && self.fits(prompt, cap)).then_some(cap)
+        self.output_cap.filter(|cap| self.fits(prompt, *cap))
     }
 
     /// Whether a prompt of so many bytes leaves room for an answer of so many tokens, by all experience.

@@ -427,11 +427,16 @@ fn a_cap_bounds_the_answers_that_it_is_sent_for() {
         TokenBound::of(&chat(&body), &deployment).unwrap().output
     };
     assert_eq!(bound(10, None, None), 1_000);
-    assert_eq!(bound(10, None, Some(700)), 700);
+    assert_eq!(
+        bound(10, None, Some(700)),
+        1_000,
+        "the configuration knows better"
+    );
     assert_eq!(bound(10, Some(1_500), None), 1_500);
     // Too long to be sent with the cap: the window or the vendor ends the answer.
     assert_eq!(bound(2_000, None, None), 2_000);
     assert_eq!(bound(2_000, None, Some(1_500)), 1_500);
+    assert_eq!(bound(2_000, None, Some(700)), 1_000);
 }
 
 /// At Alibaba `max_tokens` is about the answer alone.

@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use super::{Pepper, Principal, credential::id_of};
-use crate::{config::Config, keys::Family};
+use crate::{accounts, config::Config, keys::Family};
 
 /// How long a key that was found is trusted without asking the store again. What another process changes takes this long at most;
 /// what this one changes is seen at once.
@@ -22,6 +22,9 @@ pub(crate) const TRUST: Duration = Duration::from_secs(30);
 
 /// How long while the store does not answer: as long as money that was leased before.
 const WITHOUT_STORE: Duration = Duration::from_secs(10 * 60);
+
+/// While it is busy, or before it is known to be away, a moment longer than otherwise.
+const WHILE_BUSY: Duration = TRUST.saturating_add(Duration::from_secs(10));
 
 /// And a key whose calls go on without a store.
 const OPEN_WITHOUT_STORE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -31,7 +34,7 @@ const REMEMBERED: usize = 10_000;
 
 /// Finds out who stands behind a credential.
 pub(crate) struct Keyring {
-    pepper: Pepper,
+    pub(super) pepper: Pepper,
     store: Arc<dyn KeyStore>,
     /// How high a key reaches that has no ceiling of its own.
     max_tier: Tier,
@@ -39,7 +42,17 @@ pub(crate) struct Keyring {
     projects: Vec<Arc<str>>,
     /// By the hash of the whole credential: equal beginnings never share an identity.
     configured: HashMap<[u8; 32], Arc<Principal>>,
-    found: RwLock<Found>,
+    /// Shared with the keyring of the next configuration, if keys are the same to it.
+    found: Arc<RwLock<Found>>,
+}
+
+/// Why the store has not told who stands behind a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// It has too much to do, or nobody knows yet that it is away.
+    Busy,
+    /// It does not answer anybody.
+    Away,
 }
 
 /// Keys of the store that were looked up lately.
@@ -56,8 +69,16 @@ struct Found {
 pub(crate) struct Before(u64);
 
 impl Keyring {
-    pub(crate) fn new(pepper: Pepper, store: Arc<dyn KeyStore>, config: &Config) -> Self {
+    /// The keyring of a configuration, in place of the one of `before`.
+    pub(crate) fn new(
+        pepper: Pepper,
+        store: Arc<dyn KeyStore>,
+        config: &Config,
+        before: Option<&Self>,
+    ) -> Self {
         let max_tier = config.routing.max_tier;
+        let projects: Vec<_> = config.projects.iter().map(|p| p.name.clone()).collect();
+        let same = before.filter(|old| old.max_tier == max_tier && old.projects == projects);
         let users = config.keys.iter().map(|key| {
             let principal = Principal::of_family(&key.family, max_tier, None);
             (&key.secret, principal)
@@ -69,9 +90,9 @@ impl Keyring {
         });
         Self {
             configured: configured.collect(),
-            found: RwLock::default(),
+            found: same.map_or_else(Arc::default, |old| Arc::clone(&old.found)),
             max_tier,
-            projects: config.projects.iter().map(|p| p.name.clone()).collect(),
+            projects,
             pepper,
             store,
         }
@@ -86,13 +107,21 @@ impl Keyring {
         self.trusted(&hash, |_| TRUST)
     }
 
-    /// The principal behind a credential that was found before the store ceased to answer.
-    pub(crate) fn known_without_store(&self, credential: &str) -> Option<Arc<Principal>> {
+    /// The principal behind a credential that was found before the store fell silent. Nobody looks after keys in that way.
+    pub(crate) fn known_without_store(
+        &self,
+        credential: &str,
+        silence: Silence,
+    ) -> Option<Arc<Principal>> {
         let hash = self.pepper.hash(credential);
-        self.trusted(&hash, |principal| match principal.on_store_down {
-            OnStoreDown::Open => OPEN_WITHOUT_STORE,
-            OnStoreDown::Closed => WITHOUT_STORE,
-        })
+        let known = self.trusted(&hash, |principal| {
+            match (silence, principal.on_store_down) {
+                (Silence::Busy, _) => WHILE_BUSY,
+                (Silence::Away, OnStoreDown::Open) => OPEN_WITHOUT_STORE,
+                (Silence::Away, OnStoreDown::Closed) => WITHOUT_STORE,
+            }
+        });
+        known.filter(|principal| principal.role == Role::User)
     }
 
     fn trusted(
@@ -112,8 +141,20 @@ impl Keyring {
         Before(found.changes)
     }
 
-    /// The principal behind a credential, read from the store.
+    /// The principal behind a credential, read from the store. One that opens nothing any more is not known any more.
     pub(crate) async fn look_up(&self, credential: &str) -> Result<Arc<Principal>, Error> {
+        let found = self.read(credential).await;
+        if let Err(error) = &found
+            && error.kind() != ErrorKind::Unavailable
+        {
+            let hash = self.pepper.hash(credential);
+            let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
+            found.keys.remove(&hash);
+        }
+        found
+    }
+
+    async fn read(&self, credential: &str) -> Result<Arc<Principal>, Error> {
         let unknown = || {
             Error::new(
                 ErrorKind::Unauthorized,
@@ -160,10 +201,13 @@ impl Keyring {
         }
     }
 
-    /// Looks every key up again: one has changed, and others may stand below it.
-    pub(crate) fn forget(&self) {
+    /// Looks this key up again, and those below it: it has changed.
+    pub(crate) fn forget(&self, id: &str) {
+        let account = accounts::of_key(id);
         let mut found = self.found.write().unwrap_or_else(PoisonError::into_inner);
-        found.keys.clear();
+        found
+            .keys
+            .retain(|_, (_, principal)| !principal.accounts.contains(&account));
         found.changes += 1;
     }
 

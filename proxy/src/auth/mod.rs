@@ -6,7 +6,7 @@ mod pepper;
 mod principal;
 
 pub(crate) use credential::Credential;
-pub(crate) use keyring::{Keyring, TRUST};
+pub(crate) use keyring::{Keyring, Silence, TRUST};
 pub(crate) use pepper::{Pepper, random_bytes};
 pub(crate) use principal::Principal;
 

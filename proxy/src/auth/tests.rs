@@ -6,14 +6,14 @@ use std::{
 use proptest::prelude::*;
 use rungs::{
     ErrorKind,
-    store::{KeyStore, memory::MemoryKeys},
+    store::{KeyStore, Role, memory::MemoryKeys},
 };
 use serde_json::json;
 
 use super::*;
 use crate::{
     config::{Config, Source},
-    keys::{Issued, Registry, Rules},
+    keys::{Issued, NewKey, Registry, Rules},
 };
 
 struct Ring {
@@ -22,12 +22,16 @@ struct Ring {
     registry: Registry,
 }
 
+fn config(text: &str) -> Config {
+    Config::alone(&Source::new("rungs.toml", text)).unwrap()
+}
+
 impl Ring {
-    fn new(config: &str) -> Self {
-        let config = Config::alone(&Source::new("rungs.toml", config)).unwrap();
+    fn new(text: &str) -> Self {
+        let config = config(text);
         let (pepper, store) = (Pepper::random().unwrap(), Arc::new(MemoryKeys::new()));
         Self {
-            ring: Keyring::new(pepper.clone(), store.clone(), &config),
+            ring: Keyring::new(pepper.clone(), store.clone(), &config, None),
             registry: Registry::new(store.clone(), pepper, Rules::of(&config)),
             store,
         }
@@ -73,15 +77,48 @@ async fn a_revoked_key_is_not_found_again_nor_one_below_it() {
     let child = ring
         .make(json!({ "name": "child", "parent": parent.key.id }))
         .await;
-    assert!(ring.enter(&child.credential).await.is_ok());
+    let other = ring.make(json!({ "name": "other" })).await;
+    for key in [&child, &other] {
+        assert!(ring.enter(&key.credential).await.is_ok());
+    }
     assert!(ring.store.revoke(&parent.key.id).await.unwrap());
+    // Another process did that; when this one hears of it, it is seen at once.
+    let known = |key: &Issued| ring.ring.known(&key.credential).is_some();
+    assert!(known(&child));
+    ring.ring.forget(&parent.key.id);
+    assert!(!known(&child) && known(&other));
     for gone in [&parent, &child] {
         assert!(ring.ring.look_up(&gone.credential).await.is_err());
     }
-    // Another process did that; when this one hears of it, it is seen at once.
-    assert!(ring.ring.known(&child.credential).is_some());
-    ring.ring.forget();
-    assert!(ring.ring.known(&child.credential).is_none());
+}
+
+#[tokio::test]
+async fn what_opens_nothing_any_more_is_not_known_without_the_store_either() {
+    let ring = Ring::new("");
+    let made = ring.make(json!({ "name": "n" })).await;
+    let mut admin: NewKey = serde_json::from_value(json!({ "name": "a" })).unwrap();
+    admin.role = Role::Admin;
+    let admin = ring.registry.create(admin).await.unwrap();
+    for key in [&made, &admin] {
+        ring.enter(&key.credential).await.unwrap();
+    }
+    let known = |key: &Issued| {
+        let all = [Silence::Busy, Silence::Away];
+        all.map(|silence| {
+            ring.ring
+                .known_without_store(&key.credential, silence)
+                .is_some()
+        })
+    };
+    assert_eq!(known(&made), [true; 2]);
+    assert_eq!(
+        known(&admin),
+        [false; 2],
+        "keys are looked after with the store or not at all"
+    );
+    assert!(ring.store.revoke(&made.key.id).await.unwrap());
+    assert!(ring.ring.look_up(&made.credential).await.is_err());
+    assert_eq!(known(&made), [false; 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,12 +128,19 @@ async fn without_its_store_a_key_is_known_as_long_as_its_owner_chose() {
     let open = json!({ "name": "open", "on_store_down": "open" });
     let open = ring.make(open).await;
     let both = [&closed.credential, &open.credential];
-    let known = || both.map(|key| ring.ring.known_without_store(key).is_some());
+    let without_store =
+        |silence| both.map(|key| ring.ring.known_without_store(key, silence).is_some());
+    let known = || without_store(Silence::Away);
     assert_eq!(known(), [false; 2], "nobody has asked for them yet");
     for key in both {
         ring.enter(key).await.unwrap();
     }
-    let minutes = |minutes: u64| tokio::time::advance(Duration::from_secs(60 * minutes));
+    let seconds = |seconds| tokio::time::advance(Duration::from_secs(seconds));
+    let minutes = |minutes: u64| seconds(60 * minutes);
+    seconds(39).await;
+    assert_eq!(without_store(Silence::Busy), [true; 2]);
+    seconds(2).await;
+    assert_eq!(without_store(Silence::Busy), [false; 2], "a moment is over");
     minutes(9).await;
     assert_eq!(known(), [true; 2]);
     assert!(both.iter().all(|key| ring.ring.known(key).is_none()));
@@ -108,8 +152,25 @@ async fn without_its_store_a_key_is_known_as_long_as_its_owner_chose() {
         ring.enter(key).await.unwrap();
     }
     // A change that this process has heard of is stronger.
-    ring.ring.forget();
-    assert_eq!(known(), [false; 2]);
+    ring.ring.forget(&closed.key.id);
+    assert_eq!(known(), [false, true]);
+}
+
+#[tokio::test]
+async fn another_configuration_knows_them_unless_keys_may_do_something_else_by_it() {
+    let ring = Ring::new("");
+    let made = ring.make(json!({ "name": "n" })).await;
+    ring.enter(&made.credential).await.unwrap();
+    for (text, is_known) in [("", true), ("[routing]\nmax_tier = \"L1\"", false)] {
+        let (pepper, store) = (ring.ring.pepper.clone(), ring.store.clone());
+        let next = Keyring::new(pepper, store, &config(text), Some(&ring.ring));
+        let known = next.known(&made.credential).is_some();
+        assert_eq!(known, is_known, "{text}");
+        // A change that one hears of, both have heard of.
+        ring.ring.forget(&made.key.id);
+        assert!(next.known(&made.credential).is_none());
+        ring.enter(&made.credential).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -118,7 +179,7 @@ async fn what_was_looked_up_before_a_change_is_not_remembered_after_it() {
     let made = ring.make(json!({ "name": "n" })).await;
     let before = ring.ring.before();
     let principal = ring.ring.look_up(&made.credential).await.unwrap();
-    ring.ring.forget();
+    ring.ring.forget("another");
     ring.ring.remember(&made.credential, &principal, before);
     assert!(ring.ring.known(&made.credential).is_none());
 }

@@ -13,7 +13,7 @@ use rungs::{catalog::Tier, model::BoxModelService, route::Route, swap::Swap};
 
 use crate::{
     accounts::{self, Opening},
-    auth::{Keyring, Principal, TRUST},
+    auth::{Keyring, Principal, Silence, TRUST},
     config::{Access, Auth, Catalog, Config, ConfigError, StoreUrl},
     keys::{Registry, Rules},
     mcp::{oauth::Issuer, token::LocalToken},
@@ -125,15 +125,17 @@ impl Gateway {
             if let Some(principal) = live.keyring.known(credential) {
                 return Ok(principal);
             }
-            let is_away = self.0.state.shared_database_is_up() == Some(false);
-            if is_away && let Some(principal) = live.keyring.known_without_store(credential) {
+            let without_store = |silence| live.keyring.known_without_store(credential, silence);
+            if self.0.state.shared_database_is_up() == Some(false)
+                && let Some(principal) = without_store(Silence::Away)
+            {
                 return Ok(principal);
             }
             let before = live.keyring.before();
             let principal = match live.keyring.look_up(credential).await {
                 Ok(principal) => principal,
                 Err(error) if stores::is_away(&error) => {
-                    return live.keyring.known_without_store(credential).ok_or(error);
+                    return without_store(Silence::Busy).ok_or(error);
                 }
                 Err(error) => return Err(error),
             };
@@ -195,8 +197,8 @@ impl Gateway {
     }
 
     /// To be called after each change of a key: it takes effect with the next request.
-    pub(crate) fn keys_changed(&self) {
-        self.live().keyring.forget();
+    pub(crate) fn key_changed(&self, id: &str) {
+        self.live().keyring.forget(id);
     }
 }
 
@@ -247,7 +249,12 @@ impl<'a> Built<'a> {
         });
         let route = config.routing.classify(Route::new(rings));
         let ring = call_ring(&config, route.clone(), state);
-        let keyring = Keyring::new(state.pepper.clone(), Arc::clone(&state.keys), &config);
+        let keyring = Keyring::new(
+            state.pepper.clone(),
+            Arc::clone(&state.keys),
+            &config,
+            before.map(|live| &live.keyring),
+        );
         let oauth = config.mcp.oauth.clone().and_then(|oauth| {
             let principal = keyring.named(&oauth.key)?.clone();
             let transport = state.transport(oauth.allow_private);

@@ -40,7 +40,7 @@ async fn a_look_up_that_a_change_overtakes_brings_no_old_terms_back() {
     assert!(futures_util::poll!(&mut look_up).is_pending());
     let lower = serde_json::from_value(json!({ "budgets": "1/day" })).unwrap();
     registry.patch(&issued.key.id, &lower).await.unwrap();
-    gateway.keys_changed();
+    gateway.key_changed(&issued.key.id);
     drop(opening);
     look_up.await.unwrap();
     let account = accounts::of_key(&issued.key.id);

@@ -123,8 +123,16 @@ impl KeyView {
         } = self;
         let mut line = format!("{id}  {name}  {tenant}");
         for budget in &self.budgets {
-            let BudgetView { budget, posted, .. } = budget;
+            let BudgetView {
+                budget,
+                posted,
+                reserved,
+                ..
+            } = budget;
             line += &format!("  ${posted} of ${budget}");
+            if !reserved.is_zero() {
+                line += &format!(" (${reserved} held)");
+            }
         }
         if self.budgets.is_empty() {
             line += "  no budget";
@@ -245,7 +253,7 @@ async fn beside(
     journal: &Path,
     keys: &[KeyRecord],
 ) -> Result<Vec<Vec<AccountBalance>>, Error> {
-    // Before what is spent: a call that ends meanwhile rather counts twice.
+    // Before what is spent, so that a call that ends meanwhile is not missed. One that has ended and is not shipped yet is in neither.
     let held = under_way(journal)?;
     let mut all = Vec::with_capacity(keys.len());
     for key in keys {

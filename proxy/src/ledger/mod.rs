@@ -99,11 +99,15 @@ pub(crate) async fn verify(
         findings.extend(found);
         rows += seen;
     }
-    if let Some(folder) = folder
-        && let Some(kept) = Kept::read(folder, seal)?
-    {
-        let found = not_arrived(log, kept).await?;
-        findings.extend(found.iter().map(Finding::to_string));
+    match folder.map(|folder| Kept::read(folder, seal)).transpose() {
+        Ok(kept) => {
+            if let Some(kept) = kept.flatten() {
+                let found = not_arrived(log, kept).await?;
+                findings.extend(found.iter().map(Finding::to_string));
+            }
+        }
+        // Whatever else was found is told.
+        Err(error) => findings.push(format!("the journal's folder was not looked into: {error}")),
     }
     Ok((findings, rows))
 }

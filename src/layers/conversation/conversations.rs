@@ -155,17 +155,21 @@ impl Conversations {
     /// wait for long; how many. Those that have a turn on its way to the store stay.
     ///
     /// # Errors
-    /// The store's. What was forgotten until then is.
+    /// The store's. What was forgotten until then is; one that cannot be forgotten holds up no other unless the store is away.
     pub async fn forget_idle(&self, before: SystemTime) -> Result<u64, Error> {
-        let (mut forgotten, mut after) = (0, None);
+        let (mut forgotten, mut after, mut failed) = (0, None, None);
         loop {
             let page = self.0.store.list(after.as_ref(), PAGE).await?;
             for (key, _) in page.iter().filter(|(_, written)| *written < before) {
-                forgotten += u64::from(self.forget_one(key, before).await?);
+                match self.forget_one(key, before).await {
+                    Ok(all) => forgotten += u64::from(all),
+                    Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
             }
             match page.into_iter().next_back() {
                 Some((last, _)) => after = Some(last),
-                None => return Ok(forgotten),
+                None => return failed.map_or(Ok(forgotten), Err),
             }
         }
     }

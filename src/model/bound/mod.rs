@@ -148,11 +148,14 @@ pub(crate) fn media(body: &RawObject) -> Media {
 
 fn output(body: &RawObject, deployment: &Deployment) -> Result<u64, Error> {
     let window = deployment.context_window;
+    // Where none is sent the model ends by itself; whoever wants more of it than its vendor speaks of may know better.
+    let by_itself = deployment.max_output.max(deployment.output_cap);
+    let by_itself = deployment.max_output.and(by_itself).or(window);
+    // A limit beside one of zero may be what a provider is sent in the end.
+    let said = output_limits(body)?.into_iter().flatten().max();
+    let by_itself = by_itself.map(|own| own.max(said.unwrap_or(0).min(window.unwrap_or(u64::MAX))));
     let sent = deployment.cap(body.as_bytes().len());
-    let each = match (
-        output_limit(body)?,
-        sent.or(deployment.max_output).or(window),
-    ) {
+    let each = match (output_limit(body)?, sent.or(by_itself)) {
         // It is what the provider is sent, whatever a list says that the model can do.
         (Some(asked), _) => asked.min(window.unwrap_or(u64::MAX)),
         (None, Some(own)) => own,
@@ -199,14 +202,19 @@ fn with_thinking(answer: u64, body: &RawObject, deployment: &Deployment) -> Resu
 /// The output limit that a request sets: the larger one if it sets it under both names, for a provider may go by either. Zero is
 /// none, under either: there are servers that take it so.
 pub(crate) fn output_limit(body: &RawObject) -> Result<Option<u64>, Error> {
-    let limits = [
-        body.get_as::<u64>("max_completion_tokens")?,
-        body.get_as::<u64>("max_tokens")?,
-    ];
+    let limits = output_limits(body)?;
     if limits.contains(&Some(0)) {
         return Ok(None);
     }
     Ok(limits.into_iter().flatten().max())
+}
+
+/// The output limits that a request sets, under the newer name and the older one.
+pub(crate) fn output_limits(body: &RawObject) -> Result<[Option<u64>; 2], Error> {
+    Ok([
+        body.get_as("max_completion_tokens")?,
+        body.get_as("max_tokens")?,
+    ])
 }
 
 fn asked_class(body: &RawObject) -> ServiceClass {

@@ -7,7 +7,7 @@ use crate::{
     catalog::Deployment,
     error::Error,
     json::RawObject,
-    model::{ModelRequest, Operation, output_limit},
+    model::{ModelRequest, Operation, output_limit, output_limits},
     provider::Endpoint,
 };
 
@@ -57,13 +57,16 @@ const OLD: &str = "max_tokens";
 
 /// Limits an answer that has no limit, so that whoever reserved for so much of it has reserved enough.
 fn set_limit(body: &mut RawObject, cap: Option<u64>) -> Result<(), Error> {
-    let (Some(cap), None) = (cap, output_limit(body)?) else {
+    let Some(cap) = cap else { return Ok(()) };
+    if output_limit(body)?.is_some() {
         return Ok(());
-    };
-    // One that is zero undoes the other at some servers; here it does not.
-    let asked = [body.get_as::<u64>(NEW)?, body.get_as(OLD)?];
-    let asked = asked.into_iter().flatten().filter(|limit| *limit > 0);
-    let limit = asked.min().unwrap_or(cap);
+    }
+    // One that is zero undoes the other at some servers; here it does not, but the cap is what was reserved for.
+    let asked = output_limits(body)?
+        .into_iter()
+        .flatten()
+        .filter(|limit| *limit > 0);
+    let limit = asked.min().map_or(cap, |asked| asked.min(cap));
     body.remove(OLD);
     body.set(NEW, &limit)
 }

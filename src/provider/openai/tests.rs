@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     error::ErrorKind,
     json::RawObject,
-    model::{Call, CallContext, Frame, Operation},
+    model::{Call, CallContext, Frame, Operation, TokenBound},
 };
 
 fn write(dialect: OpenAi, op: Operation, body: &'static str) -> Result<Request<Bytes>, Error> {
@@ -304,7 +304,12 @@ fn a_call_without_a_limit_is_sent_the_cap_of_its_deployment_if_it_fits() {
             none,
             r#"{"model":"m","max_completion_tokens":100}"#,
         ),
-        (&listed, none, r#"{"model":"m","max_completion_tokens":80}"#),
+        // The configuration knows better than the list.
+        (
+            &listed,
+            none,
+            r#"{"model":"m","max_completion_tokens":100}"#,
+        ),
         // Its vendor limits the answer.
         (&known, none, none),
         (&capped, &long, &long),
@@ -330,6 +335,16 @@ fn a_call_without_a_limit_is_sent_the_cap_of_its_deployment_if_it_fits() {
         ),
         (
             &capped,
+            r#"{"model":"m","max_tokens":0,"max_completion_tokens":200000}"#,
+            r#"{"model":"m","max_completion_tokens":100}"#,
+        ),
+        (
+            &capped,
+            r#"{"model":"m","max_completion_tokens":0,"max_tokens":200000}"#,
+            r#"{"model":"m","max_completion_tokens":100}"#,
+        ),
+        (
+            &capped,
             r#"{"model":"m","max_completion_tokens":null}"#,
             r#"{"model":"m","max_completion_tokens":100}"#,
         ),
@@ -347,6 +362,57 @@ fn a_call_without_a_limit_is_sent_the_cap_of_its_deployment_if_it_fits() {
     );
     let request = write_to(old, Operation::Embeddings, body(none), &capped).unwrap();
     assert_eq!(request.into_body(), none.as_bytes());
+}
+
+/// Whatever a client says, a budget has held as much as the provider is allowed.
+#[test]
+fn no_provider_is_allowed_a_longer_answer_than_was_reserved() {
+    let limits = ["", "null", "0", "1", "99", "100", "101", "200000"];
+    let limits = limits.iter().flat_map(|new| limits.map(|old| (*new, old)));
+    for (max_output, output_cap) in [
+        (None, Some(100)),
+        (Some(80), Some(100)),
+        (Some(300), Some(100)),
+        (Some(80), None),
+        (None, None),
+    ] {
+        let d = Deployment {
+            max_output,
+            output_cap,
+            context_window: Some(500),
+            ..Deployment::new("p", "m")
+        };
+        for ((new, old), user) in limits.clone().flat_map(|both| [0, 900].map(|n| (both, n))) {
+            let mut body = format!(r#"{{"model":"m","user":"{}""#, "x".repeat(user));
+            for (name, limit) in [("max_completion_tokens", new), ("max_tokens", old)] {
+                if !limit.is_empty() {
+                    body += &format!(r#","{name}":{limit}"#);
+                }
+            }
+            let body = RawObject::parse((body + "}").into()).unwrap();
+            let req = ModelRequest::chat(body.clone(), CallContext::new(Call::new("t")));
+            let held = TokenBound::of(&req, &d).unwrap().output;
+            for names in [OutputLimit::MaxTokens, OutputLimit::default()] {
+                let dialect = OpenAi::new().output_limit(names);
+                let sent = write_to(dialect, Operation::Chat, body.clone(), &d).unwrap();
+                let sent = RawObject::parse(sent.into_body()).unwrap();
+                let limits = [
+                    sent.get_as("max_completion_tokens"),
+                    sent.get_as("max_tokens"),
+                ];
+                let limits = limits.map(|limit| limit.unwrap());
+                let allowed = match limits.iter().flatten().max() {
+                    // Zero is none, and undoes the other.
+                    Some(most) if !limits.contains(&Some(0)) => *most,
+                    _ => max_output.unwrap_or(u64::MAX),
+                };
+                assert!(
+                    allowed.min(500) <= held,
+                    "{new} {old} {max_output:?} {output_cap:?}"
+                );
+            }
+        }
+    }
 }
 
 #[test]

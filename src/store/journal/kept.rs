@@ -2,7 +2,7 @@ use std::{fs, io::ErrorKind, path::Path};
 
 use super::{
     files::{self, failed},
-    segment::{HEAD, Head, Record},
+    segment::{Head, records},
 };
 use crate::{error::Error, store::Finding};
 
@@ -46,18 +46,14 @@ impl Kept {
     /// The rows at the beginning of a segment, as far as each continues the one before.
     fn of_segment(bytes: &[u8], key: &[u8; 32]) -> Option<Self> {
         let Head { first, mut chain } = Head::read(bytes)?;
-        let (mut at, mut next) = (HEAD, first);
-        while let Some(record) = Record::read(&bytes[at..], next) {
-            if !record.is_sealed(key, &chain, next) {
-                break;
-            }
-            (at, next, chain) = (at + record.length, next + 1, record.chain);
-        }
+        let sealed = records(bytes).take_while(|(seq, record)| {
+            let is_sealed = record.is_sealed(key, &chain, *seq);
+            chain = record.chain;
+            is_sealed
+        });
         // A head alone says nothing: it has no seal.
-        (next > first).then(|| Self {
-            first,
-            last: next - 1,
-        })
+        let (last, _) = sealed.last()?;
+        Some(Self { first, last })
     }
 
     /// What is wrong with a store that ends with row `end`, looked up after this was read.

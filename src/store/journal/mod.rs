@@ -57,7 +57,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 pub use audit::Audit;
 pub use codec::{encode, next_chain};
@@ -71,7 +71,10 @@ use self::{
     unshipped::Spending,
 };
 use super::{Durability, Intent, Ledger, LedgerRow, LedgerSink, Progress, StoreFuture, lock};
-use crate::{catalog::Money, error::Error};
+use crate::{
+    catalog::Money,
+    error::{Error, ErrorKind},
+};
 
 /// How often a sum is taken again because rows have arrived in between.
 const TRIES: usize = 20;
@@ -164,15 +167,13 @@ impl Journal {
             until,
         } = spending;
         let paid = self.shared.last_paid();
-        let failure = match self.survives(Durability::PowerLoss) {
-            Some(written) => written.await.err(),
-            None => None,
-        };
+        let mut writing = None;
         for _ in 0..TRIES {
             let Some(on_their_way) = self.shared.on_their_way(spending, paid) else {
-                sleep(SHORTLY).await;
+                writing = Some(self.is_written_shortly().await);
                 continue;
             };
+            writing = None;
             if on_their_way.is_empty() {
                 return self.sink.spent(account, since, until).await;
             }
@@ -185,11 +186,32 @@ impl Journal {
                 return Ok(arrived + rest.map(|(_, cost)| *cost).sum());
             }
         }
-        if let Some(failure) = failure {
-            return Err(failure);
+        match writing {
+            Some(Err(error)) => Err(error),
+            Some(Ok(())) => Err(Error::new(
+                ErrorKind::Unavailable,
+                "the journal's disk does not answer",
+            )),
+            None => {
+                self.shared.flush().await?;
+                self.sink.spent(account, since, until).await
+            }
         }
-        self.shared.flush().await?;
-        self.sink.spent(account, since, until).await
+    }
+
+    /// Gives the writer time for what it is at; why it cannot do that, if it says so.
+    async fn is_written_shortly(&self) -> Result<(), Error> {
+        let Some(written) = self.survives(Durability::PowerLoss) else {
+            sleep(SHORTLY).await;
+            return Ok(());
+        };
+        match timeout(SHORTLY, written).await {
+            Ok(Err(error)) => {
+                sleep(SHORTLY).await;
+                Err(error)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes all rows taken so far, takes no more, ships what can be shipped now, and gives the folder free. What is not shipped

@@ -11,7 +11,7 @@ use super::{
     codec::decode,
     files::{self, Files, failed},
     intents::Intents,
-    segment::{HEAD, Head, Record},
+    segment::{HEAD, Head, Record, records},
 };
 use crate::{
     error::Error,
@@ -133,7 +133,7 @@ impl Walk<'_> {
         }
         self.segments.push_back((number, head.first));
         let mut at = HEAD;
-        while let Some(record) = Record::read(&bytes[at..], self.next) {
+        for (_, record) in records(&bytes) {
             self.record(&record)?;
             at += record.length;
         }

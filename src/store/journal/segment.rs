@@ -89,6 +89,17 @@ pub(super) struct Record<'a> {
     pub(super) length: usize,
 }
 
+/// The whole records of a segment, as far as each stands behind the one before; with their numbers.
+pub(super) fn records(segment: &[u8]) -> impl Iterator<Item = (u64, Record<'_>)> {
+    let mut next = Head::read(segment).map(|head| (HEAD, head.first));
+    std::iter::from_fn(move || {
+        let (at, seq) = next?;
+        let record = Record::read(&segment[at..], seq)?;
+        next = Some((at + record.length, seq + 1));
+        Some((seq, record))
+    })
+}
+
 impl<'a> Record<'a> {
     /// The whole record number `seq` at the start of `bytes`; `None` if there is none.
     pub(super) fn read(bytes: &'a [u8], seq: u64) -> Option<Self> {

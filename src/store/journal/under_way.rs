@@ -3,14 +3,13 @@ use std::{
     fs,
     io::{self, ErrorKind},
     path::Path,
-    sync::Arc,
 };
 
 use super::{
     codec::decode,
     files::{self, failed},
     intents,
-    segment::{HEAD, Head, Record},
+    segment::records,
 };
 use crate::{error::Error, store::LedgerRow};
 
@@ -37,23 +36,12 @@ fn read(folder: &Path) -> io::Result<Vec<LedgerRow>> {
     for number in files::numbers(folder)? {
         // One that has gone since, or is made anew, has rows of long ago.
         let bytes = there(fs::read(files::path(folder, number)))?;
-        ended_in(&bytes.unwrap_or_default(), &mut ended);
+        let bytes = bytes.unwrap_or_default();
+        let rows = records(&bytes).filter_map(|(_, record)| decode(record.row));
+        ended.extend(rows.map(|row| (row.request, row.attempt)));
     }
     begun.retain(|row| !ended.contains(&(row.request.clone(), row.attempt)));
     Ok(begun)
-}
-
-/// Adds the attempts whose rows are in a segment.
-fn ended_in(bytes: &[u8], ended: &mut HashSet<(Arc<str>, u32)>) {
-    let Some(head) = Head::read(bytes) else {
-        return;
-    };
-    let (mut at, mut seq) = (HEAD, head.first);
-    while let Some(record) = Record::read(&bytes[at..], seq) {
-        ended.extend(decode(record.row).map(|row| (row.request, row.attempt)));
-        at += record.length;
-        seq += 1;
-    }
 }
 
 fn there<T>(read: io::Result<T>) -> io::Result<Option<T>> {

@@ -222,7 +222,8 @@ async fn listen(shared: Weak<Shared>) {
             sleep(TICK).await;
             continue;
         };
-        if listener.listen(leases::RECALLS).await.is_ok() {
+        let listens = timeout(TICK, listener.listen(leases::RECALLS)).await;
+        if matches!(listens, Ok(Ok(()))) {
             let mut silent = 0;
             loop {
                 let heard = timeout(TICK, listener.recv()).await;

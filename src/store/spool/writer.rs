@@ -208,8 +208,9 @@ impl Writer {
         self.tidy();
         self.weigh();
         loop {
-            let idle =
-                self.synced < self.written || self.files.is_spent() || self.files.is_sparse();
+            // What could not be let go is tried again with the next record.
+            let is_sparse = self.files.is_sparse() && !self.stays;
+            let idle = self.synced < self.written || self.files.is_spent() || is_sparse;
             let next = self.shared.next(self.synced, idle.then_some(SOON));
             let Some((steps, taken)) = next else {
                 break;

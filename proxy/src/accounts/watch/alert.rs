@@ -23,7 +23,7 @@ struct Body<'a> {
 /// Tells of a call that cost more than `budget.alert`. There may be many: warnings of budgets, which come once, go first.
 pub(crate) fn post_alert(alert: &CostAlert<'_>, webhook: &Webhook) {
     let ctx = alert.ctx;
-    webhook.post_if_idle(&Body {
+    webhook.post_common(&Body {
         event: "cost.alert",
         request_id: &ctx.id,
         op: alert.op.as_str(),

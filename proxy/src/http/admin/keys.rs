@@ -35,20 +35,21 @@ struct Rotation {
 #[serde(default, deny_unknown_fields)]
 struct Nothing {}
 
-/// Tells that keys have changed when it is dropped: also if the client leaves before it is told, or what has changed cannot be shown.
-struct Changed<'a>(&'a Gateway);
+/// Tells that a key has changed when it is dropped: also if the client leaves before it is told, or what has changed cannot be shown.
+struct Changed<'a>(&'a Gateway, &'a str);
 
 impl Drop for Changed<'_> {
     fn drop(&mut self) {
-        self.0.keys_changed();
+        self.0.key_changed(self.1);
     }
 }
 
 async fn changing<T>(
     gateway: &Gateway,
+    id: &str,
     change: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    let _changed = Changed(gateway);
+    let _changed = Changed(gateway, id);
     change.await
 }
 
@@ -96,7 +97,7 @@ pub(in crate::http) async fn patch(
 ) -> Response {
     let patched = async {
         let (id, terms): (_, Terms) = (of(id)?, read(&gateway, request).await?);
-        let key = changing(&gateway, gateway.registry().patch(&id, &terms)).await?;
+        let key = changing(&gateway, &id, gateway.registry().patch(&id, &terms)).await?;
         Ok(KeyView::changed(key, &books(&gateway)).await)
     };
     answer(StatusCode::OK, patched.await)
@@ -110,7 +111,7 @@ pub(in crate::http) async fn rotate(
     let rotated = async {
         let (id, rotation): (_, Rotation) = (of(id)?, read(&gateway, request).await?);
         let grace = rotation.grace.map_or(Duration::ZERO, |age| age.0);
-        let key = changing(&gateway, gateway.registry().rotate(&id, grace)).await?;
+        let key = changing(&gateway, &id, gateway.registry().rotate(&id, grace)).await?;
         Ok(issued(&gateway, key).await)
     };
     answer(StatusCode::OK, rotated.await)
@@ -124,7 +125,7 @@ pub(in crate::http) async fn revoke(
     let revoked = async {
         let id = of(id)?;
         let Nothing {} = read(&gateway, request).await?;
-        let key = changing(&gateway, gateway.registry().revoke(&id)).await?;
+        let key = changing(&gateway, &id, gateway.registry().revoke(&id)).await?;
         Ok(KeyView::changed(key, &books(&gateway)).await)
     };
     answer(StatusCode::OK, revoked.await)

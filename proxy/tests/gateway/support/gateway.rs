@@ -162,6 +162,8 @@ impl Gateway {
     /// Its folder, for the next one, which must not tell what this one knew either.
     fn leave(&mut self) -> (PathBuf, Secrets) {
         self.has_kept_its_secrets();
+        // The next one may come to the same port.
+        Secrets::forget(self.address());
         (std::mem::take(&mut self.folder), self.secrets.clone())
     }
 
