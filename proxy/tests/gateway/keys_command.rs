@@ -107,10 +107,11 @@ async fn under_way<T>(first: &str, seen: impl AsyncFnOnce(&Gateway) -> T) -> (Ga
     let gateway = Gateway::serve(&config(first, &base_url));
     let (_, secret) = create(&gateway, &["k", "--budget", "100/day"]);
     assert_eq!(listed(&gateway)["reserved"], "0");
-    let gateway = gateway.with_key(&secret);
-    let body = chat("dear", "6 x 7?");
+    let body = chat("dear", "6 x 7?").to_string();
     let seen = {
-        let mut ask = Box::pin(gateway.ask(&body));
+        let ask = gateway.post("/v1/chat/completions", body);
+        let ask = async { Answer::read(ask.bearer_auth(&secret).send().await.unwrap()).await };
+        let mut ask = Box::pin(ask);
         tokio::select! {
             answer = &mut ask => panic!("{answer:?}"),
             asked = asked => asked.unwrap(),

@@ -181,7 +181,8 @@ async fn r9_no_tool_spends_what_a_key_does_not_have() {
     let listed = send(&world.gateway, &stateless(1, "tools/list", json!({}))).await;
     let listed = listed.json()["result"]["tools"].clone();
     let mut dear = Vec::new();
-    for tool in listed.as_array().unwrap() {
+    // The code agent first: behind tools that show what others have written it wants a person's consent.
+    for tool in listed.as_array().unwrap().iter().rev() {
         let tool = tool["name"].as_str().unwrap();
         let ask = async |gateway: &Gateway| {
             let message = stateless(1, "tools/call", call(tool, arguments(tool)));
