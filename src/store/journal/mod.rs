@@ -96,7 +96,7 @@ impl Journal {
     /// write or to ship is written and shipped now. `key` is what rows are sealed with: whoever has it can forge them.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`](crate::ErrorKind::Internal) if the folder belongs to another process, is damaged, was sealed with
+    /// [`ErrorKind::Internal`] if the folder belongs to another process, is damaged, was sealed with
     /// another key, or does not fit the sink. The message says which and what to do.
     pub async fn open(
         folder: &Path,
