@@ -23,7 +23,7 @@ mod audit;
 mod budgets;
 mod cache;
 mod conversations;
-#[cfg(feature = "journal")]
+#[cfg(any(feature = "journal", feature = "sqlite"))]
 mod fail_point;
 mod field_hash;
 mod hot;
