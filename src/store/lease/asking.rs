@@ -40,6 +40,7 @@ impl Book {
         written: u64,
     ) -> (u64, Questions) {
         self.rounds += 1;
+        self.leaving |= which == Which::Leaving;
         let at = self.time(clock);
         let hot = std::mem::take(&mut self.hot);
         let waiting = self.queue.iter().flat_map(|call| call.accounts.iter());
@@ -125,6 +126,7 @@ impl Book {
     }
 
     fn question(&mut self, id: &BudgetId, at: SystemTime, now: Instant) -> Option<Ask> {
+        let leaving = self.leaving;
         let account = self.accounts.get_mut(&id.account)?;
         let lease = account.leases.iter_mut().find(|lease| lease.is(id))?;
         lease.ask();
@@ -134,7 +136,11 @@ impl Book {
             began: lease.began,
             keep: lease.keep(),
             used: lease.used(),
-            slice: lease.slice(now),
+            slice: match leaving {
+                // Nobody would give it back.
+                true => 0,
+                false => lease.slice(now),
+            },
             limit: lease.limit(),
             announce: lease.contains(at)
                 && !is_unused(lease, &account.budgets)

@@ -35,6 +35,8 @@ pub(crate) struct Book {
     /// Rounds of questions that have begun.
     pub(super) rounds: u64,
     pub(super) latest: Option<SystemTime>,
+    /// The process ends, and wants nothing for calls to come.
+    pub(super) leaving: bool,
     /// Nothing is held from a lease after this. By both clocks: one stands still while the computer sleeps, the other may be set
     /// back.
     valid_until: Option<(Instant, SystemTime)>,

@@ -559,6 +559,23 @@ fn idle_users_are_forgotten_and_what_they_have_spent_is_not() {
     assert!(matches!(told, Err(Short::Now)), "{told:?}");
 }
 
+/// A lease of which nothing is left to give back is asked about as well, where an answer was lost.
+#[test]
+fn who_leaves_asks_for_nothing_more() {
+    let mut alone = Alone::new(100);
+    let held = alone.wait(10, at());
+    alone.settle(held, 10);
+    for (which, wants) in [(ALL, true), (Which::Leaving, false), (Which::Hot, false)] {
+        alone.book.hot.insert(KEY.into());
+        alone.book.lease(&id(at())).expect("a lease").ask();
+        let (_, questions) = alone.ask(which, at());
+        let [ask] = &questions.asks[..] else {
+            unreachable!("{which:?}: {questions:?}")
+        };
+        assert_eq!(ask.slice > 0, wants, "{which:?}: {ask:?}");
+    }
+}
+
 #[test]
 fn a_clock_that_was_wrong_once_closes_no_budget() {
     let mut alone = Alone::new(100);
