@@ -19,7 +19,7 @@ mod usage;
 
 pub use body::ModelBody;
 pub use bound::TokenBound;
-pub(crate) use bound::{media, output_limit, output_limits};
+pub(crate) use bound::{effective_limit, media, output_limit, output_limits};
 pub use charge::{Charge, CostSource, Ending, Violation};
 pub use collect::Collected;
 pub use context::{Call, CallContext, OnExhaust, Quality, Recall, Step};

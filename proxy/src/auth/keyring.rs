@@ -34,7 +34,7 @@ const REMEMBERED: usize = 10_000;
 
 /// Finds out who stands behind a credential.
 pub(crate) struct Keyring {
-    pub(super) pepper: Pepper,
+    pepper: Pepper,
     store: Arc<dyn KeyStore>,
     /// How high a key reaches that has no ceiling of its own.
     max_tier: Tier,

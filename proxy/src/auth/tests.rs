@@ -18,6 +18,7 @@ use crate::{
 
 struct Ring {
     ring: Keyring,
+    pepper: Pepper,
     store: Arc<MemoryKeys>,
     registry: Registry,
 }
@@ -32,7 +33,8 @@ impl Ring {
         let (pepper, store) = (Pepper::random().unwrap(), Arc::new(MemoryKeys::new()));
         Self {
             ring: Keyring::new(pepper.clone(), store.clone(), &config, None),
-            registry: Registry::new(store.clone(), pepper, Rules::of(&config)),
+            registry: Registry::new(store.clone(), pepper.clone(), Rules::of(&config)),
+            pepper,
             store,
         }
     }
@@ -162,7 +164,7 @@ async fn another_configuration_knows_them_unless_keys_may_do_something_else_by_i
     let made = ring.make(json!({ "name": "n" })).await;
     ring.enter(&made.credential).await.unwrap();
     for (text, is_known) in [("", true), ("[routing]\nmax_tier = \"L1\"", false)] {
-        let (pepper, store) = (ring.ring.pepper.clone(), ring.store.clone());
+        let (pepper, store) = (ring.pepper.clone(), ring.store.clone());
         let next = Keyring::new(pepper, store, &config(text), Some(&ring.ring));
         let known = next.known(&made.credential).is_some();
         assert_eq!(known, is_known, "{text}");

@@ -147,32 +147,38 @@ pub(crate) fn media(body: &RawObject) -> Media {
 }
 
 fn output(body: &RawObject, deployment: &Deployment) -> Result<u64, Error> {
-    let window = deployment.context_window;
-    // Where none is sent the model ends by itself; whoever wants more of it than its vendor speaks of may know better.
-    let by_itself = deployment.max_output.max(deployment.output_cap);
-    let by_itself = deployment.max_output.and(by_itself).or(window);
-    // A limit beside one of zero may be what a provider is sent in the end.
-    let said = output_limits(body)?.into_iter().flatten().max();
-    let by_itself = by_itself.map(|own| own.max(said.unwrap_or(0).min(window.unwrap_or(u64::MAX))));
-    let sent = deployment.cap(body.as_bytes().len());
-    let each = match (output_limit(body)?, sent.or(by_itself)) {
+    let limits = output_limits(body)?;
+    let within_window = |tokens: u64| tokens.min(deployment.context_window.unwrap_or(u64::MAX));
+    let each = match effective_limit(limits) {
         // It is what the provider is sent, whatever a list says that the model can do.
-        (Some(asked), _) => asked.min(window.unwrap_or(u64::MAX)),
-        (None, Some(own)) => own,
-        (None, None) => {
-            return Err(Error::invalid(format!(
-                "nothing bounds the output of `{}`: set `max_tokens`, or `max_output` in its configuration",
-                deployment.model
-            ))
-            .param("max_tokens")
-            .elsewhere());
-        }
+        Some(asked) => within_window(asked),
+        // A limit beside one of zero may be what a provider is sent in the end.
+        None => match deployment.cap(body.as_bytes().len()) {
+            Some(cap) => cap,
+            None => by_itself(deployment)?.max(within_window(
+                limits.into_iter().flatten().max().unwrap_or(0),
+            )),
+        },
     };
     let each = with_thinking(each, body, deployment)?;
     // What was foretold and comes otherwise is paid for as well.
     let foretold = body.get("prediction").map_or(0, |text| text.len() as u64);
     let n = body.get_as::<u64>("n")?.unwrap_or(1).max(1);
     Ok(each.saturating_add(foretold).saturating_mul(n))
+}
+
+/// The most that a model answers that is sent no limit. Whoever wants more of it than its vendor speaks of may know better.
+fn by_itself(deployment: &Deployment) -> Result<u64, Error> {
+    let listed = deployment.max_output;
+    let most = listed.map(|listed| listed.max(deployment.output_cap.unwrap_or(0)));
+    most.or(deployment.context_window).ok_or_else(|| {
+        Error::invalid(format!(
+            "nothing bounds the output of `{}`: set `max_tokens`, or `max_output` in its configuration",
+            deployment.model
+        ))
+        .param("max_tokens")
+        .elsewhere()
+    })
 }
 
 /// The bound of an answer with what is thought for it, where the limit of an answer may not count that.
@@ -199,14 +205,18 @@ fn with_thinking(answer: u64, body: &RawObject, deployment: &Deployment) -> Resu
     }
 }
 
-/// The output limit that a request sets: the larger one if it sets it under both names, for a provider may go by either. Zero is
-/// none, under either: there are servers that take it so.
+/// The output limit that a request sets.
 pub(crate) fn output_limit(body: &RawObject) -> Result<Option<u64>, Error> {
-    let limits = output_limits(body)?;
-    if limits.contains(&Some(0)) {
-        return Ok(None);
+    output_limits(body).map(effective_limit)
+}
+
+/// What limits under both names come to: the larger one, for a provider may go by either. Zero is none, under either: there are
+/// servers that take it so.
+pub(crate) fn effective_limit(limits: [Option<u64>; 2]) -> Option<u64> {
+    match limits.contains(&Some(0)) {
+        true => None,
+        false => limits.into_iter().flatten().max(),
     }
-    Ok(limits.into_iter().flatten().max())
 }
 
 /// The output limits that a request sets, under the newer name and the older one.

@@ -2,8 +2,8 @@
 //!
 //! Requests and answers pass byte for byte. Only five things change on the way: the model's name where the provider has
 //! another one for it, an output limit for calls without one where the deployment has a cap ([`Deployment::cap`]), its name for
-//! servers that know the old one only ([`OutputLimit`]), `stream_options.include_usage` so that every stream is metered, and a stream's usage, which travels in
-//! [`End::usage_chunk`] because only a client that asked for it may see it.
+//! servers that know the old one only ([`OutputLimit`]), `stream_options.include_usage` so that every stream is metered,
+//! and a stream's usage, which travels in [`End::usage_chunk`] because only a client that asked for it may see it.
 
 mod error;
 mod opening;

@@ -7,7 +7,7 @@ use crate::{
     catalog::Deployment,
     error::Error,
     json::RawObject,
-    model::{ModelRequest, Operation, output_limit, output_limits},
+    model::{ModelRequest, Operation, effective_limit, output_limits},
     provider::Endpoint,
 };
 
@@ -58,14 +58,12 @@ const OLD: &str = "max_tokens";
 /// Limits an answer that has no limit, so that whoever reserved for so much of it has reserved enough.
 fn set_limit(body: &mut RawObject, cap: Option<u64>) -> Result<(), Error> {
     let Some(cap) = cap else { return Ok(()) };
-    if output_limit(body)?.is_some() {
+    let limits = output_limits(body)?;
+    if effective_limit(limits).is_some() {
         return Ok(());
     }
     // One that is zero undoes the other at some servers; here it does not, but the cap is what was reserved for.
-    let asked = output_limits(body)?
-        .into_iter()
-        .flatten()
-        .filter(|limit| *limit > 0);
+    let asked = limits.into_iter().flatten().filter(|limit| *limit > 0);
     let limit = asked.min().map_or(cap, |asked| asked.min(cap));
     body.remove(OLD);
     body.set(NEW, &limit)

@@ -167,3 +167,11 @@ pub(super) fn failed(path: &Path, error: io::Error) -> Error {
     )
     .with_source(error)
 }
+
+/// What was read; `None` if the file, or folder, is not there: whoever looks at another process's may come too late.
+pub(super) fn there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}

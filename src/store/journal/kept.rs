@@ -1,7 +1,7 @@
-use std::{fs, io::ErrorKind, path::Path};
+use std::{fs, path::Path};
 
 use super::{
-    files::{self, failed},
+    files::{self, failed, there},
     segment::{Head, records},
 };
 use crate::{error::Error, store::Finding};
@@ -22,17 +22,13 @@ impl Kept {
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if it cannot be read.
     pub fn read(folder: &Path, key: &[u8; 32]) -> Result<Option<Self>, Error> {
-        let numbers = match files::numbers(folder) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-            numbers => numbers.map_err(|e| failed(folder, e))?,
-        };
+        let numbers = there(files::numbers(folder)).map_err(|e| failed(folder, e))?;
         let mut kept: Option<Self> = None;
-        for number in numbers {
+        for number in numbers.unwrap_or_default() {
             let path = files::path(folder, number);
-            let bytes = match fs::read(&path) {
-                // It is used again meanwhile: its rows are shipped.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                read => read.map_err(|e| failed(&path, e))?,
+            // It may be used again meanwhile: its rows are shipped then.
+            let Some(bytes) = there(fs::read(&path)).map_err(|e| failed(&path, e))? else {
+                continue;
             };
             if let Some(Self { first, last }) = Self::of_segment(&bytes, key) {
                 let first = kept.map_or(first, |kept| kept.first.min(first));

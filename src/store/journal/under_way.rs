@@ -1,13 +1,8 @@
-use std::{
-    collections::HashSet,
-    fs,
-    io::{self, ErrorKind},
-    path::Path,
-};
+use std::{collections::HashSet, fs, io, path::Path};
 
 use super::{
     codec::decode,
-    files::{self, failed},
+    files::{self, failed, there},
     intents,
     segment::records,
 };
@@ -42,11 +37,4 @@ fn read(folder: &Path) -> io::Result<Vec<LedgerRow>> {
     }
     begun.retain(|row| !ended.contains(&(row.request.clone(), row.attempt)));
     Ok(begun)
-}
-
-fn there<T>(read: io::Result<T>) -> io::Result<Option<T>> {
-    match read {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        read => read.map(Some),
-    }
 }
